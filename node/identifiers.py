@@ -1,0 +1,35 @@
+"""Types for what identifies things, and UIDs that are derived instead of drawn.
+
+A derived UID is UUIDv5 under 2.25 (PS3.5 B.2), so that a retry writes the same object again.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import NewType
+
+AETitle = NewType("AETitle", str)
+StudyInstanceUID = NewType("StudyInstanceUID", str)
+SeriesInstanceUID = NewType("SeriesInstanceUID", str)
+SOPInstanceUID = NewType("SOPInstanceUID", str)
+JobId = NewType("JobId", int)
+
+# PS3.5 section 9.1: digits and dots, 64 characters, no empty component, no leading zeros. Leading
+# zeros are tolerated on reception because real devices send them and archives keep them.
+_UID = re.compile(r"^[0-9]+(\.[0-9]+)*$")
+MAX_UID_LENGTH = 64
+
+# The name space of this product's derived UIDs; changing it would duplicate every result.
+_NAMESPACE = uuid.UUID("6c7b9a52-3f0e-5d0c-9d55-7a3f6f1c2b10")
+
+
+def is_uid(text: str) -> bool:
+    """Whether `text` is usable as a UI value and, because of that, as a file name."""
+    return 0 < len(text) <= MAX_UID_LENGTH and _UID.match(text) is not None
+
+
+def derived_uid(*parts: str | int) -> str:
+    """The UID that belongs to these parts, always the same one, e.g. 2.25.1234 (39 digits at most)."""
+    name = "\x1f".join(str(part) for part in parts)
+    return f"2.25.{uuid.uuid5(_NAMESPACE, name).int}"

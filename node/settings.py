@@ -1,0 +1,179 @@
+"""The one reader of the environment: every setting, its unit and its default.
+
+Values come from `SENTINODE_*` variables, else from the YAML file that `SENTINODE_CONFIG` names
+(same names without prefix, any case), else from here. The object is frozen and passed on; nothing
+else reads the environment.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
+
+from node.errors import ConfigurationError
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Seconds = Annotated[float, Field(gt=0)]
+Bytes = Annotated[int, Field(ge=0)]
+Names = Annotated[tuple[str, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    """All settings. Field descriptions are the configuration reference."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SENTINODE_", frozen=True, extra="forbid", env_ignore_empty=True
+    )
+
+    ae_title: str = Field("SENTINODE", description="AE title of the receiver and of its own calls.")
+    dicom_host: str = Field(
+        "127.0.0.1", description="Address the DICOM listener binds; 0.0.0.0 to serve a network."
+    )
+    dicom_port: Port = Field(11112, description="Port of the DICOM listener.")
+    dicom_allowed_ae_titles: Names = Field(
+        (), description="Calling AE titles that may connect, comma separated; empty allows all."
+    )
+    dicom_allowed_networks: Names = Field(
+        (), description="Networks (CIDR) that may connect, comma separated; empty allows all."
+    )
+    dicom_max_associations: Annotated[int, Field(ge=1)] = Field(
+        100, description="Associations served at the same time."
+    )
+    dicom_max_pdu_bytes: Bytes = Field(
+        131072, description="Largest PDU the receiver asks for; 0 is unlimited."
+    )
+    dicom_network_timeout_seconds: Seconds = Field(
+        60.0, description="An association silent for longer is aborted."
+    )
+    min_free_bytes: Bytes = Field(
+        1 << 30, description="Below this much free disk a C-STORE is refused with 0xA700."
+    )
+
+    http_host: str = Field(
+        "127.0.0.1", description="Address the web process binds; it has no login of its own yet."
+    )
+    http_port: Port = Field(8080, description="Port of the web process.")
+
+    state_dir: Path = Field(Path("state"), description="Folder of instances, results, pictures.")
+    database_url: str = Field(
+        "", description="SQLAlchemy URL; empty means SQLite in STATE_DIR/sentinode.db."
+    )
+    broker_url: str = Field("redis://127.0.0.1:6379/0", description="Celery broker.")
+    triton_url: str = Field("127.0.0.1:8001", description="Triton's gRPC address, host:port.")
+    triton_timeout_seconds: Seconds = Field(120.0, description="Deadline of one inference.")
+
+    study_quiet_seconds: Seconds = Field(
+        60.0, description="A study is complete when no image came for this long."
+    )
+    study_max_seconds: Seconds = Field(
+        900.0, description="A study is complete this long after its first image, whatever comes."
+    )
+    study_expected_views: Names = Field(
+        ("L-CC", "R-CC", "L-MLO", "R-MLO"),
+        description="When all of these are in, the study is complete after STUDY_READY_SECONDS.",
+    )
+    study_ready_seconds: Seconds = Field(
+        5.0, description="Quiet time once all expected views are in."
+    )
+
+    routes: Path | None = Field(None, description="YAML file of routing rules; empty: built-in.")
+    destinations: Path | None = Field(
+        None, description="YAML file of destinations; empty: results are only kept."
+    )
+
+    sweep_seconds: Seconds = Field(1.0, description="How often deadlines and leases are looked at.")
+    lease_seconds: Seconds = Field(
+        30.0, description="A job whose worker has not renewed its lease for this long is given away."
+    )
+    ring_seconds: Seconds = Field(
+        10.0, description="A job that waits this long without a message in the broker is rung again."
+    )
+    retry_seconds: Seconds = Field(
+        5.0, description="First pause after a transient failure; doubles up to RETRY_MAX_SECONDS."
+    )
+    retry_max_seconds: Seconds = Field(60.0, description="Longest pause between two tries.")
+    retry_give_up_seconds: Seconds = Field(
+        86400.0, description="A job that still fails after this long is failed (dead letter)."
+    )
+
+    orthanc_http_port: Port = Field(8042, description="Embedded stack: Orthanc's HTTP port.")
+    orthanc_dicom_port: Port = Field(4242, description="Embedded stack: Orthanc's DICOM port.")
+    orthanc_url: str = Field(
+        "", description="Base URL of the Orthanc whose DICOMweb the viewer shows; empty: embedded."
+    )
+    redis_port: Port = Field(6379, description="Embedded stack: Redis' port.")
+    triton_http_port: Port = Field(8000, description="Embedded stack: Triton's HTTP port.")
+    triton_grpc_port: Port = Field(8001, description="Embedded stack: Triton's gRPC port.")
+    triton_metrics_port: Port = Field(8002, description="Embedded stack: Triton's metrics port.")
+    model_repository: Path = Field(
+        Path("model_repository"), description="Embedded stack: what Triton loads."
+    )
+    ohif_dir: Path = Field(Path(".ohif/dist"), description="Built OHIF viewer served at /viewer.")
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+
+    @field_validator(
+        "dicom_allowed_ae_titles", "dicom_allowed_networks", "study_expected_views", mode="before"
+    )
+    @classmethod
+    def _split_names(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("ae_title")
+    @classmethod
+    def _ae_title_fits(cls, value: str) -> str:
+        # PS3.5 table 6.2-1, AE: 16 characters at most, no backslash, not only spaces.
+        if not value.strip() or len(value) > 16 or "\\" in value or not value.isascii():
+            raise ValueError("an AE title has 1 to 16 ASCII characters and no backslash")
+        return value.strip()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments first, then the environment, then the YAML file."""
+        path = os.environ.get("SENTINODE_CONFIG")
+        if not path:
+            return init_settings, env_settings
+        if not Path(path).is_file():
+            raise ConfigurationError(f"SENTINODE_CONFIG names {path}, which is not a file")
+        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, Path(path))
+
+    @cached_property
+    def database(self) -> str:
+        """The SQLAlchemy URL in force."""
+        return self.database_url or f"sqlite:///{(self.state_dir / 'sentinode.db').absolute()}"
+
+    @cached_property
+    def orthanc(self) -> str:
+        """Base URL of Orthanc, without a trailing slash."""
+        return (self.orthanc_url or f"http://127.0.0.1:{self.orthanc_http_port}").rstrip("/")
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings once. Raises ConfigurationError that names each wrong setting."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"SENTINODE_{'_'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
+            for item in error.errors()
+        )
+        raise ConfigurationError(f"settings: {wrong}") from error

@@ -1,0 +1,108 @@
+"""Files of the state directory: written whole or not at all, named by UIDs that were checked.
+
+    incoming/   temporary files of instances still being received
+    instances/  <study>/<sop instance>[.<sha256 head>].dcm   as received, never changed
+    results/    <study>/<revision>/<sop instance>.dcm
+    pictures/   <study>/<revision>/<sop instance>.png
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+from node.identifiers import is_uid
+
+
+class Files:
+    """The state directory."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        self.incoming = self.root / "incoming"
+
+    def prepare(self) -> None:
+        """Make the folders."""
+        for name in ("incoming", "instances", "results", "pictures"):
+            (self.root / name).mkdir(parents=True, exist_ok=True)
+
+    def discard_incoming(self) -> int:
+        """Remove what an earlier process left half received; call before the listener opens."""
+        stale = [path for path in self.incoming.iterdir() if path.is_file()]
+        for path in stale:
+            path.unlink(missing_ok=True)
+        return len(stale)
+
+    def absolute(self, relative: str) -> Path:
+        """The file behind a path of the database."""
+        return self.root / relative
+
+    def instance_path(self, study_uid: str, sop_instance_uid: str, suffix: str = "") -> str:
+        """Relative path of an instance; `suffix` keeps apart other bytes under the same UID."""
+        return f"instances/{_safe(study_uid)}/{_safe(sop_instance_uid)}{suffix}.dcm"
+
+    def result_path(self, study_uid: str, revision: int, sop_instance_uid: str) -> str:
+        """Relative path of a result object."""
+        return f"results/{_safe(study_uid)}/{revision}/{_safe(sop_instance_uid)}.dcm"
+
+    def picture_path(self, study_uid: str, revision: int, sop_instance_uid: str) -> str:
+        """Relative path of the overlay picture of one source image."""
+        return f"pictures/{_safe(study_uid)}/{revision}/{_safe(sop_instance_uid)}.png"
+
+    def publish(self, temporary: Path, relative: str) -> None:
+        """Make a complete file durable under its final name: fsync, rename, fsync of the folder."""
+        descriptor = os.open(temporary, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        target = self.absolute(relative)
+        _make_durable_folder(target.parent)
+        temporary.replace(target)
+        _sync_folder(target.parent)
+
+    def write(self, relative: str, content: bytes) -> None:
+        """Write a file durably; an older one of that name is replaced in one step."""
+        handle, name = tempfile.mkstemp(dir=self.incoming)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(content)
+            self.publish(Path(name), relative)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+    def free_bytes(self) -> int:
+        """Free disk for an ordinary user."""
+        facts = os.statvfs(self.root)
+        return facts.f_bavail * facts.f_frsize
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _safe(uid: str) -> str:
+    if not is_uid(uid):
+        raise ValueError("not a UID, so not a file name")
+    return uid
+
+
+def _make_durable_folder(folder: Path) -> None:
+    if folder.is_dir():
+        return
+    _make_durable_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

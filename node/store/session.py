@@ -1,0 +1,85 @@
+"""Engine and transactions for SQLite (WAL) and PostgreSQL alike.
+
+`writing()` is one transaction that is durable when it returns: SQLite runs with synchronous=FULL,
+PostgreSQL with its default synchronous_commit. Nothing is created at import.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Insert, create_engine, event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import make_url
+from sqlalchemy.orm import DeclarativeBase, Session
+
+from node.settings import Settings
+
+# How long a writer waits for another writer of SQLite's single write lock.
+SQLITE_BUSY_SECONDS = 30
+
+
+class Store:
+    """The database, as one object that is passed on."""
+
+    def __init__(self, url: str) -> None:
+        self.engine = _engine(url)
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A session for queries; nothing is committed."""
+        with Session(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        """One transaction: committed at the end, rolled back on any error."""
+        connection = self.engine.connect().execution_options(sentinode_write=True)
+        with connection, Session(connection, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def close(self) -> None:
+        """Close every pooled connection."""
+        self.engine.dispose()
+
+
+def open_store(settings: Settings) -> Store:
+    """The store that the settings name; the SQLite folder is made if missing."""
+    if make_url(settings.database).get_backend_name() == "sqlite":
+        settings.state_dir.mkdir(parents=True, exist_ok=True)
+    return Store(settings.database)
+
+
+def insert_for(session: Session, table: type[DeclarativeBase]) -> Any:
+    """An INSERT of the session's dialect, which knows `on_conflict_do_nothing` and `_update`."""
+    name = session.get_bind().dialect.name
+    maker: Any = sqlite.insert if name == "sqlite" else postgresql.insert
+    statement: Insert = maker(table)
+    return statement
+
+
+def _engine(url: str) -> Engine:
+    if make_url(url).get_backend_name() != "sqlite":
+        return create_engine(url, pool_pre_ping=True)
+    engine = create_engine(url, connect_args={"timeout": SQLITE_BUSY_SECONDS})
+    event.listen(engine, "connect", _configure_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _configure_sqlite(connection: Any, _record: Any) -> None:
+    # The driver must not open transactions by itself: a read that later writes would fail at once
+    # with "database is locked" instead of waiting.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("sentinode_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

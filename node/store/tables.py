@@ -1,0 +1,258 @@
+"""The tables. One row is written before anything is acknowledged; no row holds patient data.
+
+Times are UTC with microseconds. Paths are relative to the state directory.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware datetime in UTC; SQLite would otherwise forget the zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        aware: datetime = value if value.tzinfo else value.replace(tzinfo=UTC)
+        return aware.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    """Common metadata; constraint names are fixed so that migrations can address them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {datetime: UtcDateTime, dict[str, Any]: JSON, list[Any]: JSON}  # noqa: RUF012
+
+
+Uid = String(64)
+BigKey = BigInteger().with_variant(Integer(), "sqlite")
+
+
+class Study(Base):
+    """One study, its deadline and the state shown to people."""
+
+    __tablename__ = "study"
+
+    study_uid: Mapped[str] = mapped_column(Uid, primary_key=True)
+    state: Mapped[str] = mapped_column(String(16), index=True)
+    revision: Mapped[int] = mapped_column(default=0)
+    # None: nothing waits to become a revision.
+    deadline_at: Mapped[datetime | None] = mapped_column(index=True)
+    hard_deadline_at: Mapped[datetime | None]
+    first_instance_at: Mapped[datetime]
+    last_instance_at: Mapped[datetime] = mapped_column(index=True)
+    error: Mapped[str | None] = mapped_column(Text)
+
+    instances: Mapped[list[Instance]] = relationship(back_populates="study")
+    jobs: Mapped[list[Job]] = relationship(back_populates="study", order_by="Job.revision")
+
+
+class Instance(Base):
+    """One durable SOP instance. Written once; only `revision` changes, once."""
+
+    __tablename__ = "instance"
+    __table_args__ = (UniqueConstraint("sop_instance_uid", "sha256"),)
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    study_uid: Mapped[str] = mapped_column(ForeignKey("study.study_uid"), index=True)
+    series_uid: Mapped[str] = mapped_column(Uid)
+    sop_instance_uid: Mapped[str] = mapped_column(Uid, index=True)
+    sop_class_uid: Mapped[str] = mapped_column(Uid)
+    transfer_syntax_uid: Mapped[str] = mapped_column(Uid)
+    path: Mapped[str] = mapped_column(String(255))
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str] = mapped_column(String(64))
+    calling_ae_title: Mapped[str] = mapped_column(String(16))
+    peer_host: Mapped[str] = mapped_column(String(64))
+    received_at: Mapped[datetime]
+    # Same SOP Instance UID, other bytes: kept apart, never analysed, shown to people.
+    conflict: Mapped[bool] = mapped_column(default=False)
+    # The routing rule that decided, and what it decided.
+    route: Mapped[str] = mapped_column(String(64))
+    models: Mapped[list[Any]]
+    skip_reason: Mapped[str | None] = mapped_column(Text)
+    # DICOM keywords that routing and pages need; never patient data.
+    attributes: Mapped[dict[str, Any]]
+    # First revision that holds this instance; None while it waits.
+    revision: Mapped[int | None]
+
+    study: Mapped[Study] = relationship(back_populates="instances")
+
+
+class Job(Base):
+    """The work on one revision of one study."""
+
+    __tablename__ = "job"
+    __table_args__ = (
+        UniqueConstraint("study_uid", "revision"),
+        Index("ix_job_state_due_at", "state", "due_at"),
+    )
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    study_uid: Mapped[str] = mapped_column(ForeignKey("study.study_uid"))
+    revision: Mapped[int]
+    state: Mapped[str] = mapped_column(String(16))
+    due_at: Mapped[datetime]
+    rung_at: Mapped[datetime | None]
+    lease_owner: Mapped[str | None] = mapped_column(String(128))
+    lease_until: Mapped[datetime | None]
+    attempts: Mapped[int] = mapped_column(default=0)
+    # Since when the present stage has been failing; None while all is well.
+    failing_since: Mapped[datetime | None]
+    error: Mapped[str | None] = mapped_column(Text)
+    complete_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    inferred_at: Mapped[datetime | None]
+    encoded_at: Mapped[datetime | None]
+    delivered_at: Mapped[datetime | None]
+
+    study: Mapped[Study] = relationship(back_populates="jobs")
+    model_runs: Mapped[list[ModelRun]] = relationship(
+        back_populates="job", order_by="ModelRun.id", cascade="all, delete-orphan"
+    )
+    results: Mapped[list[Result]] = relationship(
+        back_populates="job", order_by="Result.id", cascade="all, delete-orphan"
+    )
+
+
+class ModelRun(Base):
+    """One model on one image: what it said, or why it could not."""
+
+    __tablename__ = "model_run"
+    __table_args__ = (UniqueConstraint("job_id", "source_sop_uid", "model"),)
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id"), index=True)
+    source_sop_uid: Mapped[str] = mapped_column(Uid)
+    model: Mapped[str] = mapped_column(String(64))
+    model_version: Mapped[str] = mapped_column(String(32))
+    state: Mapped[str] = mapped_column(String(16))  # succeeded | failed
+    error: Mapped[str | None] = mapped_column(Text)
+    seconds: Mapped[float]
+    # {class name: probability}; empty for models that do not classify.
+    probabilities: Mapped[dict[str, Any]]
+
+    job: Mapped[Job] = relationship(back_populates="model_runs")
+    findings: Mapped[list[FindingRow]] = relationship(
+        back_populates="model_run", order_by="FindingRow.number", cascade="all, delete-orphan"
+    )
+
+
+class FindingRow(Base):
+    """One finding of one run, in pixels of its image and, where the spacing allows, in mm."""
+
+    __tablename__ = "finding"
+    __table_args__ = (UniqueConstraint("model_run_id", "number"),)
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    model_run_id: Mapped[int] = mapped_column(ForeignKey("model_run.id"), index=True)
+    number: Mapped[int]  # 1-based, best score first
+    kind: Mapped[str] = mapped_column(String(32))
+    laterality: Mapped[str | None] = mapped_column(String(1))
+    view: Mapped[str | None] = mapped_column(String(16))
+    score: Mapped[float]
+    box_px: Mapped[list[Any]]  # [x0, y0, x1, y1], x1 and y1 exclusive
+    contour_px: Mapped[list[Any]]  # closed outer contour [[x, y], ...], first point not repeated
+    area_px: Mapped[int]
+    area_mm2: Mapped[float | None]
+    long_axis_mm: Mapped[float | None]
+    short_axis_mm: Mapped[float | None]
+    mask_png: Mapped[bytes] = mapped_column(LargeBinary)  # crop of box_px, 1-bit PNG
+    tracking_uid: Mapped[str] = mapped_column(Uid)
+
+    model_run: Mapped[ModelRun] = relationship(back_populates="findings")
+
+
+class Result(Base):
+    """One encoded result object on disk."""
+
+    __tablename__ = "result"
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id"), index=True)
+    kind: Mapped[str] = mapped_column(String(8))  # SEG | SR
+    sop_instance_uid: Mapped[str] = mapped_column(Uid, unique=True)
+    sop_class_uid: Mapped[str] = mapped_column(Uid)
+    series_uid: Mapped[str] = mapped_column(Uid)
+    source_sop_uid: Mapped[str | None] = mapped_column(Uid)
+    path: Mapped[str] = mapped_column(String(255))
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+
+    job: Mapped[Job] = relationship(back_populates="results")
+    deliveries: Mapped[list[Delivery]] = relationship(
+        back_populates="result", order_by="Delivery.id", cascade="all, delete-orphan"
+    )
+
+
+class Delivery(Base):
+    """One result on its way to one destination."""
+
+    __tablename__ = "delivery"
+    __table_args__ = (UniqueConstraint("result_id", "destination"),)
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    result_id: Mapped[int] = mapped_column(ForeignKey("result.id"), index=True)
+    destination: Mapped[str] = mapped_column(String(64))
+    state: Mapped[str] = mapped_column(String(16))  # pending | sent | confirmed | refused
+    attempts: Mapped[int] = mapped_column(default=0)
+    error: Mapped[str | None] = mapped_column(Text)
+    sent_at: Mapped[datetime | None]
+    confirmed_at: Mapped[datetime | None]
+
+    result: Mapped[Result] = relationship(back_populates="deliveries")
+
+
+class Event(Base):
+    """The timeline of a study, for people."""
+
+    __tablename__ = "event"
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    study_uid: Mapped[str] = mapped_column(ForeignKey("study.study_uid"), index=True)
+    revision: Mapped[int]
+    at: Mapped[datetime]
+    stage: Mapped[str] = mapped_column(String(32))
+    text: Mapped[str] = mapped_column(Text)
+
+
+class Process(Base):
+    """A running process; its last beat proves that it still turns its loop."""
+
+    __tablename__ = "process"
+
+    name: Mapped[str] = mapped_column(String(128), primary_key=True)
+    role: Mapped[str] = mapped_column(String(16))  # receive | sweep | worker
+    started_at: Mapped[datetime]
+    beat_at: Mapped[datetime]
