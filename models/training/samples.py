@@ -1,0 +1,117 @@
+"""Training samples: made by processes, kept on the device, drawn by step number.
+
+In: a picklable function from seed to a tuple of numpy arrays, and the seeds. Out: batches of device
+tensors. Training starts as soon as a few samples are there while the rest are still being made:
+on a short budget, waiting for the whole set would cost more than the repetition of the first.
+What must hold: samples stand in the order of their seeds, and once all are made, the batch of a
+step depends on nothing but (seed, step).
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing.pool import Pool
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Sample = tuple[NDArray[np.generic], ...]
+MakeSample = Callable[[int], Sample]
+
+_WAIT_SECONDS = 0.05
+
+
+@contextmanager
+def sample_pool(workers: int) -> Iterator[Pool]:
+    """A pool of fresh processes, ended with the block.
+
+    `spawn`, because a process forked after CUDA has started cannot use it and may hang.
+    """
+    context = multiprocessing.get_context("spawn")
+    pool = context.Pool(workers, initializer=_one_thread)
+    try:
+        yield pool
+    finally:
+        pool.terminate()
+        pool.join()
+
+
+def _one_thread() -> None:
+    # One process per core already; OpenCV's own threads would only fight over the cores.
+    cv2.setNumThreads(1)
+
+
+class SampleStock:
+    """Samples of equal shape on one device, growing while `make` runs in the pool."""
+
+    def __init__(
+        self, pool: Pool | None, make: MakeSample, seeds: Sequence[int], device: torch.device
+    ) -> None:
+        """Begin to make one sample per seed; without a pool, make all of them here and now."""
+        if not seeds:
+            raise ValueError("a stock needs at least one seed")
+        self._capacity = len(seeds)
+        self._device = device
+        self._columns: list[Tensor] = []
+        self._ready = 0
+        self._failure: Exception | None = None
+        if pool is None:
+            self._fill(iter(map(make, seeds)))
+        else:
+            made = pool.imap(make, seeds)
+            threading.Thread(target=self._fill_guarded, args=(made,), daemon=True).start()
+
+    def _fill_guarded(self, made: Iterator[Sample]) -> None:
+        try:
+            self._fill(made)
+        except Exception as failure:  # noqa: BLE001 - carried to the thread that draws batches
+            self._failure = failure
+
+    def _fill(self, made: Iterator[Sample]) -> None:
+        for row, sample in enumerate(made):
+            if not self._columns:
+                self._columns = [
+                    torch.empty(
+                        (self._capacity, *array.shape),
+                        dtype=torch.from_numpy(np.zeros(1, array.dtype)).dtype,
+                        device=self._device,
+                    )
+                    for array in sample
+                ]
+            for column, array in zip(self._columns, sample, strict=True):
+                column[row].copy_(torch.from_numpy(np.ascontiguousarray(array)))
+            self._ready = row + 1
+
+    def __len__(self) -> int:
+        """Samples made so far."""
+        return self._ready
+
+    def wait(self, count: int) -> None:
+        """Return when `count` samples (at most the capacity) are there.
+
+        Raises RuntimeError, with the cause, when a sample could not be made.
+        """
+        while self._ready < min(count, self._capacity):
+            if self._failure is not None:
+                raise RuntimeError("a sample could not be made") from self._failure
+            time.sleep(_WAIT_SECONDS)
+
+    def batch(self, step: int, size: int, seed: int) -> tuple[Tensor, ...]:
+        """Draw `size` samples for `step`: each column (size, ...), on the stock's device."""
+        self.wait(size)
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
+        rows = torch.randint(self._ready, (size,), generator=generator).to(self._device)
+        return tuple(column.index_select(0, rows) for column in self._columns)
+
+    def in_order(self, size: int) -> Iterator[tuple[Tensor, ...]]:
+        """Every sample once, in the order of the seeds, in batches of at most `size`."""
+        self.wait(self._capacity)
+        for start in range(0, self._capacity, size):
+            yield tuple(column[start : start + size] for column in self._columns)

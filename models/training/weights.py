@@ -1,0 +1,64 @@
+"""Trained weights on disk: half precision, in parts small enough to be copied anywhere.
+
+In: a module. Out: `weights.000.pt`, `weights.001.pt`, ... (each a state dict, together the whole),
+and back. Half precision halves the files; `load` returns to the module's own type. What must hold:
+a parameter that half precision cannot hold (above 65504, or not finite) is an error, not an Inf.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+PART_BYTES = 15 * 1024 * 1024
+
+
+def save(module: nn.Module, directory: Path, part_bytes: int = PART_BYTES) -> list[Path]:
+    """Write the weights of `module` in parts of at most `part_bytes` of tensor data each.
+
+    A single tensor larger than that stays whole. Parts of an earlier run are removed first.
+    Returns the paths in order.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    for stale in directory.glob("weights.*.pt"):
+        stale.unlink()
+    parts: list[dict[str, Tensor]] = [{}]
+    filled_bytes = 0
+    for name, tensor in module.state_dict().items():
+        stored = _half(name, tensor)
+        size_bytes = stored.numel() * stored.element_size()
+        if parts[-1] and filled_bytes + size_bytes > part_bytes:
+            parts.append({})
+            filled_bytes = 0
+        parts[-1][name] = stored
+        filled_bytes += size_bytes
+    paths = [directory / f"weights.{number:03d}.pt" for number in range(len(parts))]
+    for path, part in zip(paths, parts, strict=True):
+        torch.save(part, path)
+    return paths
+
+
+def load(module: nn.Module, directory: Path) -> None:
+    """Read every part in `directory` into `module`.
+
+    Raises FileNotFoundError without parts, RuntimeError where names or shapes differ.
+    """
+    paths = sorted(directory.glob("weights.*.pt"))
+    if not paths:
+        raise FileNotFoundError(f"no weights.*.pt in {directory}")
+    state: dict[str, Tensor] = {}
+    for path in paths:
+        state.update(torch.load(path, map_location="cpu", weights_only=True))
+    module.load_state_dict(state)
+
+
+def _half(name: str, tensor: Tensor) -> Tensor:
+    # clone: a view would drag its whole storage into the file.
+    stored = tensor.detach().cpu().clone()
+    if stored.is_floating_point():
+        stored = stored.half()
+        if not bool(torch.isfinite(stored).all()):
+            raise ValueError(f"{name} does not fit into half precision")
+    return stored.contiguous()
