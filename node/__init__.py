@@ -7,5 +7,6 @@ The files are the stages, in this order:
     study        3  completeness, revision, eligibility, routing
     job          4  states and legal moves, leases; publishes by task name after commit
 
-Everything else here supports them. `node` never imports `workers`, torch, tritonclient or highdicom.
+Everything else here supports them. `node` never imports `workers`, torch, tritonclient or
+highdicom.
 """

@@ -1,23 +1,23 @@
 """Every error that Sentinode raises on purpose; the class decides what happens next.
 
-    SentinodeError
-    |- TransientError            try again later, nothing is lost
-    |  |- ModelUnavailableError      Triton does not answer, or not in time
-    |  |- DestinationUnavailableError  the archive does not answer, or not in time
-    |  `- LeaseLostError             another worker owns the job now; stop without a trace
-    |- PermanentError            trying again cannot help: fail and report
-    |  |- DecodingError              the pixels cannot be read
-    |  |- ModelRefusedError          Triton says that the request itself is wrong
-    |  |- ModelMismatchError         the served model is not the one this worker was written for
-    |  |- EncodingError              a result object cannot be written
-    |  |- DestinationRefusedError    the archive says that the object itself is wrong
-    |  |- IllegalMoveError           a state change that `job.LEGAL_MOVES` does not know
-    |  |- NotFoundError              no such study, job or file
-    |  `- ConfigurationError         a setting, route or destination is wrong
-    `- RefusedError              the sender is answered with a DIMSE status (PS3.4 B.2.3)
-       |- OutOfResourcesError        0xA700
-       |- DataSetMismatchError       0xA900
-       `- CannotUnderstandError      0xC000
+SentinodeError
+|- TransientError            try again later, nothing is lost
+|  |- ModelUnavailableError      Triton does not answer, or not in time
+|  |- DestinationUnavailableError  the archive does not answer, or not in time
+|  `- LeaseLostError             another worker owns the job now; stop without a trace
+|- PermanentError            trying again cannot help: fail and report
+|  |- DecodingError              the pixels cannot be read
+|  |- ModelRefusedError          Triton says that the request itself is wrong
+|  |- ModelMismatchError         the served model is not the one this worker was written for
+|  |- EncodingError              a result object cannot be written
+|  |- DestinationRefusedError    the archive says that the object itself is wrong
+|  |- IllegalMoveError           a state change that `job.LEGAL_MOVES` does not know
+|  |- NotFoundError              no such study, job or file
+|  `- ConfigurationError         a setting, route or destination is wrong
+`- RefusedError              the sender is answered with a DIMSE status (PS3.4 B.2.3)
+   |- OutOfResourcesError        0xA700
+   |- DataSetMismatchError       0xA900
+   `- CannotUnderstandError      0xC000
 """
 
 from __future__ import annotations

@@ -30,6 +30,6 @@ def is_uid(text: str) -> bool:
 
 
 def derived_uid(*parts: str | int) -> str:
-    """The UID that belongs to these parts, always the same one, e.g. 2.25.1234 (39 digits at most)."""
+    """The UID that belongs to these parts, always the same one (2.25. and up to 39 digits)."""
     name = "\x1f".join(str(part) for part in parts)
     return f"2.25.{uuid.uuid5(_NAMESPACE, name).int}"

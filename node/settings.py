@@ -94,10 +94,12 @@ class Settings(BaseSettings):
 
     sweep_seconds: Seconds = Field(1.0, description="How often deadlines and leases are looked at.")
     lease_seconds: Seconds = Field(
-        30.0, description="A job whose worker has not renewed its lease for this long is given away."
+        30.0,
+        description="A job whose worker is silent for this long is given to another.",
     )
     ring_seconds: Seconds = Field(
-        10.0, description="A job that waits this long without a message in the broker is rung again."
+        10.0,
+        description="A waiting job without a message in the broker is rung again after this.",
     )
     retry_seconds: Seconds = Field(
         5.0, description="First pause after a transient failure; doubles up to RETRY_MAX_SECONDS."

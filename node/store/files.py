@@ -1,9 +1,9 @@
 """Files of the state directory: written whole or not at all, named by UIDs that were checked.
 
-    incoming/   temporary files of instances still being received
-    instances/  <study>/<sop instance>[.<sha256 head>].dcm   as received, never changed
-    results/    <study>/<revision>/<sop instance>.dcm
-    pictures/   <study>/<revision>/<sop instance>.png
+incoming/   temporary files of instances still being received
+instances/  <study>/<sop instance>.<head of sha256>.dcm   as received, never changed
+results/    <study>/<revision>/<sop instance>.dcm
+pictures/   <study>/<revision>/<sop instance>.png
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class Files:
         """The file behind a path of the database."""
         return self.root / relative
 
-    def instance_path(self, study_uid: str, sop_instance_uid: str, suffix: str = "") -> str:
-        """Relative path of an instance; `suffix` keeps apart other bytes under the same UID."""
-        return f"instances/{_safe(study_uid)}/{_safe(sop_instance_uid)}{suffix}.dcm"
+    def instance_path(self, study_uid: str, sop_instance_uid: str, sha256: str) -> str:
+        """Relative path of an instance; its digest keeps other bytes under the same UID apart."""
+        return f"instances/{_safe(study_uid)}/{_safe(sop_instance_uid)}.{sha256[:16]}.dcm"
 
     def result_path(self, study_uid: str, revision: int, sop_instance_uid: str) -> str:
         """Relative path of a result object."""

@@ -1,0 +1,287 @@
+"""Stage 4: the states of a study's work, the legal moves between them, leases and the doorbell.
+
+In: a job row that `study.complete_due` made. Out: moves, each one compare-and-set UPDATE, so that
+two processes can never both make it. The row is the truth; the Celery message published after the
+commit only says "look at this row", and may be lost or doubled without harm.
+
+    receiving -> queued -> running -> delivering -> done
+                   ^  \\_______/  \\________/  |
+                   |   retry later            `-> failed -> queued, delivering  (by a person)
+                   `---- a late image: a new job with the next revision
+
+What must hold: a job in progress has a lease that its worker renews; when the lease runs out the
+job is free again; whoever lost a lease can no longer write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import or_, select, update
+from sqlalchemy.orm import Session
+
+from node.errors import IllegalMoveError, LeaseLostError, NotFoundError
+from node.identifiers import JobId
+from node.settings import Settings
+from node.store.session import Store
+from node.store.tables import Event, Instance, Job, Study
+
+QUEUED, RUNNING, DELIVERING = "queued", "running", "delivering"
+DONE, FAILED = "done", "failed"
+RECEIVING, SKIPPED = "receiving", "skipped"
+ACTIVE = (QUEUED, RUNNING, DELIVERING)
+
+LEGAL_MOVES: dict[str, frozenset[str]] = {
+    QUEUED: frozenset({RUNNING, FAILED}),
+    RUNNING: frozenset({QUEUED, DELIVERING, FAILED}),
+    DELIVERING: frozenset({DONE, FAILED}),
+    DONE: frozenset(),
+    FAILED: frozenset({QUEUED, DELIVERING}),
+}
+
+# Tasks by name: the node publishes them without importing the worker's code.
+ANALYSE_TASK, DELIVER_TASK = "sentinode.analyse", "sentinode.deliver"
+# Queues are named by their guarantee: a message may be lost or doubled, the lease decides.
+ANALYSIS_QUEUE, DELIVERY_QUEUE = "leased.analysis", "leased.delivery"
+
+
+@dataclass(frozen=True, slots=True)
+class Bell:
+    """What to publish after a commit."""
+
+    task: str
+    queue: str
+    job_id: JobId
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to work on one job for a while."""
+
+    job_id: JobId
+    owner: str
+    study_uid: str
+    revision: int
+
+
+def utc_now() -> datetime:
+    """Now, aware, UTC."""
+    return datetime.now(UTC)
+
+
+def bell_of(job: Job) -> Bell:
+    """The message that a waiting job needs next."""
+    if job.state == DELIVERING:
+        return Bell(DELIVER_TASK, DELIVERY_QUEUE, JobId(job.id))
+    return Bell(ANALYSE_TASK, ANALYSIS_QUEUE, JobId(job.id))
+
+
+def record(session: Session, study_uid: str, revision: int, stage: str, text: str) -> None:
+    """Add a line to the study's timeline."""
+    session.add(Event(study_uid=study_uid, revision=revision, at=utc_now(), stage=stage, text=text))
+
+
+def claim(store: Store, job_id: JobId, owner: str, state: str, settings: Settings) -> Lease | None:
+    """Take the lease of a job that waits for `state` (running or delivering).
+
+    None when someone else holds it, it is not due, or it has moved on: then there is nothing to do.
+    """
+    now = utc_now()
+    waiting = (QUEUED, RUNNING) if state == RUNNING else (DELIVERING,)
+    with store.writing() as session:
+        taken = _changed(
+            session,
+            update(Job)
+            .where(Job.id == job_id, Job.state.in_(waiting), Job.due_at <= now)
+            .where(or_(Job.lease_until.is_(None), Job.lease_until < now))
+            .values(
+                state=state,
+                lease_owner=owner,
+                lease_until=now + timedelta(seconds=settings.lease_seconds),
+                attempts=Job.attempts + 1,
+            ),
+        )
+        if not taken:
+            return None
+        job = session.get_one(Job, job_id)
+        if state == RUNNING and job.started_at is None:
+            job.started_at = now
+        show_state(session, job.study_uid)
+        record(session, job.study_uid, job.revision, state, f"try {job.attempts}")
+        return Lease(job_id, owner, job.study_uid, job.revision)
+
+
+def renew(store: Store, lease: Lease, settings: Settings) -> None:
+    """Keep the lease. Raises LeaseLostError."""
+    until = utc_now() + timedelta(seconds=settings.lease_seconds)
+    with store.writing() as session:
+        if not _changed(session, _held(lease).values(lease_until=until)):
+            raise LeaseLostError(f"job {lease.job_id} belongs to another worker now")
+
+
+def hold(session: Session, lease: Lease) -> Job:
+    """The job row, inside a transaction that only the lease's owner can commit.
+
+    Raises LeaseLostError. Every write of a worker goes through here (fencing).
+    """
+    if not _changed(session, _held(lease).values(lease_owner=lease.owner)):
+        raise LeaseLostError(f"job {lease.job_id} belongs to another worker now")
+    return session.get_one(Job, lease.job_id, populate_existing=True)
+
+
+def move(session: Session, job: Job, state: str, text: str) -> Bell | None:
+    """Move a job to `state`, give its lease back, and say what to publish, if anything.
+
+    Raises IllegalMoveError.
+    """
+    if state not in LEGAL_MOVES[job.state]:
+        raise IllegalMoveError(f"job {job.id} cannot go from {job.state} to {state}")
+    job.state = state
+    job.lease_owner = job.lease_until = job.failing_since = None
+    job.attempts = 0
+    job.due_at = job.rung_at = utc_now()
+    session.flush()
+    show_state(session, job.study_uid)
+    record(session, job.study_uid, job.revision, state, text)
+    return bell_of(job) if state in ACTIVE else None
+
+
+def postpone(session: Session, job: Job, reason: str, settings: Settings) -> None:
+    """Give the lease back after a transient failure; fail the job when that lasts too long."""
+    now = utc_now()
+    job.failing_since = job.failing_since or now
+    job.error = reason
+    failing_for = (now - job.failing_since).total_seconds()
+    if failing_for > settings.retry_give_up_seconds:
+        move(session, job, FAILED, f"given up after {failing_for:.0f} s: {reason}")
+        return
+    pause = min(settings.retry_seconds * 2 ** min(job.attempts - 1, 16), settings.retry_max_seconds)
+    job.due_at = now + timedelta(seconds=pause)
+    job.rung_at = None
+    job.lease_owner = job.lease_until = None
+    record(session, job.study_uid, job.revision, job.state, f"again in {pause:.0f} s: {reason}")
+
+
+def give_back(store: Store, lease: Lease) -> None:
+    """Free a job at once, for a worker that is being stopped."""
+    with store.writing() as session:
+        _changed(session, _held(lease).values(lease_owner=None, lease_until=None, rung_at=None))
+
+
+def unrung(session: Session, settings: Settings) -> list[Job]:
+    """Jobs that are due, free, and have not been rung for a while."""
+    now = utc_now()
+    stale = now - timedelta(seconds=settings.ring_seconds)
+    return list(
+        session.scalars(
+            select(Job)
+            .where(Job.state.in_(ACTIVE), Job.due_at <= now)
+            .where(or_(Job.lease_until.is_(None), Job.lease_until < now))
+            .where(or_(Job.rung_at.is_(None), Job.rung_at < stale))
+            .order_by(Job.due_at)
+        )
+    )
+
+
+def retry(store: Store, study_uid: str) -> Bell:
+    """Give a failed study another chance, from the stage that failed.
+
+    Undelivered results are sent again as they are. Failed model runs are run again: in the same
+    revision if nothing left the node yet, else as a new revision, because an archive keeps the
+    first object it gets under a UID. Raises NotFoundError, IllegalMoveError.
+    """
+    with store.writing() as session:
+        job = last_job(session, study_uid)
+        if job is None:
+            raise NotFoundError(
+                "this study has no job to retry: it is unknown, still receiving, or was skipped"
+            )
+        if job.state != FAILED:
+            raise IllegalMoveError(f"only a failed study can be retried; this one is {job.state}")
+        bell = _restart(session, job)
+        assert bell is not None
+        return bell
+
+
+def new_job(session: Session, study: Study, text: str) -> Bell:
+    """Open the next revision of a study. The caller has moved `study.revision` on."""
+    now = utc_now()
+    job = Job(
+        study_uid=study.study_uid,
+        revision=study.revision,
+        state=QUEUED,
+        due_at=now,
+        rung_at=now,
+        attempts=0,
+        complete_at=now,
+    )
+    session.add(job)
+    session.flush()
+    show_state(session, study.study_uid)
+    record(session, study.study_uid, study.revision, QUEUED, text)
+    return bell_of(job)
+
+
+def last_job(session: Session, study_uid: str) -> Job | None:
+    """The job of the highest revision."""
+    return session.scalar(
+        select(Job).where(Job.study_uid == study_uid).order_by(Job.revision.desc()).limit(1)
+    )
+
+
+def show_state(session: Session, study_uid: str) -> None:
+    """Derive the study's visible state from its last job and its waiting images."""
+    study = session.get_one(Study, study_uid)
+    last = last_job(session, study_uid)
+    if last is not None and last.state in ACTIVE:
+        study.state = last.state
+    elif study.deadline_at is not None:
+        study.state = RECEIVING
+    elif last is not None:
+        study.state = last.state
+    else:
+        study.state = SKIPPED
+    if last is not None:
+        study.error = last.error
+
+
+def instances_of(session: Session, job: Job) -> Sequence[Instance]:
+    """The instances that a job's revision covers, in a stable order."""
+    return session.scalars(
+        select(Instance)
+        .where(Instance.study_uid == job.study_uid, Instance.conflict.is_(False))
+        .where(Instance.revision <= job.revision)
+        .order_by(Instance.series_uid, Instance.sop_instance_uid)
+    ).all()
+
+
+def _restart(session: Session, job: Job) -> Bell | None:
+    failed = [run for run in job.model_runs if run.state != "succeeded"]
+    deliveries = [delivery for result in job.results for delivery in result.deliveries]
+    if job.results and not failed:
+        for delivery in deliveries:
+            if delivery.state == "refused":
+                delivery.state, delivery.error = "pending", None
+        job.error = None
+        return move(session, job, DELIVERING, "retry of the delivery")
+    if any(delivery.state != "pending" for delivery in deliveries):
+        job.study.revision += 1
+        return new_job(session, job.study, "retry as a new revision")
+    for run in failed:
+        session.delete(run)
+    job.results.clear()
+    job.error = None
+    session.flush()
+    return move(session, job, QUEUED, "retry")
+
+
+def _held(lease: Lease) -> Any:
+    return update(Job).where(Job.id == lease.job_id, Job.lease_owner == lease.owner)
+
+
+def _changed(session: Session, statement: Any) -> bool:
+    result: Any = session.execute(statement.execution_options(synchronize_session=False))
+    return bool(result.rowcount == 1)

@@ -1,0 +1,129 @@
+"""Routing rules: which models look at which instance, or why none does.
+
+A rule matches when every attribute it names has one of the listed values. Values are compared as
+text, case-insensitively; `*` matches any present value, `null` an absent one. The first rule that
+matches decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+
+from node.errors import ConfigurationError
+
+BUILT_IN = Path(__file__).with_name("routes.yaml")
+
+# What a rule can ask for. The same attributes are kept with the instance's row; none identifies a
+# patient.
+ROUTABLE = (
+    "Modality",
+    "SOPClassUID",
+    "PresentationIntentType",
+    "BodyPartExamined",
+    "ImageLaterality",
+    "Laterality",
+    "ViewPosition",
+    "ViewCodeValue",
+    "ViewModifierCodeValue",
+    "ImageType",
+    "NumberOfFrames",
+    "Rows",
+    "Columns",
+    "PhotometricInterpretation",
+    "Manufacturer",
+    "ManufacturerModelName",
+    "CallingAETitle",
+    "HasPixelData",
+)
+
+
+def _as_list(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+class Rule(BaseModel):
+    """One routing rule: `match`, then either `models` or `skip` with the reason.
+
+    `only_without` names another rule: the models run only when the study has no image of that rule
+    with the same laterality and view (a For Processing image beside its For Presentation twin).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    match: dict[str, Annotated[list[str | None], BeforeValidator(_as_list)]] = {}
+    models: tuple[str, ...] = ()
+    skip: str | None = None
+    only_without: str | None = None
+
+    @model_validator(mode="after")
+    def _decides(self) -> Rule:
+        if bool(self.models) == bool(self.skip):
+            raise ValueError("a rule has either `models` or `skip`")
+        unknown = set(self.match) - set(ROUTABLE)
+        if unknown:
+            raise ValueError(f"cannot match on {sorted(unknown)}; known: {', '.join(ROUTABLE)}")
+        return self
+
+    def matches(self, attributes: Mapping[str, Any]) -> bool:
+        """Whether every condition holds."""
+        return all(
+            _one_of(attributes.get(keyword), wanted) for keyword, wanted in self.match.items()
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the rules decided for one instance."""
+
+    route: str
+    models: tuple[str, ...]
+    skip_reason: str | None
+
+
+class Routes:
+    """All rules, in order."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self.rules = tuple(rules)
+
+    def decide(self, attributes: Mapping[str, Any]) -> Decision:
+        """The first rule that matches; without one the instance is kept and not analysed."""
+        for rule in self.rules:
+            if rule.matches(attributes):
+                return Decision(rule.name, rule.models, rule.skip)
+        return Decision("none", (), "no routing rule matches this kind of object")
+
+    def only_without(self, route: str) -> str | None:
+        """The rule whose images make those of `route` superfluous."""
+        return next((rule.only_without for rule in self.rules if rule.name == route), None)
+
+    def models(self) -> tuple[str, ...]:
+        """Every model that some rule names."""
+        return tuple(sorted({model for rule in self.rules for model in rule.models}))
+
+
+def load_routes(path: Path | None) -> Routes:
+    """Read the rules. Raises ConfigurationError naming the file and the rule."""
+    source = path or BUILT_IN
+    try:
+        document = yaml.safe_load(source.read_text(encoding="utf-8"))
+        rules = [Rule.model_validate(entry) for entry in document["routes"]]
+    except (OSError, yaml.YAMLError, KeyError, TypeError, ValidationError) as error:
+        raise ConfigurationError(f"routes file {source}: {error}") from error
+    return Routes(rules)
+
+
+def _one_of(value: Any, wanted: Sequence[str | None]) -> bool:
+    if value is None or value == "":
+        return None in wanted
+    values = value if isinstance(value, list) else [value]
+    texts = {str(item).strip().lower() for item in values}
+    wishes = {want.strip().lower() for want in wanted if want is not None}
+    return "*" in wishes or bool(wishes & texts)

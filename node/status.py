@@ -1,0 +1,157 @@
+"""The status of one study as one JSON object: what `sentinode status` and the web API return."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from node.errors import NotFoundError
+from node.job import last_job
+from node.store.tables import Delivery, Event, FindingRow, Instance, Job, ModelRun, Result, Study
+
+# Codes as PS3.16 names them; kept here because the node may not import the worker's code table.
+FINDING_CODES: dict[str, dict[str, str]] = {
+    "mass": {"value": "4147007", "scheme": "SCT", "meaning": "Mass"},
+    "calcification_cluster": {
+        "value": "129769006",
+        "scheme": "SCT",
+        "meaning": "Calcification cluster",
+    },
+    "arterial_calcification": {
+        "value": "128302006",
+        "scheme": "SCT",
+        "meaning": "Vascular calcification",
+    },
+}
+
+
+def study_status(session: Session, study_uid: str) -> dict[str, Any]:
+    """Everything the node knows of a study's last revision. Raises NotFoundError."""
+    study = session.get(Study, study_uid)
+    if study is None:
+        raise NotFoundError(f"no study {study_uid} has been received")
+    job = last_job(session, study_uid)
+    runs = job.model_runs if job else []
+    return {
+        "study_uid": study_uid,
+        "state": study.state,
+        "revision": study.revision,
+        "instances": _instances(session, study_uid),
+        "error": study.error,
+        "timings": _timings(study, job),
+        "findings": [_finding(run, row) for run in runs for row in run.findings],
+        "classification": [_classification(run) for run in runs if run.probabilities],
+        "model_runs": [_run(run) for run in runs],
+        "results": _results(job),
+        "skipped_instances": _skipped(session, study_uid),
+        "events": _events(session, study_uid),
+    }
+
+
+def _instances(session: Session, study_uid: str) -> int:
+    count = session.scalar(
+        select(func.count())
+        .select_from(Instance)
+        .where(Instance.study_uid == study_uid, Instance.conflict.is_(False))
+    )
+    return count or 0
+
+
+def _timings(study: Study, job: Job | None) -> dict[str, str | None]:
+    return {
+        "first_instance": _iso(study.first_instance_at),
+        "last_instance": _iso(study.last_instance_at),
+        "complete": _iso(job.complete_at if job else None),
+        "started": _iso(job.started_at if job else None),
+        "inferred": _iso(job.inferred_at if job else None),
+        "encoded": _iso(job.encoded_at if job else None),
+        "delivered": _iso(job.delivered_at if job else None),
+    }
+
+
+def _finding(run: ModelRun, row: FindingRow) -> dict[str, Any]:
+    return {
+        "model": run.model,
+        "model_version": run.model_version,
+        "source_sop_uid": run.source_sop_uid,
+        "kind": row.kind,
+        "code": FINDING_CODES[row.kind],
+        "laterality": row.laterality,
+        "view": row.view,
+        "score": row.score,
+        "box_px": row.box_px,
+        "area_mm2": row.area_mm2,
+        "long_axis_mm": row.long_axis_mm,
+        "short_axis_mm": row.short_axis_mm,
+        "contour_px": row.contour_px,
+    }
+
+
+def _classification(run: ModelRun) -> dict[str, Any]:
+    return {
+        "model": run.model,
+        "model_version": run.model_version,
+        "source_sop_uid": run.source_sop_uid,
+        "label": max(run.probabilities, key=lambda name: run.probabilities[name]),
+        "probabilities": run.probabilities,
+    }
+
+
+def _run(run: ModelRun) -> dict[str, Any]:
+    return {
+        "model": run.model,
+        "model_version": run.model_version,
+        "source_sop_uid": run.source_sop_uid,
+        "state": run.state,
+        "error": run.error,
+        "seconds": run.seconds,
+    }
+
+
+def _results(job: Job | None) -> list[dict[str, Any]]:
+    results: Iterable[Result] = job.results if job else ()
+    return [
+        _delivered(result, delivery)
+        for result in results
+        for delivery in (result.deliveries or [None])
+    ]
+
+
+def _delivered(result: Result, delivery: Delivery | None) -> dict[str, Any]:
+    return {
+        "kind": result.kind,
+        "sop_instance_uid": result.sop_instance_uid,
+        "series_uid": result.series_uid,
+        "source_sop_uid": result.source_sop_uid,
+        "destination": delivery.destination if delivery else None,
+        "state": delivery.state if delivery else "kept",
+        "error": delivery.error if delivery else None,
+    }
+
+
+def _skipped(session: Session, study_uid: str) -> list[dict[str, Any]]:
+    rows = session.scalars(
+        select(Instance)
+        .where(Instance.study_uid == study_uid, Instance.skip_reason.is_not(None))
+        .order_by(Instance.id)
+    )
+    return [
+        {"sop_instance_uid": row.sop_instance_uid, "route": row.route, "reason": row.skip_reason}
+        for row in rows
+    ]
+
+
+def _events(session: Session, study_uid: str) -> list[dict[str, Any]]:
+    rows = session.scalars(select(Event).where(Event.study_uid == study_uid).order_by(Event.id))
+    return [
+        {"at": _iso(row.at), "revision": row.revision, "stage": row.stage, "text": row.text}
+        for row in rows
+    ]
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None

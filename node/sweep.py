@@ -1,0 +1,70 @@
+"""The sweeper: completes studies whose deadline passed, rings jobs whose message was lost.
+
+In: the clock and the database. Out: Celery messages. It holds no state of its own, so any number
+may run and each may die at any moment.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from sqlalchemy import update
+from sqlalchemy.exc import SQLAlchemyError
+
+from node.doorbell import Doorbell
+from node.health import beat, process_name
+from node.job import Bell, bell_of, unrung, utc_now
+from node.logs import log
+from node.routes import Routes, load_routes
+from node.settings import Settings
+from node.store.session import Store, open_store
+from node.store.tables import Job
+from node.study import complete_due
+
+
+def run_sweeper(settings: Settings, stop: threading.Event) -> None:
+    """Sweep until `stop` is set."""
+    store, routes, doorbell = open_store(settings), load_routes(settings.routes), Doorbell(settings)
+    name = process_name("sweep")
+    while not stop.wait(settings.sweep_seconds):
+        try:
+            sweep(store, routes, doorbell, settings)
+            beat(store, name, "sweep")
+        except SQLAlchemyError:
+            log.exception("database does not answer; sweeping again soon")
+    doorbell.close()
+    store.close()
+
+
+def sweep(store: Store, routes: Routes, doorbell: Doorbell, settings: Settings) -> None:
+    """One round."""
+    for bell in complete_due(store, routes):
+        doorbell.ring(bell)
+    for bell in _lost_bells(store, doorbell, settings):
+        doorbell.ring(bell)
+
+
+def _lost_bells(store: Store, doorbell: Doorbell, settings: Settings) -> list[Bell]:
+    """Bells of waiting jobs that have no message in the broker any more.
+
+    While a queue holds at least as many messages as jobs wait for it, workers are merely busy;
+    ringing again would only make the queue longer.
+    """
+    with store.reading() as session:
+        bells = [bell_of(job) for job in unrung(session, settings)]
+    lost: list[Bell] = []
+    for queue in {bell.queue for bell in bells}:
+        mine = [bell for bell in bells if bell.queue == queue]
+        waiting = doorbell.waiting(queue)
+        if waiting is not None and waiting < len(mine):
+            lost += mine
+    _mark_rung(store, lost)
+    return lost
+
+
+def _mark_rung(store: Store, bells: list[Bell]) -> None:
+    if not bells:
+        return
+    with store.writing() as session:
+        ids = [bell.job_id for bell in bells]
+        session.execute(update(Job).where(Job.id.in_(ids)).values(rung_at=utc_now()))
