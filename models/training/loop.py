@@ -177,7 +177,8 @@ class _Run:
         return total
 
     def report(self, share: float, rate: float, parts: Mapping[str, Tensor]) -> None:
-        facts = {"loss": self.finite_loss()} | {name: float(part.detach()) for name, part in parts.items()}
+        facts = {"loss": self.finite_loss()}
+        facts |= {name: float(part.detach()) for name, part in parts.items()}
         facts |= {"lr": rate, "steps_per_second": self.position.step / self.elapsed_seconds()}
         self.progress.line(self.position.step, share, facts)
 
