@@ -1,0 +1,155 @@
+"""Health, proven by traffic where traffic is possible: heartbeats, and the checks behind readiness.
+
+In: the database, the broker, the receiver's port, the disk. Out: one `Check` for each, with a text
+that names what is wrong and no address, account or patient. A check never raises: what it cannot
+reach is its result.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from pynetdicom import AE, VerificationPresentationContexts
+from sqlalchemy import delete, func, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from node.doorbell import Doorbell
+from node.job import ANALYSIS_QUEUE
+from node.settings import Settings
+from node.store.files import Files
+from node.store.session import Store, insert_for
+from node.store.tables import Process
+
+RECEIVE, SWEEP, WORKER = "receive", "sweep", "worker"
+
+# Loops beat every few seconds; half a minute of silence is a process that no longer turns.
+FRESH_SECONDS = 30.0
+# Rows of processes that are gone stay this long, for people who look for them.
+_FORGOTTEN = timedelta(days=1)
+# A probe must answer before its own caller gives up, which is 10 s for most orchestrators.
+_REACH_SECONDS = 2.0
+_MIGRATIONS = Path(__file__).parent / "store" / "migrations"
+_STARTED_AT = datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that must be well. `text` says what was found."""
+
+    name: str
+    ok: bool
+    text: str
+
+
+def beat(store: Store, name: str, role: str) -> None:
+    """Say that the loop of process `name` still turns. Raises SQLAlchemyError."""
+    now = datetime.now(UTC)
+    with store.writing() as session:
+        session.execute(
+            insert_for(session, Process)
+            .values(name=name, role=role, started_at=_STARTED_AT, beat_at=now)
+            .on_conflict_do_update(
+                index_elements=["name"],
+                set_={"role": role, "started_at": _STARTED_AT, "beat_at": now},
+            )
+        )
+        session.execute(delete(Process).where(Process.beat_at < now - _FORGOTTEN))
+
+
+def readiness(store: Store, files: Files, settings: Settings) -> list[Check]:
+    """Everything that must be well for a study to come in and its results to go out."""
+    return [
+        check_migrations(store),
+        check_broker(settings),
+        check_receiver(store, settings),
+        check_beat(store, SWEEP),
+        check_beat(store, WORKER),
+        check_disk(files, settings.min_free_bytes),
+    ]
+
+
+def check_migrations(store: Store) -> Check:
+    """The database answers, and its tables are those that this version was written for."""
+    wanted = ScriptDirectory(str(_MIGRATIONS)).get_current_head()
+    try:
+        with store.engine.connect() as connection:
+            found = MigrationContext.configure(connection).get_current_revision()
+    except SQLAlchemyError as error:
+        return Check("database", False, f"does not answer ({type(error).__name__})")
+    if found != wanted:
+        text = f"at migration {found}, this version needs {wanted}; run `sentinode db upgrade`"
+        return Check("database", False, text)
+    return Check("database", True, f"at migration {found}")
+
+
+def check_broker(settings: Settings) -> Check:
+    """The broker answers."""
+    doorbell = Doorbell(settings)
+    waiting = doorbell.waiting(ANALYSIS_QUEUE)
+    doorbell.close()
+    if waiting is None:
+        return Check("broker", False, "does not answer; nothing is lost, but nothing is started")
+    return Check("broker", True, f"answers; {waiting} analyses wait")
+
+
+def check_receiver(store: Store, settings: Settings) -> Check:
+    """The receiver's loop turns and, where it can only be on this machine, it answers a C-ECHO."""
+    check = check_beat(store, RECEIVE)
+    if check.ok and _is_loopback(settings.dicom_host):
+        return check_echo(settings)
+    return check
+
+
+def check_echo(settings: Settings) -> Check:
+    """The listener on this machine answers an association request.
+
+    A rejection is an answer too: the allow-list need not name the node's own AE title.
+    """
+    host = settings.dicom_host if _is_loopback(settings.dicom_host) else "127.0.0.1"
+    entity = AE(ae_title=settings.ae_title)
+    entity.connection_timeout = entity.acse_timeout = _REACH_SECONDS
+    entity.dimse_timeout = entity.network_timeout = _REACH_SECONDS
+    entity.requested_contexts = VerificationPresentationContexts
+    association = entity.associate(host, settings.dicom_port, ae_title=settings.ae_title)
+    if association.is_rejected:
+        return Check(RECEIVE, True, "answers, and refuses the node's own AE title")
+    if not association.is_established:
+        return Check(RECEIVE, False, f"no DICOM listener on port {settings.dicom_port}")
+    status = association.send_c_echo().get("Status")
+    association.release()
+    return Check(RECEIVE, status == 0x0000, f"answers C-ECHO with status {status}")
+
+
+def check_beat(store: Store, role: str) -> Check:
+    """At least one process of this role has turned its loop lately."""
+    try:
+        with store.reading() as session:
+            last = session.scalar(select(func.max(Process.beat_at)).where(Process.role == role))
+    except SQLAlchemyError as error:
+        return Check(role, False, f"unknown, the database does not answer ({type(error).__name__})")
+    if last is None:
+        return Check(role, False, f"no such process yet; start `sentinode run {role}`")
+    age_seconds = (datetime.now(UTC) - last).total_seconds()
+    return Check(role, age_seconds < FRESH_SECONDS, f"last beat {age_seconds:.0f} s ago")
+
+
+def check_disk(files: Files, min_free_bytes: int) -> Check:
+    """There is room for another study."""
+    try:
+        free_bytes = files.free_bytes()
+    except OSError as error:
+        return Check("disk", False, f"the state directory cannot be read ({error.strerror})")
+    text = f"{free_bytes / 1e9:.1f} GB free, {min_free_bytes / 1e9:.1f} GB needed"
+    return Check("disk", free_bytes >= min_free_bytes, text)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
