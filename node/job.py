@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import case, or_, select, update
 from sqlalchemy.orm import Session
 
 from node.errors import IllegalMoveError, LeaseLostError, NotFoundError
@@ -102,11 +102,17 @@ def claim(store: Store, job_id: JobId, owner: str, state: str, settings: Setting
                 lease_owner=owner,
                 lease_until=now + timedelta(seconds=settings.lease_seconds),
                 attempts=Job.attempts + 1,
+                # A lease that was not given back belonged to a worker that died.
+                crashes=Job.crashes + case((Job.lease_owner.is_not(None), 1), else_=0),
             ),
         )
         if not taken:
             return None
         job = session.get_one(Job, job_id)
+        if job.crashes >= settings.crash_limit:
+            job.error = f"its worker died {job.crashes} times; see the worker's log, then retry"
+            move(session, job, FAILED, job.error)
+            return None
         if state == RUNNING and job.started_at is None:
             job.started_at = now
         show_state(session, job.study_uid)
@@ -141,7 +147,7 @@ def move(session: Session, job: Job, state: str, text: str) -> Bell | None:
         raise IllegalMoveError(f"job {job.id} cannot go from {job.state} to {state}")
     job.state = state
     job.lease_owner = job.lease_until = job.failing_since = None
-    job.attempts = 0
+    job.attempts = job.crashes = 0
     job.due_at = job.rung_at = utc_now()
     session.flush()
     show_state(session, job.study_uid)
@@ -215,7 +221,6 @@ def new_job(session: Session, study: Study, text: str) -> Bell:
         state=QUEUED,
         due_at=now,
         rung_at=now,
-        attempts=0,
         complete_at=now,
     )
     session.add(job)

@@ -109,6 +109,10 @@ class Settings(BaseSettings):
         86400.0, description="A job that still fails after this long is failed (dead letter)."
     )
 
+    crash_limit: Annotated[int, Field(ge=1)] = Field(
+        5, description="A job whose worker died this often is failed instead of tried again."
+    )
+
     orthanc_http_port: Port = Field(8042, description="Embedded stack: Orthanc's HTTP port.")
     orthanc_dicom_port: Port = Field(4242, description="Embedded stack: Orthanc's DICOM port.")
     orthanc_url: str = Field(

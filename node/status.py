@@ -114,11 +114,11 @@ def _run(run: ModelRun) -> dict[str, Any]:
 
 def _results(job: Job | None) -> list[dict[str, Any]]:
     results: Iterable[Result] = job.results if job else ()
-    return [
-        _delivered(result, delivery)
-        for result in results
-        for delivery in (result.deliveries or [None])
-    ]
+    listed: list[dict[str, Any]] = []
+    for result in results:
+        deliveries: list[Delivery | None] = [*result.deliveries] or [None]
+        listed += [_delivered(result, delivery) for delivery in deliveries]
+    return listed
 
 
 def _delivered(result: Result, delivery: Delivery | None) -> dict[str, Any]:

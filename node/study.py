@@ -85,9 +85,8 @@ def complete_due(store: Store, routes: Routes, now: datetime | None = None) -> l
 
 
 def _complete(
-    store: Store, routes: Routes, row: Row[tuple[str, int, datetime | None]]
+    store: Store, routes: Routes, study_uid: str, revision: int, deadline_at: datetime | None
 ) -> Bell | None:
-    study_uid, revision, deadline_at = row
     with store.writing() as session:
         last = last_job(session, study_uid)
         if last is not None and last.state in ACTIVE:

@@ -12,9 +12,9 @@ from sqlalchemy import update
 from sqlalchemy.exc import SQLAlchemyError
 
 from node.doorbell import Doorbell
-from node.health import beat, process_name
 from node.job import Bell, bell_of, unrung, utc_now
 from node.logs import log
+from node.process import beat_until
 from node.routes import Routes, load_routes
 from node.settings import Settings
 from node.store.session import Store, open_store
@@ -25,11 +25,10 @@ from node.study import complete_due
 def run_sweeper(settings: Settings, stop: threading.Event) -> None:
     """Sweep until `stop` is set."""
     store, routes, doorbell = open_store(settings), load_routes(settings.routes), Doorbell(settings)
-    name = process_name("sweep")
+    threading.Thread(target=beat_until, args=(stop, store, "sweep"), daemon=True).start()
     while not stop.wait(settings.sweep_seconds):
         try:
             sweep(store, routes, doorbell, settings)
-            beat(store, name, "sweep")
         except SQLAlchemyError:
             log.exception("database does not answer; sweeping again soon")
     doorbell.close()

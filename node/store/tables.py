@@ -129,6 +129,8 @@ class Job(Base):
     lease_owner: Mapped[str | None] = mapped_column(String(128))
     lease_until: Mapped[datetime | None]
     attempts: Mapped[int] = mapped_column(default=0)
+    # Leases that ran out because their worker died.
+    crashes: Mapped[int] = mapped_column(default=0)
     # Since when the present stage has been failing; None while all is well.
     failing_since: Mapped[datetime | None]
     error: Mapped[str | None] = mapped_column(Text)

@@ -1,0 +1,115 @@
+"""Commands for people: send files, look at a study, try it again."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from node.doorbell import Doorbell
+from node.identifiers import AETitle
+from node.job import ACTIVE, RECEIVING
+from node.job import retry as retry_study
+from node.send import Peer, find_instances, parse_peer, send_instances
+from node.settings import Settings, load_settings
+from node.status import study_status
+from node.store.session import Store, open_store
+
+_POLL_SECONDS = 0.5
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--to", "target", help="AE@HOST:PORT; the node itself unless given.")
+def send(paths: tuple[Path, ...], target: str | None) -> None:
+    """Send DICOM files or folders by C-STORE."""
+    settings = load_settings()
+    peer = parse_peer(target) if target else _own_listener(settings)
+    files = find_instances(paths)
+    with Progress(console=Console(stderr=True)) as progress:
+        task = progress.add_task("sending", total=len(files))
+        outcomes = send_instances(files, peer, settings.ae_title, lambda: progress.advance(task))
+    refused = [outcome for outcome in outcomes if not outcome.accepted]
+    for outcome in refused:
+        click.echo(f"{outcome.path}: {outcome.text}", err=True)
+    click.echo(f"{len(outcomes) - len(refused)} of {len(outcomes)} instances accepted")
+    for study_uid in sorted({file.study_uid for file in files}):
+        click.echo(f"study {study_uid}")
+    sys.exit(1 if refused else 0)
+
+
+@click.command()
+@click.argument("study_uid")
+@click.option("--json", "as_json", is_flag=True, help="Print the whole object.")
+@click.option("--wait", type=float, default=0.0, help="Seconds to wait for the study to end.")
+def status(study_uid: str, as_json: bool, wait: float) -> None:
+    """Show one study: its state, findings and results."""
+    store = open_store(load_settings())
+    found = wait_for_end(store, study_uid, wait)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    else:
+        print_status(found, Console())
+
+
+@click.command()
+@click.argument("study_uid")
+def retry(study_uid: str) -> None:
+    """Try a failed study again."""
+    settings = load_settings()
+    bell = retry_study(open_store(settings), study_uid)
+    rung = Doorbell(settings).ring(bell)
+    click.echo("queued" if rung else "queued; the sweeper rings once the broker is back")
+
+
+def wait_for_end(store: Store, study_uid: str, wait_seconds: float) -> dict[str, Any]:
+    """The status of a study, as soon as it has ended or the time is up. Raises NotFoundError."""
+    deadline = time.monotonic() + wait_seconds
+    while True:
+        with store.reading() as session:
+            found = study_status(session, study_uid)
+        if found["state"] not in (*ACTIVE, RECEIVING) or time.monotonic() >= deadline:
+            return found
+        time.sleep(_POLL_SECONDS)
+
+
+def print_status(found: dict[str, Any], console: Console) -> None:
+    """A status object for the eye."""
+    console.print(f"study {found['study_uid']}")
+    console.print(f"[bold]{found['state']}[/bold], revision {found['revision']}, ", end="")
+    console.print(f"{found['instances']} instances")
+    if found["error"]:
+        console.print(found["error"], style="red")
+    console.print(findings_table(found))
+    for result in found["results"]:
+        where = result["destination"] or "no destination"
+        console.print(f"{result['kind']:<4} {result['state']:<10} {where}")
+
+
+def findings_table(found: dict[str, Any]) -> Table:
+    """The findings of a status object, best score first."""
+    table = Table("finding", "side", "view", "score", "area mm²", "model", title="Findings")
+    for finding in sorted(found["findings"], key=lambda item: -float(item["score"])):
+        area = finding["area_mm2"]
+        table.add_row(
+            finding["code"]["meaning"],
+            finding["laterality"] or "-",
+            finding["view"] or "-",
+            f"{finding['score']:.2f}",
+            "-" if area is None else f"{area:.0f}",
+            f"{finding['model']} {finding['model_version']}",
+        )
+    return table
+
+
+def _own_listener(settings: Settings) -> Peer:
+    everywhere = settings.dicom_host in ("0.0.0.0", "::")  # noqa: S104  # compared, not bound
+    host = "127.0.0.1" if everywhere else settings.dicom_host
+    return Peer(AETitle(settings.ae_title), host, settings.dicom_port)

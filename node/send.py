@@ -1,0 +1,158 @@
+"""Sending files by C-STORE, as a modality would.
+
+In: paths. Out: one outcome per instance. Every file's own transfer syntax is proposed, so nothing
+is re-encoded.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydicom import dcmread
+from pydicom.errors import InvalidDicomError
+from pynetdicom import AE
+from pynetdicom.association import Association
+
+from node.errors import ConfigurationError, DestinationUnavailableError
+from node.identifiers import AETitle
+
+# PS3.8 9.3.2.2: presentation context ids are odd and below 256, so 128 per association.
+_CONTEXTS_PER_ASSOCIATION = 128
+_TIMEOUT_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A DICOM application entity and where it listens."""
+
+    ae_title: AETitle
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sendable:
+    """One file and what must be negotiated for it."""
+
+    path: Path
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    study_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the peer said of one instance."""
+
+    path: Path
+    accepted: bool
+    text: str
+
+
+def parse_peer(text: str) -> Peer:
+    """Read AE@HOST:PORT. Raises ConfigurationError."""
+    match = re.fullmatch(r"([^@]{1,16})@([^@:]+|\[[0-9a-fA-F:]+\]):([0-9]{1,5})", text)
+    if match is None:
+        raise ConfigurationError(
+            f"'{text}' is not AE@HOST:PORT, for example SENTINODE@10.0.0.5:11112"
+        )
+    return Peer(AETitle(match[1]), match[2].strip("[]"), int(match[3]))
+
+
+def find_instances(paths: Iterable[Path]) -> list[Sendable]:
+    """All DICOM files among the paths; folders are searched, other files in them passed over.
+
+    Raises ConfigurationError for a file named outright that is not DICOM, or when nothing is found.
+    """
+    found: list[Sendable] = []
+    for path in paths:
+        if path.is_dir():
+            inside = (_sendable(file) for file in sorted(path.rglob("*")) if file.is_file())
+            found += [item for item in inside if item is not None]
+            continue
+        named = _sendable(path)
+        if named is None:
+            raise ConfigurationError(f"{path} is not a DICOM file with a SOP class (PS3.10)")
+        found.append(named)
+    if not found:
+        raise ConfigurationError("no DICOM file found in what was named")
+    return found
+
+
+def send_instances(
+    instances: Sequence[Sendable],
+    peer: Peer,
+    ae_title: str,
+    advance: Callable[[], Any] = lambda: None,
+) -> list[Outcome]:
+    """Send all; `advance` is called after each. Raises DestinationUnavailableError."""
+    outcomes: list[Outcome] = []
+    for batch in _batches(instances):
+        association = _associate(batch, peer, ae_title)
+        try:
+            for instance in batch:
+                outcomes.append(_store(association, instance))
+                advance()
+        finally:
+            association.release()
+    return outcomes
+
+
+def _sendable(path: Path) -> Sendable | None:
+    try:
+        header = dcmread(path, stop_before_pixels=True, specific_tags=["StudyInstanceUID"])
+    except (InvalidDicomError, OSError):
+        return None
+    meta = header.file_meta
+    if "MediaStorageSOPClassUID" not in meta or "TransferSyntaxUID" not in meta:
+        return None
+    return Sendable(
+        path,
+        str(meta.MediaStorageSOPClassUID),
+        str(meta.TransferSyntaxUID),
+        str(header.get("StudyInstanceUID") or ""),
+    )
+
+
+def _contexts(instances: Iterable[Sendable]) -> set[tuple[str, str]]:
+    return {(item.sop_class_uid, item.transfer_syntax_uid) for item in instances}
+
+
+def _batches(instances: Sequence[Sendable]) -> Iterable[list[Sendable]]:
+    batch: list[Sendable] = []
+    for instance in instances:
+        if len(_contexts([*batch, instance])) > _CONTEXTS_PER_ASSOCIATION:
+            yield batch
+            batch = []
+        batch.append(instance)
+    yield batch
+
+
+def _associate(batch: Sequence[Sendable], peer: Peer, ae_title: str) -> Association:
+    entity = AE(ae_title=ae_title)
+    entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = _TIMEOUT_SECONDS
+    for sop_class_uid, transfer_syntax_uid in sorted(_contexts(batch)):
+        entity.add_requested_context(sop_class_uid, transfer_syntax_uid)
+    association = entity.associate(peer.host, peer.port, ae_title=peer.ae_title)
+    if not association.is_established:
+        raise DestinationUnavailableError(
+            f"no association with {peer.ae_title} at {peer.host}:{peer.port}; "
+            "is it running, and does it know this AE title?"
+        )
+    return association
+
+
+def _store(association: Association, instance: Sendable) -> Outcome:
+    try:
+        status = association.send_c_store(instance.path).get("Status")
+    except (ValueError, RuntimeError, AttributeError) as error:
+        return Outcome(instance.path, False, str(error))
+    if status is None:
+        return Outcome(instance.path, False, "no answer: the association was lost")
+    # PS3.4 B.2.3: 0x0000 is success, 0xBxxx are warnings, stored all the same.
+    accepted = status == 0x0000 or status >> 12 == 0xB
+    return Outcome(instance.path, accepted, f"status {status:04X}")

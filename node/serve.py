@@ -1,0 +1,13 @@
+"""The web process: uvicorn calls `application` after it has set itself up."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from node.settings import load_settings
+from node.web.app import create_app
+
+
+def application() -> FastAPI:
+    """The application for the settings of this process."""
+    return create_app(load_settings())

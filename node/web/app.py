@@ -1,0 +1,83 @@
+"""The web application: one screen that says which parts it has and what each error becomes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
+from fastapi.staticfiles import StaticFiles
+from fastapi.templating import Jinja2Templates
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.exceptions import HTTPException
+
+from node.errors import IllegalMoveError, NotFoundError
+from node.job import Bell
+from node.logs import log
+from node.settings import Settings
+from node.store.files import Files
+from node.store.session import open_store
+from node.web import dicomweb, metrics, pages, probes, studies, viewer
+from node.web.messages import answer
+from node.web.security import Guard
+from node.web.site import Site
+
+_HERE = Path(__file__).parent
+
+
+def create_app(settings: Settings, ring: Callable[[Bell], object] | None = None) -> FastAPI:
+    """The application.
+
+    `ring` publishes the message of a retried job; without it the sweeper does so, a little later.
+    """
+    site = Site(
+        settings=settings,
+        store=open_store(settings),
+        files=Files(settings.state_dir),
+        templates=pages.environment(Jinja2Templates(_HERE / "templates")),
+        archive=dicomweb.client(settings),
+        ring=ring or (lambda bell: None),
+    )
+    app = FastAPI(title="Sentinode", docs_url=None, redoc_url=None, lifespan=_lifespan)
+    app.state.site = site
+    app.add_middleware(Guard, http_host=settings.http_host)
+    for router in (probes.router, metrics.router(site), studies.router, dicomweb.router):
+        app.include_router(router)
+    app.mount("/static", StaticFiles(directory=_HERE / "static"))
+    viewer.install(app, settings.ohif_dir)
+    _answer_errors(app)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    site: Site = app.state.site
+    await site.archive.aclose()
+    site.store.close()
+
+
+def _answer_errors(app: FastAPI) -> None:
+    @app.exception_handler(HTTPException)
+    def refused(request: Request, error: HTTPException) -> Response:
+        return answer(request, error.status_code, str(error.detail))
+
+    @app.exception_handler(NotFoundError)
+    def not_found(request: Request, error: NotFoundError) -> Response:
+        return answer(request, 404, str(error))
+
+    @app.exception_handler(IllegalMoveError)
+    def illegal(request: Request, error: IllegalMoveError) -> Response:
+        return answer(request, 409, str(error))
+
+    @app.exception_handler(SQLAlchemyError)
+    def no_database(request: Request, error: SQLAlchemyError) -> Response:
+        log.error("database does not answer", extra={"reason": type(error).__name__})
+        return answer(request, 503, "the database does not answer; try again in a moment")
+
+    @app.exception_handler(httpx.TransportError)
+    def no_archive(request: Request, error: httpx.TransportError) -> Response:
+        return answer(request, 502, f"the archive does not answer ({type(error).__name__})")

@@ -1,0 +1,61 @@
+"""The viewer's way to the archive: a streaming, read-only proxy of its DICOMweb and nothing else.
+
+In: QIDO-RS and WADO-RS requests of the viewer (PS3.18 sections 10.4 and 10.6). Out: what the
+archive answers, as it arrives. Only GET, only studies, series and instances: an archive's other
+interfaces, and storing into it, cannot be reached from a browser.
+"""
+
+from __future__ import annotations
+
+import re
+
+import httpx
+from fastapi import APIRouter, HTTPException, Request
+from fastapi.responses import StreamingResponse
+from starlette.background import BackgroundTask
+
+from node.settings import Settings
+from node.web.site import TheSite
+
+router = APIRouter()
+
+# PS3.18 table 10.1-1: UIDs, frame lists, attribute paths and fixed words; no dots on their own.
+_RESOURCE = re.compile(r"(studies|series|instances)(/(?!\.+(/|$))[A-Za-z0-9.,_-]+)*/?")
+_TO_ARCHIVE = ("accept", "accept-encoding", "range", "if-none-match", "if-modified-since")
+_TO_VIEWER = (
+    "content-type",
+    "content-length",
+    "content-encoding",
+    "content-range",
+    "accept-ranges",
+    "etag",
+    "last-modified",
+)
+# Rendering a frame or listing a large study takes an archive seconds, not minutes.
+_TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+
+
+def client(settings: Settings) -> httpx.AsyncClient:
+    """The connections to the archive; no environment proxy may come between."""
+    return httpx.AsyncClient(base_url=settings.orthanc, timeout=_TIMEOUT, trust_env=False)
+
+
+@router.get("/dicom-web/{resource:path}")
+async def forward(resource: str, request: Request, site: TheSite) -> StreamingResponse:
+    """Ask the archive and stream its answer. Raises httpx.TransportError."""
+    if not _RESOURCE.fullmatch(resource):
+        raise HTTPException(404, "only DICOMweb studies, series and instances are served here")
+    headers = {name: request.headers[name] for name in _TO_ARCHIVE if name in request.headers}
+    # The archive writes links to itself into its answers; they must lead back here.
+    headers["host"] = request.headers.get("host", "")
+    headers["forwarded"] = f"host={headers['host']};proto={request.url.scheme}"
+    asked = site.archive.build_request(
+        "GET", f"/dicom-web/{resource}", params=request.query_params.multi_items(), headers=headers
+    )
+    answer = await site.archive.send(asked, stream=True)
+    return StreamingResponse(
+        answer.aiter_raw(),
+        status_code=answer.status_code,
+        headers={name: answer.headers[name] for name in _TO_VIEWER if name in answer.headers},
+        background=BackgroundTask(answer.aclose),
+    )

@@ -1,0 +1,113 @@
+"""The study list: one page of studies, newest first, with counts for each state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from node.store.tables import FindingRow, Instance, Job, ModelRun, Study
+
+PAGE_SIZE = 25
+
+
+@dataclass(frozen=True, slots=True)
+class StudyLine:
+    """One line of the list; findings and failed runs are those of the last revision."""
+
+    study_uid: str
+    state: str
+    revision: int
+    instances: int
+    findings: int
+    failed_runs: int
+    first_instance_at: datetime
+    last_instance_at: datetime
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StudyList:
+    """One page of the list. `page` counts from 1; `counts` holds every state that occurs."""
+
+    lines: tuple[StudyLine, ...]
+    counts: dict[str, int]
+    state: str | None
+    page: int
+    pages: int
+    total: int
+
+
+def list_studies(session: Session, state: str | None = None, page: int = 1) -> StudyList:
+    """Page `page` of the studies in `state`, or of all; beyond the end it is empty."""
+    by_state = select(Study.state, func.count()).group_by(Study.state).order_by(Study.state)
+    counts = dict(session.execute(by_state).tuples().all())
+    total = counts.get(state, 0) if state else sum(counts.values())
+    wanted = select(Study).order_by(Study.last_instance_at.desc(), Study.study_uid)
+    if state:
+        wanted = wanted.where(Study.state == state)
+    studies = session.scalars(wanted.limit(PAGE_SIZE).offset((page - 1) * PAGE_SIZE)).all()
+    return StudyList(
+        lines=_lines(session, studies),
+        counts=counts,
+        state=state,
+        page=page,
+        pages=max(1, -(-total // PAGE_SIZE)),
+        total=total,
+    )
+
+
+def _lines(session: Session, studies: Sequence[Study]) -> tuple[StudyLine, ...]:
+    uids = [study.study_uid for study in studies]
+    instances = _instances(session, uids)
+    findings = _findings(session, uids)
+    failed = _failed_runs(session, uids)
+    return tuple(
+        StudyLine(
+            study_uid=study.study_uid,
+            state=study.state,
+            revision=study.revision,
+            instances=instances.get(study.study_uid, 0),
+            findings=findings.get(study.study_uid, 0),
+            failed_runs=failed.get(study.study_uid, 0),
+            first_instance_at=study.first_instance_at,
+            last_instance_at=study.last_instance_at,
+            error=study.error,
+        )
+        for study in studies
+    )
+
+
+def _instances(session: Session, uids: Sequence[str]) -> dict[str, int]:
+    query = (
+        select(Instance.study_uid, func.count())
+        .where(Instance.study_uid.in_(uids), Instance.conflict.is_(False))
+        .group_by(Instance.study_uid)
+    )
+    return dict(session.execute(query).tuples().all())
+
+
+def _findings(session: Session, uids: Sequence[str]) -> dict[str, int]:
+    query = (
+        select(Job.study_uid, func.count(FindingRow.id))
+        .join(Study, (Study.study_uid == Job.study_uid) & (Study.revision == Job.revision))
+        .join(ModelRun, ModelRun.job_id == Job.id)
+        .join(FindingRow, FindingRow.model_run_id == ModelRun.id)
+        .where(Job.study_uid.in_(uids))
+        .group_by(Job.study_uid)
+    )
+    return dict(session.execute(query).tuples().all())
+
+
+def _failed_runs(session: Session, uids: Sequence[str]) -> dict[str, int]:
+    query = (
+        select(Job.study_uid, func.count(ModelRun.id))
+        .join(Study, (Study.study_uid == Job.study_uid) & (Study.revision == Job.revision))
+        .join(ModelRun, ModelRun.job_id == Job.id)
+        .where(Job.study_uid.in_(uids), ModelRun.state == "failed")
+        .group_by(Job.study_uid)
+    )
+    return dict(session.execute(query).tuples().all())

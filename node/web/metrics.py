@@ -1,0 +1,151 @@
+"""Metrics for Prometheus, computed from the database at scrape time: no process need remember.
+
+Labels are states, roles, and the names of models and destinations; never an identifier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+
+from fastapi import APIRouter
+from fastapi.responses import Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from sqlalchemy import func, or_, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from node.job import ACTIVE, DELIVERING, DONE, FAILED, QUEUED, RECEIVING, RUNNING, SKIPPED
+from node.store.tables import Delivery, Instance, Job, ModelRun, Process, Study
+from node.web.site import Site
+
+JOB_STATES = (QUEUED, RUNNING, DELIVERING, DONE, FAILED)
+STUDY_STATES = (RECEIVING, *JOB_STATES, SKIPPED)
+
+
+def router(site: Site) -> APIRouter:
+    """The route /metrics over a registry of its own."""
+    registry = CollectorRegistry()
+    registry.register(StoreCollector(site))
+    routes = APIRouter()
+
+    @routes.get("/metrics")
+    def metrics() -> Response:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    return routes
+
+
+class StoreCollector(Collector):
+    """Asks the database at each scrape; says so when it does not answer."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: registering must not query."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        """Every metric."""
+        try:
+            with self._site.store.reading() as session:
+                found = [metric for part in _PARTS for metric in part(session)]
+        except SQLAlchemyError:
+            found = []
+        yield _gauge("database_up", "1 when the database answers", 1.0 if found else 0.0)
+        yield from found
+        try:
+            free = self._site.files.free_bytes()
+        except OSError:
+            return
+        yield _gauge("free_disk_bytes", "Free disk under the state directory", free)
+
+
+def _states(session: Session) -> Iterator[Metric]:
+    studies = GaugeMetricFamily("sentinode_studies", "Studies by state", labels=["state"])
+    jobs = GaugeMetricFamily("sentinode_jobs", "Jobs (study revisions) by state", labels=["state"])
+    by_study = select(Study.state, func.count()).group_by(Study.state)
+    by_job = select(Job.state, func.count()).group_by(Job.state)
+    # Every state is always there, so that an alert on `failed` has a series from the start.
+    _add_all(studies, dict.fromkeys(STUDY_STATES, 0) | dict(session.execute(by_study).tuples()))
+    _add_all(jobs, dict.fromkeys(JOB_STATES, 0) | dict(session.execute(by_job).tuples()))
+    yield studies
+    yield jobs
+
+
+def _waiting(session: Session) -> Iterator[Metric]:
+    now = datetime.now(UTC)
+    free = or_(Job.lease_until.is_(None), Job.lease_until < now)
+    oldest = session.scalar(select(func.min(Job.complete_at)).where(Job.state.in_(ACTIVE), free))
+    age_seconds = (now - oldest).total_seconds() if oldest else 0.0
+    text = "Age of the oldest job that no worker holds; 0 when there is none"
+    yield _gauge("oldest_waiting_job_age_seconds", text, age_seconds)
+
+
+def _received(session: Session) -> Iterator[Metric]:
+    total = select(func.count(), func.coalesce(func.sum(Instance.size_bytes), 0))
+    instances, size_bytes = session.execute(total.select_from(Instance)).one()
+    yield _counter("instances_received", "Instances acknowledged", instances)
+    yield _counter("received_bytes", "Bytes of the acknowledged instances", size_bytes)
+
+
+def _model_runs(session: Session) -> Iterator[Metric]:
+    labels = ["model", "outcome"]
+    runs = CounterMetricFamily("sentinode_model_runs", "Model runs by outcome", labels=labels)
+    seconds = CounterMetricFamily("sentinode_model_run_seconds", "Time in runs", labels=labels)
+    rows = session.execute(
+        select(ModelRun.model, ModelRun.state, func.count(), func.sum(ModelRun.seconds))
+        .group_by(ModelRun.model, ModelRun.state)
+        .order_by(ModelRun.model, ModelRun.state)
+    )
+    for model, outcome, count, spent in rows:
+        runs.add_metric([model, outcome], count)
+        seconds.add_metric([model, outcome], spent)
+    yield runs
+    yield seconds
+
+
+def _deliveries(session: Session) -> Iterator[Metric]:
+    metric = GaugeMetricFamily(
+        "sentinode_deliveries", "Results by destination and state", labels=["destination", "state"]
+    )
+    rows = session.execute(
+        select(Delivery.destination, Delivery.state, func.count())
+        .group_by(Delivery.destination, Delivery.state)
+        .order_by(Delivery.destination, Delivery.state)
+    )
+    for destination, state, count in rows:
+        metric.add_metric([destination, state], count)
+    yield metric
+
+
+def _processes(session: Session) -> Iterator[Metric]:
+    metric = GaugeMetricFamily(
+        "sentinode_heartbeat_age_seconds", "Age of a role's latest heartbeat", labels=["role"]
+    )
+    now = datetime.now(UTC)
+    rows = session.execute(
+        select(Process.role, func.max(Process.beat_at)).group_by(Process.role).order_by("role")
+    )
+    for role, last in rows:
+        metric.add_metric([role], (now - last).total_seconds())
+    yield metric
+
+
+_PARTS = (_states, _waiting, _received, _model_runs, _deliveries, _processes)
+
+
+def _add_all(metric: GaugeMetricFamily, counts: dict[str, int]) -> None:
+    for state, count in counts.items():
+        metric.add_metric([state], count)
+
+
+def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"sentinode_{name}", text, value=value)
+
+
+def _counter(name: str, text: str, value: float) -> CounterMetricFamily:
+    return CounterMetricFamily(f"sentinode_{name}", text, value=value)

@@ -1,0 +1,52 @@
+"""How values look on a page."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from fastapi.templating import Jinja2Templates
+
+from node.job import ACTIVE, RECEIVING
+
+_KINDS = {
+    "mass": "Mass",
+    "calcification_cluster": "Calcification cluster",
+    "arterial_calcification": "Arterial calcification",
+}
+
+
+def environment(templates: Jinja2Templates) -> Jinja2Templates:
+    """Give the templates their filters; everything they print is escaped."""
+    templates.env.filters.update(
+        {"moment": moment, "score": score, "area": area, "kind": kind, "moving": moving}
+    )
+    templates.env.trim_blocks = templates.env.lstrip_blocks = True
+    return templates
+
+
+def moment(value: datetime | str | None) -> str:
+    """A time in UTC to the second; a dash for none."""
+    if value is None:
+        return "–"
+    at = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def score(value: float) -> str:
+    """A probability with two digits; 0.999 must not look like certainty."""
+    return f"{min(value, 0.99):.2f}" if value < 1.0 else "1.00"
+
+
+def area(value: float | None) -> str:
+    """An area in mm², or a dash where the image has no trustworthy spacing."""
+    return "–" if value is None else f"{value:.0f} mm²"
+
+
+def kind(value: str) -> str:
+    """A finding kind in words."""
+    return _KINDS.get(value, value.replace("_", " ").capitalize())
+
+
+def moving(state: str) -> bool:
+    """Whether a study in this state will change by itself."""
+    return state in ACTIVE or state == RECEIVING

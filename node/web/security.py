@@ -1,0 +1,88 @@
+"""What protects the people who use the pages, while there is no login.
+
+Every answer says what a browser may load with it: nothing from another host, ever. A request that
+changes something must come from these pages. A process bound to loopback answers only to loopback
+names, so that a foreign page cannot reach it by pointing its own name here (DNS rebinding).
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from fastapi import HTTPException, Request
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+PAGE_POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+# The viewer compiles WebAssembly, starts workers from blobs and writes styles into its elements.
+VIEWER_POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
+    "worker-src 'self' blob:; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+    "font-src 'self' data:; connect-src 'self' data: blob:; base-uri 'none'; frame-ancestors 'none'"
+)
+_ALWAYS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    # Together these isolate the process, without which browsers withhold SharedArrayBuffer.
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Embedder-Policy": "require-corp",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+class Guard:
+    """ASGI middleware: host check before, headers after; bodies stream through untouched."""
+
+    def __init__(self, app: ASGIApp, http_host: str) -> None:
+        self._app = app
+        self._local_only = is_loopback(http_host)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _ALWAYS.items():
+                    headers[name] = value
+                headers.setdefault("Content-Security-Policy", PAGE_POLICY)
+            await send(message)
+
+        if self._local_only and not is_loopback(host_name(Headers(scope=scope).get("host", ""))):
+            refusal = PlainTextResponse("this process serves its own machine only", 421)
+            await refusal(scope, receive, send_with_headers)
+            return
+        await self._app(scope, receive, send_with_headers)
+
+
+def same_origin(request: Request) -> None:
+    """Refuse a change that another site's page asks for; programs send neither header."""
+    fetch_site = request.headers.get("sec-fetch-site")
+    origin = request.headers.get("origin")
+    foreign_fetch = fetch_site not in (None, "same-origin", "none")
+    foreign_origin = origin is not None and urlsplit(origin).netloc != request.headers.get("host")
+    if foreign_fetch or foreign_origin:
+        raise HTTPException(403, "this request came from another site")
+
+
+def host_name(host: str) -> str:
+    """The name in a Host header, without port and brackets; empty when it is malformed."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or address can only mean this machine."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

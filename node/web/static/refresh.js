@@ -1,0 +1,23 @@
+// Keeps a page that says so (<main data-refresh="seconds">) up to date without a reload.
+function arrange() {
+  const seconds = Number(document.querySelector('main').dataset.refresh);
+  if (seconds) setTimeout(refresh, seconds * 1000);
+}
+
+async function refresh() {
+  const main = document.querySelector('main');
+  try {
+    const response = document.hidden ? null : await fetch(location.href);
+    if (response && response.ok) {
+      const page = new DOMParser().parseFromString(await response.text(), 'text/html');
+      const fresh = page.querySelector('main');
+      // Replacing an unchanged page would only steal the selection and the focus.
+      if (fresh.outerHTML !== main.outerHTML) main.replaceWith(document.adoptNode(fresh));
+    }
+  } catch {
+    // The server may be restarting; the next round asks again.
+  }
+  arrange();
+}
+
+arrange();

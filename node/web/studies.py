@@ -1,0 +1,98 @@
+"""The study list and the page of one study, each for people and as JSON; and the Retry button."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, HTTPException, Query, Request
+from fastapi.encoders import jsonable_encoder
+from fastapi.responses import FileResponse, RedirectResponse, Response
+
+from node.errors import NotFoundError
+from node.identifiers import is_uid
+from node.job import retry
+from node.status import study_status
+from node.store.tables import Study
+from node.web.detail import find_picture, study_page
+from node.web.listing import list_studies
+from node.web.metrics import STUDY_STATES
+from node.web.security import same_origin
+from node.web.site import Site, StudyUID, TheSite
+
+router = APIRouter()
+
+
+def _known_state(state: Annotated[str, Query()] = "") -> str | None:
+    if state and state not in STUDY_STATES:
+        raise HTTPException(422, f"no such state; known: {', '.join(STUDY_STATES)}")
+    return state or None
+
+
+State = Annotated[str | None, Depends(_known_state)]
+Page = Annotated[int, Query(ge=1, le=1_000_000)]
+
+
+@router.get("/")
+def show_list(request: Request, site: TheSite, state: State = None, page: Page = 1) -> Response:
+    """The study list."""
+    with site.store.reading() as session:
+        found = list_studies(session, state, page)
+    context = {"found": found, "states": STUDY_STATES}
+    return site.templates.TemplateResponse(request, "studies.html", context)
+
+
+@router.get("/studies/{study_uid}")
+def show_study(request: Request, site: TheSite, study_uid: StudyUID) -> Response:
+    """The page of one study."""
+    with site.store.reading() as session:
+        found = study_page(session, site.files, study_uid)
+    context = {"page": found, "study": found.status, "archive": site.settings.orthanc}
+    return site.templates.TemplateResponse(request, "study.html", context)
+
+
+@router.get("/studies/{study_uid}/pictures/{name}.png")
+def show_picture(site: TheSite, study_uid: StudyUID, name: str) -> Response:
+    """The overlay picture of one image."""
+    if not is_uid(name):
+        raise HTTPException(422, "this is not a DICOM UID")
+    with site.store.reading() as session:
+        study = session.get(Study, study_uid)
+    path = find_picture(site.files, study_uid, name, study.revision) if study else None
+    if path is None:
+        raise NotFoundError("there is no picture of this image")
+    headers = {"Cache-Control": "private, no-cache"}
+    return FileResponse(path, media_type="image/png", headers=headers)
+
+
+@router.post("/studies/{study_uid}/retry", dependencies=[Depends(same_origin)])
+def retry_from_page(site: TheSite, study_uid: StudyUID) -> Response:
+    """The Retry button; the page comes back."""
+    _retry(site, study_uid)
+    return RedirectResponse(f"/studies/{study_uid}", 303)
+
+
+@router.get("/api/studies")
+def api_list(site: TheSite, state: State = None, page: Page = 1) -> Any:
+    """The study list."""
+    with site.store.reading() as session:
+        return jsonable_encoder(asdict(list_studies(session, state, page)))
+
+
+@router.get("/api/studies/{study_uid}")
+def api_study(site: TheSite, study_uid: StudyUID) -> Any:
+    """The status object of one study."""
+    with site.store.reading() as session:
+        return study_status(session, study_uid)
+
+
+@router.post("/api/studies/{study_uid}/retry", dependencies=[Depends(same_origin)])
+def api_retry(site: TheSite, study_uid: StudyUID) -> Any:
+    """Give a failed study another chance; answers with its new status."""
+    _retry(site, study_uid)
+    with site.store.reading() as session:
+        return study_status(session, study_uid)
+
+
+def _retry(site: Site, study_uid: str) -> None:
+    site.ring(retry(site.store, study_uid))

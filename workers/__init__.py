@@ -1,0 +1,13 @@
+"""The workers: from a complete study to confirmed results in the archive.
+
+The files are the stages, in this order:
+
+    inference     5  images -> preprocessed tensors -> Triton -> raw output
+    findings      6  raw output -> Finding (pixel and mm geometry, code, score), stored
+    segmentation  7  findings -> SEG
+    report        7  findings -> SR TID 1500
+    delivery      8  to every destination; idempotent, confirmed
+
+`pipeline` says which stage follows which. `app` is the Celery application. Nothing here loads
+torch.
+"""

@@ -1,0 +1,88 @@
+"""The Celery application: two tasks, each of which hands one job id to the pipeline.
+
+A message is only a doorbell (`node.job`): it is acknowledged early, carries no result and is never
+retried by Celery; leases and the sweeper see to it that nothing is lost.
+"""
+
+from __future__ import annotations
+
+import threading
+from functools import cache
+
+from celery import Celery
+from celery.signals import worker_process_init, worker_ready, worker_shutting_down
+
+from node.identifiers import JobId
+from node.job import ANALYSE_TASK, ANALYSIS_QUEUE, DELIVER_TASK, DELIVERY_QUEUE
+from node.logs import configure_logs
+from node.process import beat_until
+from node.settings import Settings, load_settings
+from node.store.session import open_store
+from workers.pipeline import Pipeline, open_pipeline
+
+# A worker proves with a fresh beat that it still runs; see node.health.
+_stop = threading.Event()
+
+
+def create_app(settings: Settings) -> Celery:
+    """The application for these settings."""
+    application = Celery("sentinode", broker=settings.broker_url)
+    application.conf.update(
+        task_ignore_result=True,
+        task_acks_late=False,
+        worker_prefetch_multiplier=1,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        task_default_queue=ANALYSIS_QUEUE,
+        task_routes={
+            ANALYSE_TASK: {"queue": ANALYSIS_QUEUE},
+            DELIVER_TASK: {"queue": DELIVERY_QUEUE},
+        },
+        worker_hijack_root_logger=False,
+        worker_send_task_events=False,
+        event_queue_expires=60,
+    )
+    return application
+
+
+app = create_app(load_settings())
+
+
+@cache
+def pipeline() -> Pipeline:
+    """One pipeline per worker process, made at the first task (never before a fork)."""
+    return open_pipeline(load_settings())
+
+
+@app.task(name=ANALYSE_TASK)  # type: ignore[untyped-decorator]
+def analyse(job_id: int) -> None:
+    """Images of one job -> findings -> result objects."""
+    pipeline().analyse(JobId(job_id))
+
+
+@app.task(name=DELIVER_TASK)  # type: ignore[untyped-decorator]
+def deliver(job_id: int) -> None:
+    """Result objects of one job -> every destination."""
+    pipeline().deliver(JobId(job_id))
+
+
+@worker_ready.connect  # type: ignore[untyped-decorator]
+def _start_beating(**_: object) -> None:
+    settings = load_settings()
+    configure_logs(settings.log_level)
+    threading.Thread(
+        target=beat_until,
+        args=(_stop, open_store(settings), "worker"),
+        daemon=True,
+    ).start()
+
+
+@worker_process_init.connect  # type: ignore[untyped-decorator]
+def _configure_child(**_: object) -> None:
+    configure_logs(load_settings().log_level)
+
+
+@worker_shutting_down.connect  # type: ignore[untyped-decorator]
+def _stop_beating(**_: object) -> None:
+    _stop.set()

@@ -1,0 +1,81 @@
+"""Stage 5: one image through one model, by way of Triton.
+
+In: a decoded image and a model. Out: a `RunOutcome`. An image or a request that the model cannot
+take is an outcome with an error, so that it reaches the report; a server that does not answer is
+raised, so that the whole job is tried again later.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from models.contract import Model, ModelInputError, ModelOutputError, ModelSpec
+from node.errors import ModelMismatchError, ModelRefusedError
+from workers.findings import RunOutcome, measure
+from workers.images import SourceImage
+
+
+class Server(Protocol):
+    """What answers inference requests; `workers.triton.client.TritonClient` is the real one."""
+
+    def infer(
+        self, spec: ModelSpec, tensors: Mapping[str, NDArray[Any]]
+    ) -> tuple[Mapping[str, NDArray[Any]], str]:
+        """Output tensors by name, and the version that served them."""
+        ...
+
+
+def run_model(
+    model: Model, source: SourceImage, server: Server, *, study_uid: str, revision: int
+) -> RunOutcome:
+    """Run one model on one image. Raises ModelUnavailableError (transient)."""
+    started = time.monotonic()
+    sop_uid = str(source.dataset.SOPInstanceUID)
+    image, spec = source.image, model.spec
+    try:
+        prepared = model.preprocess(image)
+        outputs, _ = server.infer(spec, prepared.tensors)
+        output = model.postprocess(outputs, prepared)
+    except (ModelInputError, ModelOutputError, ModelRefusedError, ModelMismatchError) as error:
+        return failed_run(spec, sop_uid, str(error), time.monotonic() - started)
+    findings = tuple(
+        measure(
+            region,
+            model=spec.name,
+            model_version=spec.version,
+            source_sop_uid=sop_uid,
+            study_uid=study_uid,
+            revision=revision,
+            number=number,
+            laterality=image.laterality,
+            view=image.view,
+            spacing_mm=image.pixel_spacing_mm,
+        )
+        for number, region in enumerate(output.regions, start=1)
+    )
+    return RunOutcome(
+        model=spec.name,
+        model_version=spec.version,
+        source_sop_uid=sop_uid,
+        error=None,
+        seconds=time.monotonic() - started,
+        findings=findings,
+        probabilities=dict(output.classification),
+    )
+
+
+def failed_run(spec: ModelSpec, sop_uid: str, reason: str, seconds: float = 0.0) -> RunOutcome:
+    """The outcome of a run that could not be made; it is reported as failed, never as negative."""
+    return RunOutcome(
+        model=spec.name,
+        model_version=spec.version,
+        source_sop_uid=sop_uid,
+        error=reason,
+        seconds=seconds,
+        findings=(),
+        probabilities={},
+    )

@@ -1,0 +1,163 @@
+"""The workers' flow on one screen: which stage follows which, and what each error leads to.
+
+    analyse:  lease -> each image: decode, infer, measure, picture, record -> encode -> delivering
+    deliver:  lease -> each result x destination: send, confirm, record -> done
+
+Both may be stopped at any line and started again: what is recorded is not done twice, and objects
+have derived UIDs. Errors decide by class (`node.errors`): transient -> the job waits and is tried
+again; permanent -> the job fails with the reason; a lost lease -> another worker has it, stop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from models.registry import get_model
+from node.destinations import Destination, load_destinations
+from sqlalchemy.exc import SQLAlchemyError
+
+from node.doorbell import Doorbell
+from node.errors import DecodingError, LeaseLostError, PermanentError, TransientError
+from node.identifiers import JobId
+from node.job import (
+    DELIVERING,
+    DONE,
+    FAILED,
+    RUNNING,
+    Bell,
+    Lease,
+    claim,
+    hold,
+    move,
+    postpone,
+    utc_now,
+)
+from node.lease import kept
+from node.logs import log
+from node.process import process_name
+from node.settings import Settings
+from node.store.files import Files
+from node.store.session import Store, open_store
+from workers.delivery import deliver_results
+from workers.dicom.decoding import read_source
+from workers.findings import RunOutcome
+from workers.inference import Server, failed_run, run_model
+from workers.pictures import overlay_picture
+from workers.records import ImageWork, add_results, failure_summary, images_to_do, store_outcomes
+from workers.results import encode_results
+from workers.triton.client import TritonClient
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """Everything the stages need; made once per process."""
+
+    settings: Settings
+    store: Store
+    files: Files
+    server: Server
+    destinations: tuple[Destination, ...]
+    doorbell: Doorbell
+
+    def analyse(self, job_id: JobId) -> None:
+        """Run what is left to run, then write the result objects."""
+        self._work(job_id, RUNNING, self._analyse)
+
+    def deliver(self, job_id: JobId) -> None:
+        """Bring every result to every destination that wants its kind."""
+        self._work(job_id, DELIVERING, self._deliver)
+
+    def _analyse(self, lease: Lease) -> Bell | None:
+        for work in images_to_do(self.store, lease):
+            outcomes = self._look_at(work, lease)
+            with self.store.writing() as session:
+                store_outcomes(session, hold(session, lease), outcomes)
+        with self.store.writing() as session:
+            hold(session, lease).inferred_at = utc_now()
+        results = encode_results(self.store, self.files, lease, self.destinations)
+        with self.store.writing() as session:
+            job = hold(session, lease)
+            add_results(session, job, results, self.destinations)
+            job.encoded_at = utc_now()
+            return move(session, job, DELIVERING, f"{len(results)} result objects written")
+
+    def _look_at(self, work: ImageWork, lease: Lease) -> list[RunOutcome]:
+        models = [get_model(name) for name in work.models]
+        try:
+            source = read_source(self.files.absolute(work.path))
+        except DecodingError as error:
+            return [failed_run(model.spec, work.sop_instance_uid, str(error)) for model in models]
+        study = {"study_uid": lease.study_uid, "revision": lease.revision}
+        outcomes = [run_model(model, source, self.server, **study) for model in models]
+        findings = [finding for outcome in outcomes for finding in outcome.findings]
+        self.files.write(
+            self.files.picture_path(lease.study_uid, lease.revision, work.sop_instance_uid),
+            overlay_picture(source.image, findings),
+        )
+        return outcomes
+
+    def _deliver(self, lease: Lease) -> None:
+        refusals = deliver_results(
+            self.store, self.files, lease, self.destinations, self.settings.ae_title
+        )
+        with self.store.writing() as session:
+            job = hold(session, lease)
+            job.delivered_at = utc_now()
+            failures, all_failed = failure_summary(job)
+            job.error = "; ".join([*refusals, *failures]) or None
+            if refusals or all_failed:
+                move(session, job, FAILED, job.error or "failed")
+            else:
+                move(session, job, DONE, "every result is confirmed")
+
+    def _work(self, job_id: JobId, state: str, stage: Callable[[Lease], Bell | None]) -> None:
+        """The outer shell of both tasks: lease, stage, disposition of errors."""
+        lease = claim(self.store, job_id, process_name("worker"), state, self.settings)
+        if lease is None:
+            return
+        facts = {"job": job_id, "study": lease.study_uid, "stage": state}
+        try:
+            with kept(self.store, lease, self.settings):
+                bell = stage(lease)
+            if bell is not None:
+                self.doorbell.ring(bell)
+        except LeaseLostError:
+            log.warning("lease lost, another worker goes on", extra=facts)
+        except TransientError as error:
+            log.warning("postponed", extra=facts | {"reason": str(error)})
+            self._postpone(lease, str(error))
+        except PermanentError as error:
+            log.error("failed", extra=facts | {"reason": str(error)})
+            self._fail(lease, str(error))
+        except SQLAlchemyError:
+            log.exception(
+                "database error; the lease runs out and the job is tried again", extra=facts
+            )
+        except Exception as error:  # noqa: BLE001  # the outer shell: recorded
+            log.exception("failed unexpectedly", extra=facts)
+            self._fail(lease, f"unexpected {type(error).__name__}; see the worker's log")
+
+    def _postpone(self, lease: Lease, reason: str) -> None:
+        with self.store.writing() as session:
+            postpone(session, hold(session, lease), reason, self.settings)
+
+    def _fail(self, lease: Lease, reason: str) -> None:
+        with self.store.writing() as session:
+            job = hold(session, lease)
+            job.error = reason
+            move(session, job, FAILED, reason)
+
+
+def open_pipeline(settings: Settings) -> Pipeline:
+    """The pipeline that the settings describe. Raises ConfigurationError."""
+    files = Files(settings.state_dir)
+    files.prepare()
+    return Pipeline(
+        settings=settings,
+        store=open_store(settings),
+        files=files,
+        server=TritonClient(settings.triton_url, settings.triton_timeout_seconds),
+        destinations=load_destinations(settings.destinations),
+        doorbell=Doorbell(settings),
+    )

@@ -1,0 +1,116 @@
+"""Between the values of the stages and the rows of the database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from node.destinations import Destination
+from sqlalchemy.orm import Session
+
+from node.job import Lease, instances_of
+from node.store.session import Store
+from node.store.tables import Delivery, Job, ModelRun, Result
+from workers.findings import RunOutcome, from_row, to_row
+
+
+@dataclass(frozen=True, slots=True)
+class ImageWork:
+    """One image and the models that have not looked at it yet."""
+
+    sop_instance_uid: str
+    path: str
+    models: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenResult:
+    """One encoded object, durable on disk."""
+
+    kind: str
+    sop_instance_uid: str
+    sop_class_uid: str
+    series_uid: str
+    source_sop_uid: str | None
+    path: str
+    size_bytes: int
+
+
+def images_to_do(store: Store, lease: Lease) -> list[ImageWork]:
+    """What is left of a job; an image counts as done when all of its models have a run."""
+    with store.reading() as session:
+        job = session.get_one(Job, lease.job_id)
+        done = {(run.source_sop_uid, run.model) for run in job.model_runs}
+        return [
+            ImageWork(instance.sop_instance_uid, instance.path, left)
+            for instance in instances_of(session, job)
+            if (left := _left(instance.sop_instance_uid, instance.models, done))
+        ]
+
+
+def store_outcomes(session: Session, job: Job, outcomes: Sequence[RunOutcome]) -> None:
+    """Write the runs of one image, findings included."""
+    for outcome in outcomes:
+        run = ModelRun(
+            source_sop_uid=outcome.source_sop_uid,
+            model=outcome.model,
+            model_version=outcome.model_version,
+            state="failed" if outcome.error else "succeeded",
+            error=outcome.error,
+            seconds=outcome.seconds,
+            probabilities=dict(outcome.probabilities),
+        )
+        run.findings = [to_row(finding) for finding in outcome.findings]
+        job.model_runs.append(run)
+
+
+def outcome_of(run: ModelRun) -> RunOutcome:
+    """The value that `store_outcomes` wrote."""
+    return RunOutcome(
+        model=run.model,
+        model_version=run.model_version,
+        source_sop_uid=run.source_sop_uid,
+        error=run.error,
+        seconds=run.seconds,
+        findings=tuple(from_row(row, run) for row in run.findings),
+        probabilities=run.probabilities,
+    )
+
+
+def add_results(
+    session: Session,
+    job: Job,
+    results: Sequence[WrittenResult],
+    destinations: Sequence[Destination],
+) -> None:
+    """Record the objects and open one delivery per destination that wants the kind."""
+    known = {result.sop_instance_uid for result in job.results}
+    for written in results:
+        if written.sop_instance_uid in known:
+            continue
+        row = Result(
+            kind=written.kind,
+            sop_instance_uid=written.sop_instance_uid,
+            sop_class_uid=written.sop_class_uid,
+            series_uid=written.series_uid,
+            source_sop_uid=written.source_sop_uid,
+            path=written.path,
+            size_bytes=written.size_bytes,
+        )
+        row.deliveries = [
+            Delivery(destination=destination.name, state="pending")
+            for destination in destinations
+            if written.kind in destination.kinds
+        ]
+        job.results.append(row)
+
+
+def failure_summary(job: Job) -> tuple[list[str], bool]:
+    """One sentence per failed run, and whether every run failed."""
+    failed = [run for run in job.model_runs if run.state == "failed"]
+    sentences = sorted({f"{run.model} failed: {run.error}" for run in failed})
+    return sentences, bool(failed) and len(failed) == len(job.model_runs)
+
+
+def _left(sop_uid: str, models: Sequence[str], done: set[tuple[str, str]]) -> tuple[str, ...]:
+    return tuple(model for model in models if (sop_uid, model) not in done)
