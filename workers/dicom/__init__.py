@@ -1,0 +1,1 @@
+"""What workers know of DICOM: decoding, codes, templates, identity."""
