@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from fastapi.staticfiles import StaticFiles
 from fastapi.templating import Jinja2Templates
@@ -41,7 +42,7 @@ def create_app(settings: Settings, ring: Callable[[Bell], object] | None = None)
         archive=dicomweb.client(settings),
         ring=ring or (lambda bell: None),
     )
-    app = FastAPI(title="Sentinode", docs_url=None, redoc_url=None, lifespan=_lifespan)
+    app = FastAPI(title="Sentinode", openapi_url=None, lifespan=_lifespan)
     app.state.site = site
     app.add_middleware(Guard, http_host=settings.http_host)
     for router in (probes.router, metrics.router(site), studies.router, dicomweb.router):
@@ -64,6 +65,10 @@ def _answer_errors(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     def refused(request: Request, error: HTTPException) -> Response:
         return answer(request, error.status_code, str(error.detail))
+
+    @app.exception_handler(RequestValidationError)
+    def malformed(request: Request, error: RequestValidationError) -> Response:
+        return answer(request, 422, "; ".join(str(item["msg"]) for item in error.errors()))
 
     @app.exception_handler(NotFoundError)
     def not_found(request: Request, error: NotFoundError) -> Response:

@@ -56,9 +56,7 @@ def study_page(session: Session, files: Files, study_uid: str) -> StudyPage:
     return StudyPage(status, tuple(sorted(cards, key=lambda card: (not card.runs, card.label))))
 
 
-def find_picture(
-    files: Files, study_uid: str, sop_instance_uid: str, revision: int
-) -> Path | None:
+def find_picture(files: Files, study_uid: str, sop_instance_uid: str, revision: int) -> Path | None:
     """The overlay picture of an image in `revision`, or in the last one before that has it."""
     for candidate in range(revision, 0, -1):
         path = files.absolute(files.picture_path(study_uid, candidate, sop_instance_uid))

@@ -49,8 +49,9 @@ async def forward(resource: str, request: Request, site: TheSite) -> StreamingRe
     # The archive writes links to itself into its answers; they must lead back here.
     headers["host"] = request.headers.get("host", "")
     headers["forwarded"] = f"host={headers['host']};proto={request.url.scheme}"
+    query = httpx.QueryParams(request.url.query)
     asked = site.archive.build_request(
-        "GET", f"/dicom-web/{resource}", params=request.query_params.multi_items(), headers=headers
+        "GET", f"/dicom-web/{resource}", params=query, headers=headers
     )
     answer = await site.archive.send(asked, stream=True)
     return StreamingResponse(
