@@ -1,0 +1,15 @@
+"""The whole system on one machine without containers: `sentinode up` and `sentinode demo`.
+
+    state       what the stack decides and where it keeps it
+    ports       which ports are free
+    orthanc     the archive's configuration         redis    the broker's command line
+    triton      the inference server's command line
+    plan        settings -> the programs to run, their order and environment
+    supervisor  runs them, restarts them, stops them
+    health      asks each of them whether it answers
+    embedded    the above in order: prepare, start, wait, stop
+    archive     what the demo asks of Orthanc       demo     one study from C-STORE to the archive
+    commands    the command line
+
+Production runs the same programs in containers; nothing outside this package imports it.
+"""

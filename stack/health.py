@@ -1,0 +1,171 @@
+"""Asks every part of the stack whether it does its work; waits until all do.
+
+What must hold: a part counts as up when it answers in its own protocol, not when its process
+exists; a part that keeps ending is named at once, with its log, instead of after the time-out.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import httpx
+from pynetdicom import AE
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import
+from redis import Redis
+from redis.exceptions import RedisError
+
+from node.settings import Settings
+from stack import supervisor
+from stack.state import DEMO_MODALITY, StateDir
+
+PROBE_SECONDS = 2.0  # one question to one part on this machine
+POLL_SECONDS = 0.5
+# Triton loads the models one after the other: 20 s on two quiet cores, much more on busy ones.
+START_SECONDS = 180.0
+# A program that supervisord has found ended this many times in a row does not come up.
+GIVE_UP_POLLS = 12
+
+
+class PartFailedError(RuntimeError):
+    """A part of the stack does not come up; the text names it and its log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part as people know it: its program, where it listens, how to ask it."""
+
+    program: str
+    title: str
+    address: str
+    answers: Callable[[], bool]
+
+
+def parts(settings: Settings) -> list[Part]:
+    """Return the parts of the stack in the order in which they come up."""
+    state = StateDir(settings.state_dir)
+    host = "127.0.0.1"
+    triton = f"http://{host}:{settings.triton_http_port}"
+    orthanc_address = f"{settings.orthanc} and DICOM port {settings.orthanc_dicom_port}"
+    return [
+        Part("redis", "broker", f"{host}:{settings.redis_port}", lambda: _redis(settings)),
+        Part("orthanc", "archive", orthanc_address, lambda: _http(f"{settings.orthanc}/system")),
+        Part("triton", "models", settings.triton_url, lambda: models_ready(triton)),
+        Part(
+            "receive",
+            "receiver",
+            f"{settings.ae_title}@{host}:{settings.dicom_port}",
+            lambda: echo(settings.ae_title, settings.dicom_port),
+        ),
+        Part("sweep", "sweeper", "", lambda: _runs(state, "sweep")),
+        Part("worker-analysis", "analysis", "", lambda: _runs(state, "worker-analysis")),
+        Part("worker-delivery", "delivery", "", lambda: _runs(state, "worker-delivery")),
+        Part(
+            "web",
+            "dashboard",
+            f"http://{host}:{settings.http_port}",
+            lambda: _http(f"http://{host}:{settings.http_port}/"),
+        ),
+    ]
+
+
+def wait(
+    settings: Settings,
+    seen: Callable[[Part, bool], None],
+    timeout_seconds: float = START_SECONDS,
+) -> None:
+    """Return once every part answers. `seen` is told of each part asked, and what it said.
+
+    Raises PartFailedError.
+    """
+    state = StateDir(settings.state_dir)
+    waiting = parts(settings)
+    failures: Counter[str] = Counter()
+    deadline = time.monotonic() + timeout_seconds
+    while waiting:
+        still: list[Part] = []
+        for part in waiting:
+            up = part.answers()
+            seen(part, up)
+            if not up:
+                still.append(part)
+        waiting = still
+        if waiting:
+            _give_up_on_failures(state, failures)
+            if time.monotonic() > deadline:
+                raise _failure(state, waiting[0].program, f"silent for {timeout_seconds:.0f} s")
+            time.sleep(POLL_SECONDS)
+
+
+def models_ready(url: str) -> bool:
+    """Whether Triton is up and every model of its repository is loaded."""
+    index = models(url)
+    return bool(index) and all(state == "READY" for state in index.values())
+
+
+def models(url: str) -> Mapping[str, str]:
+    """The models of the repository and their states; empty while Triton does not answer."""
+    try:
+        answer = httpx.post(f"{url}/v2/repository/index", timeout=PROBE_SECONDS)
+    except httpx.TransportError:
+        return {}
+    if answer.status_code != httpx.codes.OK:
+        return {}
+    return {row["name"]: row.get("state", "UNAVAILABLE") for row in answer.json()}
+
+
+def echo(called: str, port: int) -> bool:
+    """Whether a DICOM listener answers: C-ECHO, or at least a proper rejection."""
+    try:
+        # pynetdicom leaks the socket of a connection that is refused.
+        socket.create_connection(("127.0.0.1", port), PROBE_SECONDS).close()
+    except OSError:
+        return False
+    entity = AE(DEMO_MODALITY)
+    entity.add_requested_context(Verification)
+    entity.connection_timeout = entity.acse_timeout = entity.dimse_timeout = PROBE_SECONDS
+    association = entity.associate("127.0.0.1", port, ae_title=called)
+    if not association.is_established:
+        return bool(association.is_rejected)
+    answer = association.send_c_echo()
+    association.release()
+    return "Status" in answer
+
+
+def _http(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=PROBE_SECONDS).status_code < httpx.codes.INTERNAL_SERVER_ERROR
+    except httpx.TransportError:
+        return False
+
+
+def _redis(settings: Settings) -> bool:
+    try:
+        with Redis.from_url(settings.broker_url, socket_timeout=PROBE_SECONDS) as client:
+            return bool(client.ping())
+    except RedisError:
+        return False
+
+
+def _runs(state: StateDir, program: str) -> bool:
+    """Whether the program has stayed up for its `startsecs`."""
+    return supervisor.process_states(state).get(program) == "RUNNING"
+
+
+def _give_up_on_failures(state: StateDir, failures: Counter[str]) -> None:
+    for program, said in supervisor.process_states(state).items():
+        if said in {"BACKOFF", "FATAL", "EXITED"}:
+            failures[program] += 1
+        elif said == "RUNNING":
+            failures[program] = 0
+        if failures[program] > GIVE_UP_POLLS:
+            raise _failure(state, program, "keeps ending")
+
+
+def _failure(state: StateDir, program: str, what: str) -> PartFailedError:
+    log = state.log(program)
+    said = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    return PartFailedError("\n".join([f"{program} {what}; see {log}", *said.splitlines()[-5:]]))
