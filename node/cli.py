@@ -20,7 +20,7 @@ from node.logs import configure_logs
 from node.process import stop_on_signals
 from node.receive import run_receiver
 from node.settings import load_settings
-from node.store.migrate import upgrade
+from node.store.migrate import require_migrated, upgrade
 from node.sweep import run_sweeper
 
 GROUP = "sentinode.commands"
@@ -81,6 +81,7 @@ def run(role: str, queue: str, concurrency: int) -> None:
     """Run one process: what supervisors and containers start."""
     settings = load_settings()
     configure_logs(settings.log_level)
+    require_migrated(settings)
     if role == "worker":
         _become_worker(queue, concurrency)
     elif role == "web":

@@ -109,7 +109,7 @@ def _keep(received: Received, header: Header, digest: str, reception: Reception)
 
 
 def _insert(session: Session, instance: Instance, settings: Settings) -> str:
-    open_study(session, instance.study_uid, instance.received_at)
+    study = open_study(session, instance.study_uid, instance.received_at)
     # Looked at again inside the transaction: another association may have been faster.
     known = _digests(session, instance.sop_instance_uid)
     if instance.sha256 in known:
@@ -117,7 +117,7 @@ def _insert(session: Session, instance: Instance, settings: Settings) -> str:
     instance.conflict = bool(known)
     session.add(instance)
     session.flush()
-    register(session, instance, settings)
+    register(session, study, instance, settings)
     if instance.conflict:
         record(
             session,

@@ -11,6 +11,9 @@ import logging
 import sys
 from datetime import UTC, datetime
 
+import pydicom.config
+import pynetdicom._config
+
 log = logging.getLogger("sentinode")
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -33,7 +36,11 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure_logs(level: str) -> None:
-    """Send this product's logs to standard error."""
+    """Send this product's logs to standard error, and keep libraries from logging data sets."""
+    # Values of a data set must not reach a log by way of a library's warnings.
+    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+    pynetdicom._config.LOG_REQUEST_IDENTIFIERS = False
+    pynetdicom._config.LOG_RESPONSE_IDENTIFIERS = False
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     log.handlers[:] = [handler]

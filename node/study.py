@@ -34,8 +34,12 @@ from node.store.session import Store, insert_for
 from node.store.tables import Instance, Study
 
 
-def open_study(session: Session, study_uid: str, now: datetime) -> None:
-    """Make sure that the study's row exists; concurrent receivers may both try."""
+def open_study(session: Session, study_uid: str, now: datetime) -> Study:
+    """The study's row, made if missing, locked until the transaction ends.
+
+    It is locked before the instance is inserted: the foreign key takes a share lock on it, and two
+    receivers that both hold the share and want the row for themselves would deadlock.
+    """
     session.execute(
         insert_for(session, Study)
         .values(
@@ -47,11 +51,11 @@ def open_study(session: Session, study_uid: str, now: datetime) -> None:
         )
         .on_conflict_do_nothing()
     )
+    return session.get_one(Study, study_uid, with_for_update=True)
 
 
-def register(session: Session, instance: Instance, settings: Settings) -> None:
+def register(session: Session, study: Study, instance: Instance, settings: Settings) -> None:
     """Count a new instance in and move the study's deadline, in the instance's transaction."""
-    study = session.get_one(Study, instance.study_uid, with_for_update=True)
     now = instance.received_at
     study.last_instance_at = now
     wanted = bool(instance.models) and not instance.conflict

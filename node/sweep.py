@@ -29,18 +29,21 @@ def run_sweeper(settings: Settings, stop: threading.Event) -> None:
     while not stop.wait(settings.sweep_seconds):
         try:
             sweep(store, routes, doorbell, settings)
-        except SQLAlchemyError:
-            log.exception("database does not answer; sweeping again soon")
+        except SQLAlchemyError as error:
+            reason = str(error).splitlines()[0]
+            log.error("database error; sweeping again soon", extra={"reason": reason})
     doorbell.close()
     store.close()
 
 
 def sweep(store: Store, routes: Routes, doorbell: Doorbell, settings: Settings) -> None:
     """One round."""
-    for bell in complete_due(store, routes):
-        doorbell.ring(bell)
-    for bell in _lost_bells(store, doorbell, settings):
-        doorbell.ring(bell)
+    bells = complete_due(store, routes)
+    bells += _lost_bells(store, doorbell, settings)
+    for bell in bells:
+        # Each call to a broker that is away costs seconds; the next round will ring the rest.
+        if not doorbell.ring(bell):
+            break
 
 
 def _lost_bells(store: Store, doorbell: Doorbell, settings: Settings) -> list[Bell]:

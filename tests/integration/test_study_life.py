@@ -1,0 +1,355 @@
+"""Completion, revisions, leases and retries, on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from node.errors import IllegalMoveError, LeaseLostError, NotFoundError
+from node.instance import Received, Reception, store_instance
+from node.job import (
+    DELIVERING,
+    DONE,
+    FAILED,
+    QUEUED,
+    RECEIVING,
+    RUNNING,
+    SKIPPED,
+    Lease,
+    claim,
+    hold,
+    move,
+    postpone,
+    renew,
+    retry,
+    unrung,
+    utc_now,
+)
+from node.routes import load_routes
+from node.settings import Settings
+from node.status import study_status
+from node.store.files import Files
+from node.store.session import Store
+from node.store.tables import Delivery, Job, ModelRun, Result, Study
+from node.study import complete_due
+from tests.datasets import encapsulated_pdf, mammogram, saved
+
+
+class Node:
+    """The node's first stages without a network, as the tests drive them."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self.settings, self.store = settings, store
+        self.files = Files(settings.state_dir)
+        self.files.prepare()
+        self.routes = load_routes(None)
+        self.reception = Reception(settings, store, self.files, self.routes)
+
+    def receive(self, dataset) -> str:
+        """Hand one data set to stage 2, as the listener would."""
+        path = saved(dataset, self.files.incoming)
+        received = Received(
+            path, dataset.SOPClassUID, dataset.SOPInstanceUID, "MODALITY", "10.0.0.1"
+        )
+        outcome = store_instance(received, self.reception)
+        path.unlink(missing_ok=True)
+        return outcome
+
+    def sweep(self, after_seconds: float = 0.0):
+        """Complete what is due `after_seconds` from now."""
+        return complete_due(self.store, self.routes, utc_now() + timedelta(seconds=after_seconds))
+
+    def state(self, study_uid: str) -> tuple[str, int]:
+        """State and revision of a study."""
+        with self.store.reading() as session:
+            study = session.get_one(Study, study_uid)
+            return study.state, study.revision
+
+    def lease(self, job_id: int, state: str = RUNNING, owner: str = "w1") -> Lease | None:
+        """Claim a job."""
+        return claim(self.store, job_id, owner, state, self.settings)
+
+    def advance(self, lease: Lease, state: str) -> None:
+        """Move a held job."""
+        with self.store.writing() as session:
+            move(session, hold(session, lease), state, "test")
+
+
+@pytest.fixture
+def node(settings: Settings, store: Store) -> Node:
+    """A node without network."""
+    return Node(settings, store)
+
+
+def finish(node: Node, job_id: int, end: str = DONE) -> None:
+    """Take a queued job to its end."""
+    lease = node.lease(job_id)
+    node.advance(lease, DELIVERING)
+    lease = node.lease(job_id, DELIVERING)
+    node.advance(lease, end)
+
+
+def test_complete_only_after_quiet_time(node: Node) -> None:
+    """A study becomes a job when its quiet time is over, not before."""
+    image = mammogram()
+    node.receive(image)
+    assert node.sweep(29) == []
+    assert node.state(image.StudyInstanceUID) == (RECEIVING, 0)
+    bells = node.sweep(31)
+    assert len(bells) == 1
+    assert node.state(image.StudyInstanceUID) == (QUEUED, 1)
+    assert node.sweep(1000) == []
+
+
+def test_all_expected_views_shorten_the_wait(node: Node) -> None:
+    """A standard four-view study does not wait for the whole quiet time."""
+    first = mammogram(laterality="L", view="CC")
+    uid = first.StudyInstanceUID
+    node.receive(first)
+    for side, view in [("R", "CC"), ("L", "MLO"), ("R", "MLO")]:
+        assert node.sweep(3) == []
+        node.receive(mammogram(uid, side, view))
+    assert len(node.sweep(3)) == 1
+
+
+def test_hard_cap_ends_an_endless_study(node: Node, store: Store) -> None:
+    """Images that keep coming cannot hold a study open beyond its cap."""
+    image = mammogram()
+    node.receive(image)
+    with store.writing() as session:
+        study = session.get_one(Study, image.StudyInstanceUID)
+        study.hard_deadline_at = utc_now() + timedelta(seconds=5)
+    node.receive(mammogram(image.StudyInstanceUID, view="MLO"))
+    assert len(node.sweep(6)) == 1
+
+
+def test_late_image_opens_the_next_revision(node: Node) -> None:
+    """An image after completion waits for the running job and then makes revision 2."""
+    image = mammogram()
+    uid = image.StudyInstanceUID
+    node.receive(image)
+    (bell,) = node.sweep(31)
+    node.receive(mammogram(uid, "R"))
+    assert node.state(uid) == (QUEUED, 1)
+    assert node.sweep(60) == [], "the first revision is still being worked on"
+    finish(node, bell.job_id)
+    assert node.state(uid) == (RECEIVING, 1)
+    assert len(node.sweep(60)) == 1
+    assert node.state(uid) == (QUEUED, 2)
+
+
+def test_late_pdf_does_not_reopen(node: Node) -> None:
+    """An object that no model wants is kept without a new revision."""
+    image = mammogram()
+    uid = image.StudyInstanceUID
+    node.receive(image)
+    (bell,) = node.sweep(31)
+    finish(node, bell.job_id)
+    node.receive(encapsulated_pdf(uid))
+    assert node.sweep(1000) == []
+    assert node.state(uid) == (DONE, 1)
+
+
+def test_study_of_pdfs_is_skipped_with_reason(node: Node, store: Store) -> None:
+    """A study that nothing can analyse ends as skipped, and says why."""
+    pdf = encapsulated_pdf()
+    node.receive(pdf)
+    assert node.sweep(31) == []
+    with store.reading() as session:
+        status = study_status(session, pdf.StudyInstanceUID)
+    assert status["state"] == SKIPPED
+    assert "no pixel data" in status["error"]
+    node.receive(mammogram(pdf.StudyInstanceUID))
+    assert len(node.sweep(31)) == 1, "a late image brings a skipped study to life"
+
+
+def test_resend_changes_nothing_and_other_bytes_are_kept_apart(node: Node, store: Store) -> None:
+    """The same bytes again are a success; other bytes under the same UID never replace the first."""
+    image = mammogram()
+    assert node.receive(image) == "new"
+    assert node.receive(image) == "same"
+    image.PatientComments = "changed"
+    assert node.receive(image) == "conflict"
+    with store.reading() as session:
+        status = study_status(session, image.StudyInstanceUID)
+        instances = session.get_one(Study, image.StudyInstanceUID).instances
+        kept = [node.files.absolute(instance.path).is_file() for instance in instances]
+    assert kept == [True, True]
+    assert status["instances"] == 1
+    assert any(event["stage"] == "conflict" for event in status["events"])
+
+
+def test_concurrent_reception_of_one_study(node: Node, store: Store) -> None:
+    """Eight associations with images of one new study lose none of them."""
+    first = mammogram()
+    images = [mammogram(first.StudyInstanceUID, seed=n) for n in range(16)]
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(node.receive, images)) == {"new"}
+    with store.reading() as session:
+        assert study_status(session, first.StudyInstanceUID)["instances"] == 16
+
+
+def test_only_one_worker_gets_the_lease(node: Node) -> None:
+    """Of many workers that hear the same bell, exactly one works."""
+    image = mammogram()
+    node.receive(image)
+    (bell,) = node.sweep(31)
+    with ThreadPoolExecutor(8) as pool:
+        leases = list(pool.map(lambda n: node.lease(bell.job_id, owner=f"w{n}"), range(8)))
+    assert sum(lease is not None for lease in leases) == 1
+
+
+def test_expired_lease_is_given_away_and_fences_the_first_owner(node: Node, store: Store) -> None:
+    """A worker that was silent too long can no longer write."""
+    image = mammogram()
+    node.receive(image)
+    (bell,) = node.sweep(31)
+    first = node.lease(bell.job_id, owner="w1")
+    assert node.lease(bell.job_id, owner="w2") is None
+    with store.writing() as session:
+        session.get_one(Job, bell.job_id).lease_until = utc_now() - timedelta(seconds=1)
+    second = node.lease(bell.job_id, owner="w2")
+    assert second is not None
+    with pytest.raises(LeaseLostError):
+        renew(store, first, node.settings)
+    with pytest.raises(LeaseLostError), store.writing() as session:
+        hold(session, first)
+    renew(store, second, node.settings)
+
+
+def test_worker_that_keeps_dying_fails_the_job(node: Node, store: Store) -> None:
+    """An image that kills its worker every time is not tried for ever."""
+    image = mammogram()
+    node.receive(image)
+    (bell,) = node.sweep(31)
+    for number in range(node.settings.crash_limit):
+        assert node.lease(bell.job_id, owner=f"w{number}") is not None
+        with store.writing() as session:
+            session.get_one(Job, bell.job_id).lease_until = utc_now() - timedelta(seconds=1)
+    assert node.lease(bell.job_id, owner="last") is None
+    assert node.state(image.StudyInstanceUID) == (FAILED, 1)
+
+
+def test_postponed_job_waits_longer_each_time_then_fails(node: Node, store: Store) -> None:
+    """Transient failures back off, and end as failed after the give-up time."""
+    image = mammogram()
+    node.receive(image)
+    (bell,) = node.sweep(31)
+    pauses = []
+    for _ in range(3):
+        lease = node.lease(bell.job_id)
+        with store.writing() as session:
+            postpone(session, hold(session, lease), "Triton does not answer", node.settings)
+        with store.writing() as session:
+            job = session.get_one(Job, bell.job_id)
+            pauses.append((job.due_at - utc_now()).total_seconds())
+            job.due_at = utc_now()
+    assert pauses == sorted(pauses)
+    assert pauses[2] > 3 * pauses[0]
+    lease = node.lease(bell.job_id)
+    with store.writing() as session:
+        job = hold(session, lease)
+        job.failing_since = utc_now() - timedelta(days=2)
+        postpone(session, job, "Triton does not answer", node.settings)
+    assert node.state(image.StudyInstanceUID)[0] == FAILED
+
+
+def test_unrung_finds_lost_messages_only(node: Node, store: Store) -> None:
+    """A job is rung again when it waits too long without a lease."""
+    image = mammogram()
+    node.receive(image)
+    (bell,) = node.sweep(31)
+    with store.writing() as session:
+        assert unrung(session, node.settings) == []
+        session.get_one(Job, bell.job_id).rung_at = utc_now() - timedelta(seconds=60)
+    with store.reading() as session:
+        assert [job.id for job in unrung(session, node.settings)] == [bell.job_id]
+    node.lease(bell.job_id)
+    with store.reading() as session:
+        assert unrung(session, node.settings) == []
+
+
+def test_illegal_moves_are_refused(node: Node) -> None:
+    """A job cannot jump from queued to done."""
+    image = mammogram()
+    node.receive(image)
+    (bell,) = node.sweep(31)
+    lease = node.lease(bell.job_id)
+    with pytest.raises(IllegalMoveError):
+        node.advance(lease, DONE)
+
+
+def add_run(store: Store, job_id: int, state: str, *, sent: str | None) -> None:
+    """Give a job one model run and, if `sent`, a result with a delivery in that state."""
+    with store.writing() as session:
+        job = session.get_one(Job, job_id)
+        job.model_runs.append(
+            ModelRun(
+                source_sop_uid="1.2.3",
+                model="resnet50",
+                model_version="1",
+                state=state,
+                seconds=1.0,
+                probabilities={},
+            )
+        )
+        if sent:
+            result = Result(
+                kind="SR",
+                sop_instance_uid="2.25.1",
+                sop_class_uid="1.2",
+                series_uid="2.25.2",
+                path="results/x.dcm",
+                size_bytes=1,
+            )
+            result.deliveries = [Delivery(destination="orthanc", state=sent)]
+            job.results.append(result)
+
+
+@pytest.mark.parametrize(
+    ("run", "sent", "state", "revision"),
+    [
+        ("succeeded", "refused", DELIVERING, 1),
+        ("failed", "confirmed", QUEUED, 2),
+        ("failed", None, QUEUED, 1),
+    ],
+)
+def test_retry_resumes_where_it_failed(
+    node: Node, store: Store, run: str, sent: str | None, state: str, revision: int
+) -> None:
+    """Retry sends again what was only not delivered, and never changes an object that left."""
+    image = mammogram()
+    uid = image.StudyInstanceUID
+    node.receive(image)
+    (bell,) = node.sweep(31)
+    add_run(store, bell.job_id, run, sent=sent)
+    finish(node, bell.job_id, FAILED)
+    retry(store, uid)
+    assert node.state(uid) == (state, revision)
+
+
+def test_retry_of_what_did_not_fail_is_refused(node: Node, store: Store) -> None:
+    """Retry says clearly why it does nothing."""
+    with pytest.raises(NotFoundError):
+        retry(store, "1.2.3")
+    image = mammogram()
+    node.receive(image)
+    node.sweep(31)
+    with pytest.raises(IllegalMoveError, match="queued"):
+        retry(store, image.StudyInstanceUID)
+
+
+def test_no_patient_data_in_the_database(node: Node, settings: Settings, tmp_path: Path) -> None:
+    """Names and patient ids of a data set appear in no row."""
+    image = mammogram()
+    image.PatientName = "UNIQUE^NAME"
+    image.PatientID = "UNIQUE-ID"
+    node.receive(image)
+    node.sweep(31)
+    with node.store.reading() as session:
+        study = session.get_one(Study, image.StudyInstanceUID)
+        text = repr([vars(instance) for instance in study.instances]) + repr(vars(study))
+    assert "UNIQUE" not in text
