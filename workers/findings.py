@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import combinations
 
 import cv2
 import numpy as np
@@ -176,7 +175,7 @@ def _contour(mask: NDArray[np.bool_], row: int, column: int) -> tuple[tuple[floa
     lattice[1::2, 1::2] = labels == largest
     lattice = cv2.dilate(lattice, np.ones((3, 3), dtype=np.uint8))
     outlines, _ = cv2.findContours(lattice, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    outline = cv2.approxPolyDP(max(outlines, key=len), 2 * CONTOUR_TOLERANCE_PX, closed=True)
+    outline = cv2.approxPolyDP(outlines[0], 2 * CONTOUR_TOLERANCE_PX, closed=True)
     return tuple((column + float(x) / 2, row + float(y) / 2) for x, y in outline[:, 0])
 
 
@@ -191,12 +190,12 @@ def _axes_mm(
     )
     hull = cv2.convexHull(corners.astype(np.int32))[:, 0].astype(np.float64)
     hull_mm = hull * np.array([spacing_mm[1], spacing_mm[0]])
-    start, end = max(
-        combinations(hull_mm, 2), key=lambda pair: float(np.hypot(*(pair[1] - pair[0])))
-    )
-    long_axis_mm = float(np.hypot(*(end - start)))
-    direction = (end - start) / long_axis_mm
-    across_mm = hull_mm @ np.array([-direction[1], direction[0]])
+    chords_mm = hull_mm[:, np.newaxis] - hull_mm
+    lengths_mm = np.hypot(chords_mm[..., 0], chords_mm[..., 1])
+    longest = np.unravel_index(np.argmax(lengths_mm), lengths_mm.shape)
+    long_axis_mm = float(lengths_mm[longest])
+    along_x, along_y = chords_mm[longest] / long_axis_mm
+    across_mm = hull_mm @ np.array([-along_y, along_x])
     return long_axis_mm, float(np.ptp(across_mm))
 
 

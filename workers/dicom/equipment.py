@@ -59,10 +59,10 @@ def device_serial_number(models: Iterable[ModelIdentity]) -> str:
     return device_uid(models).removeprefix("2.25.")
 
 
-def software_versions(models: Iterable[ModelIdentity]) -> tuple[str, ...]:
+def software_versions(models: Iterable[ModelIdentity]) -> list[str]:
     """Values of Software Versions (0018,1020): the software first, then every model."""
     names = sorted(f"{model.name} {model.version}"[:64] for model in set(models))
-    return (software_version(), *names)
+    return [software_version(), *names]
 
 
 def contributing_equipment(
