@@ -1,0 +1,76 @@
+# `make` lists the targets. Everything they install stays in this folder, but for Debian packages.
+.DEFAULT_GOAL := help
+SHELL := bash
+BIN := .venv/bin
+# make demo KEEP=1: leave the stack running
+KEEP ?=
+# make models MODELS="mask_rcnn_mg resnet50": train and export these
+MODELS ?= $(notdir $(wildcard model_repository/*))
+# make bench NAME=throughput
+NAME ?= all
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## One study from C-STORE to SEG and SR in Orthanc (KEEP=1 leaves it running)
+	@scripts/bootstrap.sh demo
+	@$(BIN)/sentinode demo $(if $(KEEP),--keep)
+
+.PHONY: up
+up: ## The whole stack in the foreground, Ctrl-C ends it
+	@scripts/bootstrap.sh demo
+	@$(BIN)/sentinode up
+
+.PHONY: down
+down: ## Stop the stack that `make demo KEEP=1` left running
+	@$(BIN)/sentinode down
+
+.PHONY: test
+test: ## Everything that CI runs: formatting, lint, types, import contracts, tests
+	@scripts/bootstrap.sh test
+	@scripts/test.sh -m "not slow"
+
+.PHONY: test-slow
+test-slow: ## The tests that take minutes: faults, soak, served models on real data
+	@scripts/bootstrap.sh test
+	@$(BIN)/pytest -m slow
+
+.PHONY: lint
+lint: ## Lint, formatting and import contracts
+	@scripts/bootstrap.sh test
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
+
+.PHONY: format
+format: ## Format the code and fix what can be fixed
+	@scripts/bootstrap.sh test
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+.PHONY: typecheck
+typecheck: ## mypy, strict
+	@scripts/bootstrap.sh test
+	@$(BIN)/mypy
+
+.PHONY: models
+models: ## Train and export the models again (MODELS="name ...")
+	@scripts/bootstrap.sh test
+	@for name in $(MODELS); do \
+	  $(BIN)/sentinode models train $$name && $(BIN)/sentinode models export $$name || exit 1; \
+	done
+
+.PHONY: bench
+bench: ## Measure this machine (NAME=...)
+	@scripts/bootstrap.sh demo
+	@$(BIN)/sentinode bench $(NAME)
+
+.PHONY: clean
+clean: ## Stop the stack; remove its state, runs, caches
+	@[ ! -x $(BIN)/sentinode ] || $(BIN)/sentinode down --quiet
+	rm -rf state runs build dist demo/findings.png
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find . -name __pycache__ -not -path './.venv/*' -type d -prune -exec rm -rf {} +
+
+.PHONY: clean-all
+clean-all: clean ## The same, and what was installed here
+	rm -rf .venv .ohif *.egg-info
