@@ -20,8 +20,8 @@ FIELD_HEIGHT_MM = 233.0  # 3328 rows at 0.07 mm, a common 24 x 30 cm class detec
 ANATOMY_PITCH_MM = 0.25  # below the finest ligament; specks and noise are drawn at full resolution
 
 # Fraction of the breast covered by fibroglandular tissue, BI-RADS density a to d.
-DENSITY_COVERAGE = ((0.04, 0.12), (0.14, 0.30), (0.32, 0.50), (0.52, 0.72))
-DENSITY_FREQUENCY = (0.15, 0.40, 0.35, 0.10)
+DENSITY_COVERAGE = ((0.04, 0.12), (0.13, 0.27), (0.28, 0.44), (0.46, 0.62))
+DENSITY_FREQUENCY = (0.20, 0.42, 0.30, 0.08)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,4 +183,4 @@ def _pectoral(rng: np.random.Generator, view: View, x_mm: Map, y_mm: Map) -> Map
     t = np.clip(y_mm / height, 0.0, 1.0)
     line = width * (1.0 - y_mm / height) + bow * 4.0 * t * (1.0 - t)
     depth = (line - x_mm) * height / np.hypot(width, height)
-    return 0.34 * smoothstep(depth, 0.0, 3.5) + 0.36 * smoothstep(depth, 0.0, 38.0)
+    return 0.26 * smoothstep(depth, 0.0, 3.0) + 0.30 * smoothstep(depth, 0.0, 45.0)

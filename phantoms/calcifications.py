@@ -118,9 +118,9 @@ def track_specks(
     specks = []
     for side in (-1.0, 1.0):
         amount = np.convolve(rng.standard_normal(count + 12), kernel, mode="valid")
-        amount = amount / amount.std() + 0.35 + 0.7 * conspicuity
+        amount = amount / amount.std() + 0.1 + 0.6 * conspicuity
         for i in np.flatnonzero(amount > 0.0):
-            for _ in range(2):
+            for _ in range(int(rng.integers(0, 3))):
                 specks.append(_deposit(rng, course[i], float(heading[i]), side * diameter_mm / 2.0))
     return specks
 
@@ -129,16 +129,16 @@ def _deposit(
     rng: np.random.Generator, point: Map, heading: float, offset_mm: float
 ) -> Speck:
     """One plaque in the wall, elongated along the artery."""
-    offset = offset_mm + rng.normal(0.0, 0.08)
+    offset = offset_mm + rng.normal(0.0, 0.13)
     slide = rng.uniform(-0.25, 0.25)
-    long = rng.uniform(0.15, 0.42)
+    long = rng.uniform(0.12, 0.40)
     return Speck(
         float(point[1] + offset * np.cos(heading) + slide * np.sin(heading)),
         float(point[0] - offset * np.sin(heading) + slide * np.cos(heading)),
         long,
         long * rng.uniform(0.35, 0.6),
         heading + rng.normal(0.0, 0.15),
-        rng.uniform(0.12, 0.34),
+        rng.uniform(0.08, 0.32),
     )
 
 

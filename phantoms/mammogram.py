@@ -18,7 +18,7 @@ from phantoms.breast import FIELD_HEIGHT_MM, Breast, draw_breast
 from phantoms.calcifications import add_specks, cluster_specks, specks_region, track_specks
 from phantoms.distractors import add_soft_distractors, lone_specks
 from phantoms.masses import add_mass, lay, mass_patch
-from phantoms.parenchyma import add_vessel, glandular_path, inside_field, vessel_course, vessels
+from phantoms.parenchyma import add_vessel, glandular_path, inside_breast, vessel_course, vessels
 from phantoms.placement import Places
 from phantoms.projection import CALCIUM_PER_MM, attenuation, detect, present
 from phantoms.requests import complete, draw_requests
@@ -134,7 +134,7 @@ class _Scene:
         assert request.size_mm is not None
         assert request.conspicuity is not None
         course = vessel_course(self.rng, self.breast, request.size_mm)
-        course = inside_field(course, self.size_px[1] * self.spacing_mm)
+        course = inside_breast(course, self.breast)
         diameter = self.rng.uniform(1.6, 3.2)
         tube = np.zeros_like(self.tissue)
         add_vessel(tube, course, diameter)

@@ -65,7 +65,7 @@ def _circumscribed(rng: np.random.Generator, size_mm: float) -> MassPatch:
     lobes = rng.uniform(0.02, 0.09)
     outline = _boundary(rng, angle, rng.uniform(1.0, 1.75), range(2, 5), lobes)
     relative = radius / (outline * size_mm / 2.0)
-    profile = np.power(np.clip(1.0 - relative**2.4, 0.0, 1.0), 0.55)
+    profile = np.power(np.clip(1.0 - relative**2.4, 0.0, 1.0), 0.7)
     return MassPatch(blur(profile.astype(np.float32), 1.0), (relative <= 1.0).astype(np.float32))
 
 
@@ -77,7 +77,7 @@ def _spiculated(rng: np.random.Generator, size_mm: float) -> MassPatch:
     mottle = sample(power_law(rng, 3.0, 10.0, 0.6), x + 128.0, y + 128.0)
     core = (1.0 - smoothstep(relative, 0.45, 1.15)) * np.clip(0.88 + 0.16 * mottle, 0.3, 1.2)
     strands = _spicules(rng, radius.shape[0], size_mm)
-    profile = np.maximum(core, 0.75 * strands) + 0.25 * np.minimum(core, strands)
+    profile = np.maximum(core, 0.55 * strands) + 0.25 * np.minimum(core, strands)
     return MassPatch(
         np.clip(profile, 0.0, 1.2).astype(np.float32), (relative <= 1.0).astype(np.float32)
     )
@@ -88,28 +88,25 @@ def _spicules(rng: np.random.Generator, side_px: int, size_mm: float) -> Map:
     centre = (side_px - 1) / 2.0
     core_px = size_mm / 2.0 / PATCH_PITCH_MM
     total = np.zeros((side_px, side_px), np.float32)
-    count = int(rng.integers(18, 36))
-    directions = np.linspace(0.0, 2.0 * np.pi, count) + rng.normal(0.0, 0.12, count)
-    for direction in directions:
-        reach = core_px * rng.uniform(1.3, 2.9)
+    for direction in rng.uniform(0.0, 2.0 * np.pi, int(rng.integers(20, 44))):
+        reach = core_px * (1.15 + 1.7 * rng.beta(1.3, 2.2))
         t = np.linspace(0.0, 1.0, 24)
-        bearing = direction + rng.normal(0.0, 0.22) * t**2
+        bearing = direction + rng.normal(0.0, 0.3) * t**2
         along = 0.45 * core_px + (reach - 0.45 * core_px) * t
         points = np.stack([centre + along * np.cos(bearing), centre + along * np.sin(bearing)], 1)
-        _taper(total, points, rng.uniform(0.5, 1.2) / PATCH_PITCH_MM)
+        _taper(total, points, rng.uniform(0.4, 1.0), rng.uniform(0.35, 1.0) / PATCH_PITCH_MM)
     return blur(np.minimum(total, 1.0), 1.2)
 
 
-def _taper(total: Map, points: NDArray[np.float64], width_px: float) -> None:
+def _taper(total: Map, points: NDArray[np.float64], strength: float, width_px: float) -> None:
     """Draw one strand onto `total`, in place, thinner and fainter towards its end."""
     fixed = np.round(points * 16.0).astype(np.int32)
     steps = len(points) - 1
     for i in range(steps):
         left = 1.0 - i / steps
         width = max(1, round(width_px * (0.25 + 0.75 * left)))
-        cv2.line(
-            total, fixed[i].tolist(), fixed[i + 1].tolist(), 0.15 + 0.85 * left, width, shift=4
-        )
+        level = strength * (0.1 + 0.9 * left)
+        cv2.line(total, fixed[i].tolist(), fixed[i + 1].tolist(), level, width, shift=4)
 
 
 def lay(patch: Map, shape: tuple[int, int], centre_mm: tuple[float, float], spacing: float) -> Map:
@@ -141,7 +138,7 @@ def add_mass(
     here, shape = line_integral[window], profile[window]
     mean = blur(here, size_mm * 0.5 / spacing_mm)
     unevenness = float(np.std((here - mean)[shape > 0.05]))
-    peak = 0.13 + 0.27 * conspicuity + (0.5 + 1.5 * conspicuity) * unevenness
-    peak = min(peak, 0.05 * size_mm + 0.05)
+    peak = 0.18 + 0.27 * conspicuity + (1.05 + 1.6 * conspicuity) * unevenness
+    peak = min(peak, 0.05 * size_mm + 0.15)
     weight = np.clip(shape, 0.0, 1.0)
     here += 0.5 * weight * (mean - here) + peak * shape

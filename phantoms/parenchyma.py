@@ -9,7 +9,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from phantoms.breast import ANATOMY_PITCH_MM, FIELD_HEIGHT_MM, Breast
+from phantoms.breast import ANATOMY_PITCH_MM, Breast
 from phantoms.streams import stream
 from phantoms.texture import Map, blur, power_law, ridges, sample, smoothstep
 from phantoms.truth import Laterality, View
@@ -23,12 +23,12 @@ def glandular_path(seed: int, laterality: Laterality, view: View, breast: Breast
     angle, radius = _polar(breast, warp_x, warp_y)
     gland = _gland_fraction(rng, breast, warp_x, warp_y, angle, radius)
     lines = _ligaments(rng, breast, warp_x, warp_y, angle, radius)
-    near_gland = 0.25 + 0.75 * smoothstep(blur(gland, 4.0 / ANATOMY_PITCH_MM), 0.0, 0.25)
+    near_gland = 0.4 + 0.6 * smoothstep(blur(gland, 4.0 / ANATOMY_PITCH_MM), 0.0, 0.25)
     path = room * gland + lines * near_gland * np.clip(room / 12.0, 0.0, 1.0)
-    path += _subareolar(breast) * 5.0 + breast.skin_path_mm
+    path += _subareolar(breast) * 5.0 + 0.8 * breast.skin_path_mm
     fibre = power_law(rng, 2.0, 12.0, 0.8)
     striped = sample(fibre, breast.x_mm + 0.35 * breast.y_mm, 0.12 * breast.y_mm)
-    muscle = breast.muscle * (1.0 + 0.05 * striped)
+    muscle = breast.muscle * (1.0 + 0.03 * striped)
     return np.where(muscle > 0, np.maximum(path * (1 - muscle), 0) + muscle * room, path)
 
 
@@ -58,17 +58,17 @@ def _gland_fraction(
     Two layers are projected on each other, as front and back of a real breast are.
     """
     cone = _cone(rng, breast)
-    cloud = power_law(rng, 3.2, 45.0, 1.0)
-    strands = power_law(rng, 2.8, 40.0, 1.0)
+    cloud = power_law(rng, 3.1, 45.0, 0.6)
+    strands = power_law(rng, 3.0, 30.0, 1.2)
     deep = breast.edge_mm > 4.0
     total = np.zeros_like(x_mm)
     for layer in range(2):
-        streaks = sample(strands, angle * 90.0, radius * 0.35 + 83.0 * layer)
+        streaks = sample(strands, angle * 75.0, radius * 0.5 + 83.0 * layer)
         clouds = sample(cloud, x_mm + 97.0 * layer, y_mm)
-        field = 3.2 * cone + 0.75 * clouds + 0.30 * streaks
+        field = 3.2 * cone + 0.80 * clouds + 0.22 * streaks
         threshold = float(np.quantile(field[deep][::7], 1.0 - breast.patient.coverage))
-        body = 1.0 / (1.0 + np.exp(-2.2 * (field - threshold)))
-        total += 0.5 * body * np.clip(0.42 + 0.10 * clouds + 0.09 * streaks, 0.05, 0.95)
+        body = 1.0 / (1.0 + np.exp(-1.6 * (field - threshold)))
+        total += 0.5 * body * np.clip(0.31 + 0.05 * clouds + 0.035 * streaks, 0.05, 0.95)
     return (total * smoothstep(breast.edge_mm, 3.0, 14.0)).astype(np.float32)
 
 
@@ -87,13 +87,13 @@ def _ligaments(
     rng: np.random.Generator, breast: Breast, x_mm: Map, y_mm: Map, angle: Map, radius: Map
 ) -> Map:
     """Glandular-equivalent path in mm of Cooper's ligaments and trabeculae."""
-    web = power_law(rng, 2.2, 22.0, 1.6)
-    radial = power_law(rng, 2.2, 30.0, 1.2)
+    web = power_law(rng, 2.8, 24.0, 4.0)
+    radial = power_law(rng, 2.8, 20.0, 4.0)
     strength = 0.5 + 0.5 * smoothstep(sample(web, y_mm, x_mm), -1.0, 1.0)
-    long_lines = ridges(sample(radial, angle * 60.0, radius * 0.28), 0.10)
-    long_lines += 0.7 * ridges(sample(radial, angle * 95.0 + 90.0, radius * 0.4 + 40.0), 0.09)
-    net = ridges(sample(web, x_mm, y_mm), 0.07)
-    return (strength * (1.8 * long_lines + 1.3 * net)).astype(np.float32)
+    long_lines = ridges(sample(radial, angle * 60.0, radius * 0.28), 0.11)
+    long_lines += 0.7 * ridges(sample(radial, angle * 95.0 + 90.0, radius * 0.4 + 40.0), 0.10)
+    net = ridges(sample(web, x_mm, y_mm), 0.09)
+    return (strength * (2.4 * long_lines + 1.6 * net)).astype(np.float32)
 
 
 def _subareolar(breast: Breast) -> Map:
@@ -134,7 +134,7 @@ def vessels(seed: int, laterality: Laterality, view: View, breast: Breast) -> Ma
     rng = stream(seed, laterality, view, "vessels")
     path = np.zeros_like(breast.x_mm)
     for _ in range(int(rng.integers(2, 7))):
-        add_vessel(path, vessel_course(rng, breast), rng.uniform(0.9, 2.2))
+        add_vessel(path, vessel_course(rng, breast), rng.uniform(1.0, 2.6))
     return path * (breast.edge_mm > 1.0)
 
 
@@ -151,8 +151,10 @@ def add_vessel(path: Map, course: Map, diameter_mm: float) -> None:
     path += blur(chord.astype(np.float32), 0.8)
 
 
-def inside_field(course: Map, width_mm: float) -> Map:
-    """The points of a course that lie in the field of view."""
-    x, y = course[:, 0], course[:, 1]
-    keep = (x > 0) & (x < width_mm) & (y > 0) & (y < FIELD_HEIGHT_MM)
-    return course[keep]
+def inside_breast(course: Map, breast: Breast, margin_mm: float = 4.0) -> Map:
+    """The points of a course that lie at least `margin_mm` under the skin and in the image."""
+    row, column = np.floor(course[:, ::-1] / ANATOMY_PITCH_MM).astype(int).T
+    rows, columns = breast.edge_mm.shape
+    seen = (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
+    edge = breast.edge_mm[row.clip(0, rows - 1), column.clip(0, columns - 1)]
+    return course[seen & (edge > margin_mm)]

@@ -54,7 +54,7 @@ def present(raw: Map, thickness_mm: Map, edge_mm: Map, muscle: Map, spacing_mm: 
     inside = edge_mm > 0.0
     window = density[(edge_mm > 6.0) & (muscle < 0.05)]
     low, high = np.quantile(window[:: max(1, window.size // 200_000)], (0.02, 0.995))
-    high = max(float(high), float(low) + 0.9)
+    high = max(float(high), float(low) + 1.1)
     level = (density - low) / (high - low)
     level = np.where(inside, level, -0.4).astype(np.float32)
     detail = FINE_GAIN * (level - blur(level, FINE_SCALE_MM / spacing_mm))

@@ -39,7 +39,7 @@ def complete(request: LesionRequest, rng: np.random.Generator) -> LesionRequest:
         margin if request.kind == "mass" else None,
         malignant,
         _size_mm(request.kind, size),
-        float(0.12 + 0.88 * plain),
+        float(0.15 + 0.85 * plain),
         float(0.15 + 0.7 * depth),
     )
     given = {
@@ -71,7 +71,7 @@ def _nature(
 def _size_mm(kind: str, chance: float) -> float:
     """Size from a chance in [0, 1]; small ones are more common."""
     low, high = {
-        "mass": (6.0, 24.0),
+        "mass": (7.0, 26.0),
         "calcification_cluster": (5.0, 20.0),
         "arterial_calcification": (25.0, 80.0),
     }[kind]
