@@ -1,0 +1,1 @@
+"""How good a model is: metrics, matching, intervals, report. Numpy only, apart from the report."""

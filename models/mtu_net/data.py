@@ -1,0 +1,96 @@
+"""Training tiles from phantoms: the specks, arteries and quiet places of synthetic mammograms.
+
+In: a seed. Out: tiles exactly as `preprocess` cuts them in service, with the truth of each pixel.
+What must hold: seeds below 1,000,000 train, 5,000,000 to 8,999,999 validate, and those from
+9,000,000 on are seen by nobody before acceptance.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.contract import BreastImage
+from models.mtu_net.preprocess import Grid, cut, working_image
+from models.mtu_net.spec import TILE_PX
+from models.training.samples import Sample
+from phantoms.mammogram import mammogram
+from phantoms.truth import Laterality, LesionRequest, Phantom, View
+
+TILES = 6  # of each phantom: drawing it costs more than a few more views of it
+
+# Truth is one byte per pixel, one bit per class.
+BITS = {"calcification_cluster": 1, "arterial_calcification": 2}
+
+# From a scanner's 0.23 mm to the detector's own 0.07 mm, weighted by what drawing them costs.
+SIZES_PX = ((1024, 832), (1664, 1280), (2080, 1600), (3328, 2560))
+SIZE_SHARES = (0.30, 0.45, 0.15, 0.10)
+
+# How far a tile's centre strays from a lesion's, so that lesions are also seen cut off.
+JITTER_PX = 100
+
+
+def make_sample(seed: int) -> Sample:
+    """Tiles uint8 (6, 256, 256) and truth uint8 (6, 256, 256), bits as in BITS."""
+    rng = np.random.default_rng([seed, 0x4D43])
+    phantom = draw_phantom(seed, rng)
+    image = BreastImage(
+        phantom.pixels, "MG", phantom.laterality, phantom.view, phantom.pixel_spacing_mm
+    )
+    pixels, breast, grid = working_image(image)
+    truth = working_truth(phantom, grid, pixels.shape)
+    origins = [_origin(rng, truth, breast, wanted) for wanted in range(TILES)]
+    return (
+        np.stack([cut(pixels, origin) for origin in origins]),
+        np.stack([cut(truth, origin) for origin in origins]),
+    )
+
+
+def draw_phantom(seed: int, rng: np.random.Generator) -> Phantom:
+    """A mammogram rich in calcium: clusters, arteries, both, and one in six with neither."""
+    clusters, arteries, masses = (int(rng.random() < chance) for chance in (0.6, 0.55, 0.3))
+    requests = (
+        [LesionRequest("calcification_cluster")] * (clusters + int(rng.random() < 0.3) * clusters)
+        + [LesionRequest("arterial_calcification")] * arteries
+        + [LesionRequest("mass")] * masses
+    )
+    laterality = cast(Laterality, "LR"[rng.integers(2)])
+    view: View = ("CC", "MLO")[rng.integers(2)]
+    size_px = SIZES_PX[rng.choice(len(SIZES_PX), p=SIZE_SHARES)]
+    return mammogram(seed, laterality, view, size_px, requests)
+
+
+def working_truth(phantom: Phantom, grid: Grid, padded: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Truth bits on the working grid, padded to the size of the working image."""
+    truth = np.zeros(padded, np.uint8)
+    rows, columns = grid.shape
+    for kind, bit in BITS.items():
+        full = np.zeros(phantom.pixels.shape, np.uint8)
+        for lesion in phantom.lesions:
+            if lesion.kind == kind:
+                (top, left), (height, width) = lesion.offset_px, lesion.mask.shape
+                full[top : top + height, left : left + width] |= lesion.mask
+        share = cv2.resize(grid.box.crop(full) * 255, (columns, rows), interpolation=cv2.INTER_AREA)
+        truth[:rows, :columns] |= np.where(share >= 128, bit, 0).astype(np.uint8)
+    return truth
+
+
+def _origin(
+    rng: np.random.Generator,
+    truth: NDArray[np.uint8],
+    breast: NDArray[np.bool_],
+    wanted: int,
+) -> tuple[int, int]:
+    """Two tiles near clusters, two near arteries, two anywhere in the breast."""
+    bit = (1, 1, 2, 2, 0, 0)[wanted]
+    places = np.argwhere(truth & bit) if bit else np.argwhere(breast)
+    if not len(places):
+        places = np.argwhere(breast)
+    centre = places[rng.integers(len(places))]
+    corner = centre - TILE_PX // 2 + rng.integers(-JITTER_PX, JITTER_PX + 1, 2)
+    limit = np.array(truth.shape) - TILE_PX
+    row, column = np.clip(corner, 0, limit)
+    return int(row), int(column)

@@ -1,0 +1,34 @@
+"""From trained weights to the model repository."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from models import repository
+from models.export import largest_difference, to_onnx
+from models.mtu_net.network import MTUNet, ServedMTUNet
+from models.mtu_net.spec import SPEC
+from models.training import weights
+
+# Outputs are bytes: rounding may fall the other way by one.
+TOLERANCE = 1.0
+
+
+def export(weights_dir: Path, root: Path) -> Path:
+    """Write `root/mtu_net`. Raises ValueError where ONNX Runtime disagrees with torch."""
+    network = MTUNet()
+    weights.load(network, weights_dir)
+    return export_module(network, root)
+
+
+def export_module(network: MTUNet, root: Path) -> Path:
+    """The same from a network in memory."""
+    served = ServedMTUNet(network)
+    with tempfile.TemporaryDirectory() as temporary:
+        path = Path(temporary) / "model.onnx"
+        to_onnx(served, SPEC, path)
+        difference = largest_difference(served, SPEC, path)
+        if difference > TOLERANCE:
+            raise ValueError(f"ONNX Runtime differs from torch by {difference}")
+        return repository.write(SPEC, path, root)

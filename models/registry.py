@@ -1,0 +1,21 @@
+"""Every model that a worker can run, by the name under which Triton serves it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from models.contract import Model
+from models.mask_rcnn_mg.model import MammogramMaskRCNN
+from models.mask_rcnn_us.model import UltrasoundMaskRCNN
+from models.mtu_net.model import MTUNetModel
+from models.resnet50.model import ResNet50Model
+
+_ALL: tuple[Model, ...] = (
+    MammogramMaskRCNN(),
+    UltrasoundMaskRCNN(),
+    MTUNetModel(),
+    ResNet50Model(),
+)
+
+MODELS: Mapping[str, Model] = MappingProxyType({model.spec.name: model for model in _ALL})

@@ -1,0 +1,1 @@
+"""The workers' side of Triton: one client, and the check that both sides mean the same model."""
