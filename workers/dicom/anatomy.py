@@ -1,0 +1,65 @@
+"""Which breast, which view: read from wherever the device wrote it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydicom.dataset import Dataset
+
+from models.contract import Laterality
+
+# PS3.16 CID 4014 "View for Mammography" with its ACR MQCM 1999 equivalents: SNOMED CT, and the
+# retired SNOMED RT values that older devices still send.
+_VIEW_BY_CODE = {
+    "399162004": "CC",
+    "R-10242": "CC",
+    "399368009": "MLO",
+    "R-10226": "MLO",
+    "399260004": "ML",
+    "R-10224": "ML",
+    "399352003": "LM",
+    "R-10228": "LM",
+    "399099002": "LMO",
+    "R-10230": "LMO",
+    "399196006": "FB",
+    "R-10244": "FB",
+    "399188001": "SIO",
+    "R-102D0": "SIO",
+    "441555000": "ISO",
+    "399192008": "XCCL",
+    "R-1024A": "XCCL",
+    "399101009": "XCCM",
+    "R-1024B": "XCCM",
+}
+
+
+def read_laterality(dataset: Dataset) -> Laterality | None:
+    """Return L or R, or None where it is absent, unknown, or both breasts are in the picture.
+
+    The image's own word (PS3.3 C.8.11.2, C.7.6.1) wins over the frame's (C.7.6.16.2.8) and the
+    series' (C.7.3.1): a series may hold both sides.
+    """
+    frame = _first(_first(dataset, "SharedFunctionalGroupsSequence"), "FrameAnatomySequence")
+    for value in (
+        dataset.get("ImageLaterality"),
+        frame.get("FrameLaterality"),
+        dataset.get("Laterality"),
+    ):
+        if value in ("L", "R"):
+            return "L" if value == "L" else "R"
+        if value:
+            return None
+    return None
+
+
+def read_view(dataset: Dataset) -> str | None:
+    """Return CC, MLO, ...: View Position (C.8.11.1), else the view's code (C.8.11.7.1.2)."""
+    position = str(dataset.get("ViewPosition") or "").strip().upper()
+    code = str(_first(dataset, "ViewCodeSequence").get("CodeValue", ""))
+    return position or _VIEW_BY_CODE.get(code)
+
+
+def _first(dataset: Dataset, keyword: str) -> Dataset:
+    """Return the first item of a sequence, or an empty data set."""
+    items: Any = dataset.get(keyword)
+    return items[0] if items else Dataset()
