@@ -173,15 +173,13 @@ def _contour(mask: NDArray[np.bool_], row: int, column: int) -> tuple[tuple[floa
     # contour then encloses whole pixels, and one-pixel-thin arteries still enclose an area.
     lattice = np.zeros((2 * mask.shape[0] + 1, 2 * mask.shape[1] + 1), dtype=np.uint8)
     lattice[1::2, 1::2] = labels == largest
-    lattice = cv2.dilate(lattice, np.ones((3, 3), dtype=np.uint8))
-    outlines, _ = cv2.findContours(lattice, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    blocks = cv2.dilate(lattice, np.ones((3, 3), dtype=np.uint8))
+    outlines, _ = cv2.findContours(blocks, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     outline = cv2.approxPolyDP(outlines[0], 2 * CONTOUR_TOLERANCE_PX, closed=True)
     return tuple((column + float(x) / 2, row + float(y) / 2) for x, y in outline[:, 0])
 
 
-def _axes_mm(
-    mask: NDArray[np.bool_], spacing_mm: tuple[float, float]
-) -> tuple[float, float]:
+def _axes_mm(mask: NDArray[np.bool_], spacing_mm: tuple[float, float]) -> tuple[float, float]:
     """Largest Feret diameter over all parts, and the extent at a right angle to it, in mm."""
     rows, columns = np.nonzero(mask)
     # The four corners of every pixel; the hull needs no others.
@@ -201,9 +199,7 @@ def _axes_mm(
 
 def _mask_to_png(mask: NDArray[np.bool_]) -> bytes:
     """A 1-bit PNG: some hundred bytes for a typical region."""
-    written, png = cv2.imencode(
-        ".png", mask.astype(np.uint8) * 255, [cv2.IMWRITE_PNG_BILEVEL, 1]
-    )
+    written, png = cv2.imencode(".png", mask.astype(np.uint8) * 255, [cv2.IMWRITE_PNG_BILEVEL, 1])
     if not written:
         raise ValueError("the mask cannot be written as PNG")
     return png.tobytes()

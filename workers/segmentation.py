@@ -171,9 +171,7 @@ def _complete(
     """Everything that the constructor draws at random, takes from the clock or cannot know."""
     inherit(result, source)
     stamp_creation(result, at)
-    result.SoftwareVersions = equipment.software_versions(models)
-    result.DeviceUID = equipment.device_uid(models)
-    result.ContributingEquipmentSequence = equipment.contributing_equipment(source, models, at)
+    equipment.identify(result, source, models, at)
     organization_uid = derived_uid("dimensions", result.SOPInstanceUID)
     for item in (*result.DimensionIndexSequence, *result.DimensionOrganizationSequence):
         item.DimensionOrganizationUID = organization_uid

@@ -67,6 +67,13 @@ PARTIALLY_SUCCEEDED: Final[Code] = codes.DCM.PartiallySucceeded  # CID 6042
 FAILED: Final[Code] = codes.DCM.Failed  # CID 6042
 PROCESSING_SUMMARY: Final[Code] = codes.DCM.CADProcessingAndFindingsSummary
 
+# PS3.16 CID 6047.
+_ALL_WITH_FINDINGS: Final[Code] = codes.cid6047.AllAlgorithmsSucceededWithFindings
+_ALL_WITHOUT_FINDINGS: Final[Code] = codes.cid6047.AllAlgorithmsSucceededWithoutFindings
+_SOME_WITH_FINDINGS: Final[Code] = codes.cid6047.NotAllAlgorithmsSucceededWithFindings
+_SOME_WITHOUT_FINDINGS: Final[Code] = codes.cid6047.NotAllAlgorithmsSucceededWithoutFindings
+_NONE_SUCCEEDED: Final[Code] = codes.cid6047.NoAlgorithmsSucceededWithoutFindings
+
 # Class names that mean cancer, whatever the model calls them.
 _CANCER_CLASSES: Final = frozenset({"cancer", "malignant"})
 
@@ -81,20 +88,11 @@ def probability_of(class_name: str) -> Code:
 
 def processing_summary(*, succeeded: int, failed: int, with_findings: bool) -> Code:
     """One of PS3.16 CID 6047; "without findings" alone only when nothing failed."""
-    group = codes.cid6047
-    if succeeded == 0 and failed > 0:
-        return group.NoAlgorithmsSucceededWithoutFindings
-    if failed > 0:
-        return (
-            group.NotAllAlgorithmsSucceededWithFindings
-            if with_findings
-            else group.NotAllAlgorithmsSucceededWithoutFindings
-        )
-    return (
-        group.AllAlgorithmsSucceededWithFindings
-        if with_findings
-        else group.AllAlgorithmsSucceededWithoutFindings
-    )
+    if failed == 0:
+        return _ALL_WITH_FINDINGS if with_findings else _ALL_WITHOUT_FINDINGS
+    if succeeded == 0:
+        return _NONE_SUCCEEDED
+    return _SOME_WITH_FINDINGS if with_findings else _SOME_WITHOUT_FINDINGS
 
 
 def run_summary(*, succeeded: int, failed: int) -> Code:

@@ -8,7 +8,7 @@ or the software changes, so that results of different devices are never taken fo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final, NamedTuple
@@ -48,25 +48,34 @@ def software_version() -> str:
         return "source"
 
 
-def device_uid(models: Iterable[ModelIdentity]) -> str:
+def device_uid(models: Collection[ModelIdentity]) -> str:
     """The UID of the device that these models make together with this software version."""
     names = sorted(f"{model.name}:{model.version}" for model in set(models))
     return derived_uid("device", software_version(), *names)
 
 
-def device_serial_number(models: Iterable[ModelIdentity]) -> str:
+def device_serial_number(models: Collection[ModelIdentity]) -> str:
     """Software has no serial plate: the number of the device UID serves (LO, 39 digits at most)."""
     return device_uid(models).removeprefix("2.25.")
 
 
-def software_versions(models: Iterable[ModelIdentity]) -> list[str]:
+def software_versions(models: Collection[ModelIdentity]) -> list[str]:
     """Values of Software Versions (0018,1020): the software first, then every model."""
     names = sorted(f"{model.name} {model.version}"[:64] for model in set(models))
     return [software_version(), *names]
 
 
+def identify(
+    result: Dataset, source: Dataset, models: Collection[ModelIdentity], content_at: datetime
+) -> None:
+    """Write into `result` which device, models and modality made it."""
+    result.SoftwareVersions = software_versions(models)
+    result.DeviceUID = device_uid(models)
+    result.ContributingEquipmentSequence = contributing_equipment(source, models, content_at)
+
+
 def contributing_equipment(
-    source: Dataset, models: Iterable[ModelIdentity], content_at: datetime
+    source: Dataset, models: Collection[ModelIdentity], content_at: datetime
 ) -> list[Dataset]:
     """Items for the modality that made `source` (if it says so) and for every model."""
     items = [_processing_item(model, content_at) for model in sorted(set(models))]

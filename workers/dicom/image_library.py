@@ -1,0 +1,119 @@
+"""The Image Library of a report (PS3.16 TID 1600): every image that was looked at.
+
+In: image headers as received. Out: the container. highdicom's own library demands attributes that
+real mammograms lack; here an entry holds what the header has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from highdicom.sr import (
+    CodeContentItem,
+    ContainerContentItem,
+    ContentItem,
+    ContentSequence,
+    ImageContentItem,
+    NumContentItem,
+    RelationshipTypeValues,
+    TextContentItem,
+)
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes as dictionary
+from pydicom.sr.coding import Code
+
+from workers.dicom import codes
+from workers.dicom.inheritance import ANALYSED_FRAME, is_multi_frame
+
+_CONTEXT = RelationshipTypeValues.HAS_ACQ_CONTEXT
+# PS3.16 CID 29: code value -> code, for the modalities that breast images come with.
+_MODALITY = {
+    code.value: code
+    for code in (
+        dictionary.DCM.Mammography,
+        dictionary.DCM.Ultrasound,
+        dictionary.DCM.ComputedRadiography,
+        dictionary.DCM.DigitalRadiography,
+        dictionary.DCM.RadiographicImaging,
+    )
+}
+
+
+def image_library(sources: Sequence[Dataset]) -> ContainerContentItem:
+    """One group with one entry per image. Raises ValueError when there is no image."""
+    if not sources:
+        raise ValueError("an image library needs an image")
+    library = _container(dictionary.DCM.ImageLibrary)
+    group = _container(dictionary.DCM.ImageLibraryGroup)
+    group.ContentSequence = ContentSequence([_entry(source) for source in sources])
+    library.ContentSequence = ContentSequence([group])
+    return library
+
+
+def _container(name: Code) -> ContainerContentItem:
+    return ContainerContentItem(name=name, relationship_type=RelationshipTypeValues.CONTAINS)
+
+
+def _entry(source: Dataset) -> ImageContentItem:
+    image = ImageContentItem(
+        name=dictionary.SCT.Source,
+        referenced_sop_class_uid=source.SOPClassUID,
+        referenced_sop_instance_uid=source.SOPInstanceUID,
+        referenced_frame_numbers=[ANALYSED_FRAME] if is_multi_frame(source) else None,
+        relationship_type=RelationshipTypeValues.CONTAINS,
+    )
+    image.ContentSequence = ContentSequence(_descriptors(source))
+    return image
+
+
+def _descriptors(source: Dataset) -> list[ContentItem]:
+    """PS3.16 TID 1602 and, for projections, TID 1603, as far as the header goes."""
+    items: list[ContentItem] = []
+    modality = _MODALITY.get(str(source.get("Modality")))
+    if modality is not None:
+        items.append(_code(dictionary.DCM.Modality, modality))
+    side = source.get("ImageLaterality") or source.get("Laterality") or ""
+    if side in codes.LATERALITY:
+        items.append(_code(dictionary.DCM.ImageLaterality, codes.LATERALITY[side]))
+    view = codes.VIEW.get(str(source.get("ViewPosition") or "")) or _view_code(source)
+    if view is not None:
+        items.append(_code(dictionary.DCM.ImageView, view))
+    orientation = source.get("PatientOrientation") or []
+    if len(orientation) == 2 and all(orientation):
+        items.append(_text(dictionary.DCM.PatientOrientationRow, orientation[0]))
+        items.append(_text(dictionary.DCM.PatientOrientationColumn, orientation[1]))
+    spacing = source.get("PixelSpacing") or source.get("ImagerPixelSpacing")
+    if spacing and len(spacing) == 2:
+        items.append(
+            _number(dictionary.DCM.HorizontalPixelSpacing, float(spacing[1]), codes.MILLIMETER)
+        )
+        items.append(
+            _number(dictionary.DCM.VerticalPixelSpacing, float(spacing[0]), codes.MILLIMETER)
+        )
+    items.append(_number(dictionary.DCM.PixelDataRows, int(source.Rows), codes.PIXELS))
+    items.append(_number(dictionary.DCM.PixelDataColumns, int(source.Columns), codes.PIXELS))
+    return items
+
+
+def _view_code(source: Dataset) -> Code | None:
+    """View Code Sequence (0054,0220), in SNOMED CT; older schemes are left out."""
+    for item in source.get("ViewCodeSequence") or []:
+        for code in codes.VIEW.values():
+            if (item.get("CodingSchemeDesignator"), item.get("CodeValue")) == (
+                code.scheme_designator,
+                code.value,
+            ):
+                return code
+    return None
+
+
+def _code(name: Code, value: Code) -> CodeContentItem:
+    return CodeContentItem(name=name, value=value, relationship_type=_CONTEXT)
+
+
+def _text(name: Code, value: str) -> TextContentItem:
+    return TextContentItem(name=name, value=value, relationship_type=_CONTEXT)
+
+
+def _number(name: Code, value: float, unit: Code) -> NumContentItem:
+    return NumContentItem(name=name, value=value, unit=unit, relationship_type=_CONTEXT)

@@ -1,0 +1,231 @@
+"""Stage 7: the analyses of one study revision become one report (PS3.16 TID 1500).
+
+In: per image its header, where its spacing came from and what every model said; the segmentations
+already encoded; the report this one replaces. Out: a Comprehensive SR (PS3.3 A.35.3).
+What must hold: every image that was looked at is listed, findings or not; a model that failed is
+reported as failed, and "without findings" is said alone only when none did; the same input gives
+the same bytes; nothing in it counts as verified by a person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from highdicom.coding_schemes import CodingSchemeIdentificationItem
+from highdicom.sr import (
+    CodeContentItem,
+    CodedConcept,
+    ComprehensiveSR,
+    ContainerContentItem,
+    ContentSequence,
+    DeviceObserverIdentifyingAttributes,
+    LanguageOfContentItemAndDescendants,
+    MeasurementReport,
+    ObservationContext,
+    ObserverContext,
+    RelationshipTypeValues,
+    TextContentItem,
+)
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes as dictionary
+from pydicom.sr.coding import Code
+
+from node.errors import EncodingError
+from node.identifiers import derived_uid
+from workers.dicom import codes, equipment
+from workers.dicom.equipment import ModelIdentity
+from workers.dicom.image_library import image_library
+from workers.dicom.inheritance import inherit, plain_header, site_time, stamp_creation
+from workers.dicom.measurement import Profile, finding_group, run_group, run_sentence
+from workers.findings import RunOutcome
+
+# High, so that results sort behind the images in every viewer.
+REPORT_SERIES_NUMBER: Final = 9000
+
+
+@dataclass(frozen=True, slots=True)
+class ImageAnalysis:
+    """One image of the study: its header as received and every run on it."""
+
+    source: Dataset
+    spacing_source: str | None
+    runs: tuple[RunOutcome, ...]
+
+
+def encode_report(
+    analyses: Sequence[ImageAnalysis],
+    *,
+    revision: int,
+    content_at: datetime,
+    segmentations: Mapping[str, Dataset],
+    predecessor: Dataset | None,
+    profile: Profile,
+) -> Dataset:
+    """Encode the report of one revision.
+
+    `segmentations`: SEG by source SOP Instance UID. `predecessor`: the report that this one
+    replaces; its four UIDs suffice. `content_at`: aware. Raises EncodingError when no model looked
+    at any image, or a header lacks what identifies it.
+    """
+    runs = [run for analysis in analyses for run in analysis.runs]
+    if not runs:
+        raise EncodingError("a report needs at least one model on one image")
+    headers = [plain_header(analysis.source) for analysis in analyses]
+    source, study_uid = analyses[0].source, str(headers[0].StudyInstanceUID)
+    at = site_time(content_at, source)
+    models = sorted({ModelIdentity(run.model, run.model_version) for run in runs})
+    names = [f"{model.name}:{model.version}" for model in models]
+    sop_uids = sorted(str(header.SOPInstanceUID) for header in headers)
+    try:
+        result = ComprehensiveSR(
+            evidence=[*headers, *segmentations.values()],
+            content=_content(analyses, models, study_uid, revision, profile)[0],
+            # One series for all revisions: viewers show the newest instance of a series.
+            series_instance_uid=derived_uid("SR series", study_uid, *names),
+            series_number=REPORT_SERIES_NUMBER,
+            sop_instance_uid=derived_uid("SR", study_uid, *sop_uids, revision, *names),
+            instance_number=revision,
+            manufacturer=equipment.MANUFACTURER,
+            manufacturer_model_name=equipment.MANUFACTURER_MODEL_NAME,
+            software_versions=equipment.software_version(),
+            device_serial_number=equipment.device_serial_number(models),
+            is_complete=all(run.error is None for run in runs),
+            previous_versions=None if predecessor is None else [predecessor],
+            series_description="AI report, research use only",
+            content_date=at.date(),
+            content_time=at.time(),
+            coding_schemes=_private_scheme(runs),
+        )
+    except ValueError as error:
+        raise EncodingError(f"the report cannot be written: {error}") from error
+    inherit(result, source)
+    stamp_creation(result, at)
+    equipment.identify(result, source, models, at)
+    return result
+
+
+def _content(
+    analyses: Sequence[ImageAnalysis],
+    models: Sequence[ModelIdentity],
+    study_uid: str,
+    revision: int,
+    profile: Profile,
+) -> MeasurementReport:
+    """The content tree. Groups of findings come first: viewers open the first group."""
+    findings = [
+        finding_group(found, analysis.source, analysis.spacing_source, profile)
+        for analysis in analyses
+        for run in analysis.runs
+        for found in run.findings
+    ]
+    statuses = [
+        run_group(run, analysis.source, study_uid, revision, profile)
+        for analysis in analyses
+        for run in analysis.runs
+    ]
+    report = MeasurementReport(
+        observation_context=_observer(models),
+        procedure_reported=_procedures(analyses),
+        imaging_measurements=[*findings, *statuses],
+        language_of_content_item_and_descendants=LanguageOfContentItemAndDescendants(
+            CodedConcept("en-US", "RFC5646", "English (United States)")
+        ),
+    )
+    content = report[0].ContentSequence
+    # TID 1500: the image library (row 5) stands before the measurements (row 6).
+    content.insert(len(content) - 1, image_library([analysis.source for analysis in analyses]))
+    content.append(_summary(analyses))
+    return report
+
+
+def _observer(models: Sequence[ModelIdentity]) -> ObservationContext:
+    return ObservationContext(
+        observer_device_context=ObserverContext(
+            observer_type=dictionary.DCM.Device,
+            observer_identifying_attributes=DeviceObserverIdentifyingAttributes(
+                uid=equipment.device_uid(models),
+                name=f"{equipment.MANUFACTURER_MODEL_NAME} (research use only)",
+                manufacturer_name=equipment.MANUFACTURER,
+                model_name=equipment.MANUFACTURER_MODEL_NAME,
+                serial_number=equipment.device_serial_number(models),
+            ),
+        )
+    )
+
+
+def _procedures(analyses: Sequence[ImageAnalysis]) -> list[Code]:
+    """The imaging procedures that made the images, never the analysis of them."""
+    procedures = [
+        codes.PROCEDURE_ULTRASOUND
+        if analysis.source.get("Modality") == "US"
+        else codes.PROCEDURE_MAMMOGRAPHY
+        for analysis in analyses
+    ]
+    return list(dict.fromkeys(procedures))
+
+
+def _summary(analyses: Sequence[ImageAnalysis]) -> ContainerContentItem:
+    """Qualitative Evaluations (TID 1500 row 12): how the study went, in codes and one text."""
+    runs = [run for analysis in analyses for run in analysis.runs]
+    failed = sum(run.error is not None for run in runs)
+    succeeded = len(runs) - failed
+    contains = RelationshipTypeValues.CONTAINS
+    container = ContainerContentItem(name=codes.QUALITATIVE_EVALUATIONS, relationship_type=contains)
+    container.ContentSequence = ContentSequence(
+        [
+            CodeContentItem(
+                name=codes.PROCESSING_SUMMARY,
+                value=codes.processing_summary(
+                    succeeded=succeeded,
+                    failed=failed,
+                    with_findings=any(run.findings for run in runs),
+                ),
+                relationship_type=contains,
+            ),
+            CodeContentItem(
+                name=codes.SUMMARY_OF_ANALYSES,
+                value=codes.run_summary(succeeded=succeeded, failed=failed),
+                relationship_type=contains,
+            ),
+            TextContentItem(
+                name=dictionary.DCM.Summary,
+                value=_summary_text(analyses),
+                relationship_type=contains,
+            ),
+        ]
+    )
+    return container
+
+
+def _summary_text(analyses: Sequence[ImageAnalysis]) -> str:
+    """The first lines a person reads."""
+    runs = [run for analysis in analyses for run in analysis.runs]
+    failed = [run for run in runs if run.error is not None]
+    n_findings = sum(len(run.findings) for run in runs)
+    lines = [equipment.RESEARCH_USE_ONLY]
+    if n_findings:
+        lines.append(f"{n_findings} finding(s) on {len(analyses)} image(s).")
+    elif not failed:
+        lines.append(f"No findings on {len(analyses)} image(s).")
+    if failed:
+        lines.append(f"INCOMPLETE: {len(failed)} of {len(runs)} analyses failed.")
+    for number, analysis in enumerate(analyses, start=1):
+        lines.extend(f"Image {number}: {run_sentence(run)}" for run in analysis.runs)
+    return "\r\n".join(lines)
+
+
+def _private_scheme(runs: Sequence[RunOutcome]) -> list[CodingSchemeIdentificationItem] | None:
+    """Coding Scheme Identification Sequence, when a private code is used (PS3.3 C.12.1.1.5)."""
+    names = {name for run in runs for name in run.probabilities}
+    if all(codes.probability_of(name).scheme_designator == "DCM" for name in names):
+        return None
+    return [
+        CodingSchemeIdentificationItem(
+            designator=codes.PRIVATE_SCHEME,
+            name=codes.PRIVATE_SCHEME_NAME,
+            responsible_organization=equipment.MANUFACTURER,
+        )
+    ]
