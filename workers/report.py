@@ -38,7 +38,14 @@ from node.identifiers import derived_uid
 from workers.dicom import codes, equipment
 from workers.dicom.equipment import ModelIdentity
 from workers.dicom.image_library import image_library
-from workers.dicom.inheritance import inherit, plain_header, site_time, stamp_creation
+from workers.dicom.inheritance import (
+    ImageReference,
+    inherit,
+    plain_header,
+    reference_to,
+    site_time,
+    stamp_creation,
+)
 from workers.dicom.measurement import Profile, finding_group, run_group, run_sentence
 from workers.findings import RunOutcome
 
@@ -48,11 +55,20 @@ REPORT_SERIES_NUMBER: Final = 9000
 
 @dataclass(frozen=True, slots=True)
 class ImageAnalysis:
-    """One image of the study: its header as received and every run on it."""
+    """One image of the study: its header as received and every run on it.
+
+    `frame_number`: the frame of a multi-frame image that was analysed, 1-based.
+    """
 
     source: Dataset
     spacing_source: str | None
     runs: tuple[RunOutcome, ...]
+    frame_number: int = 1
+
+    @property
+    def reference(self) -> ImageReference:
+        """How the report names the image."""
+        return reference_to(self.source, self.frame_number)
 
 
 def encode_report(
@@ -116,13 +132,13 @@ def _content(
 ) -> MeasurementReport:
     """The content tree. Groups of findings come first: viewers open the first group."""
     findings = [
-        finding_group(found, analysis.source, analysis.spacing_source, profile)
+        finding_group(found, analysis.reference, analysis.spacing_source, profile)
         for analysis in analyses
         for run in analysis.runs
         for found in run.findings
     ]
     statuses = [
-        run_group(run, analysis.source, study_uid, revision, profile)
+        run_group(run, analysis.reference, study_uid, revision, profile)
         for analysis in analyses
         for run in analysis.runs
     ]
@@ -135,8 +151,9 @@ def _content(
         ),
     )
     content = report[0].ContentSequence
+    images = [(analysis.source, analysis.frame_number) for analysis in analyses]
     # TID 1500: the image library (row 5) stands before the measurements (row 6).
-    content.insert(len(content) - 1, image_library([analysis.source for analysis in analyses]))
+    content.insert(len(content) - 1, image_library(images))
     content.append(_summary(analyses))
     return report
 

@@ -27,10 +27,10 @@ from node.identifiers import derived_uid
 from workers.dicom import codes, equipment
 from workers.dicom.equipment import ModelIdentity
 from workers.dicom.inheritance import (
-    ANALYSED_FRAME,
+    ImageReference,
     inherit,
-    is_multi_frame,
     plain_header,
+    reference_to,
     single_frame_class,
     site_time,
     stamp_creation,
@@ -55,10 +55,12 @@ def encode_segmentation(
     content_at: datetime,
     series_number: int,
     profile: Profile,
+    frame_number: int = 1,
 ) -> Dataset:
     """Encode all findings of one image.
 
     `source`: the header of the image; pixel data is not needed. `content_at`: aware.
+    `frame_number`: the frame of a multi-frame image that was analysed, 1-based.
     Raises EncodingError when there is no finding, one lies outside the image, or the SOP class
     cannot be segmented in 2D.
     """
@@ -96,6 +98,7 @@ def encode_segmentation(
     except ValueError as error:
         raise EncodingError(f"the image cannot be segmented: {error}") from error
     _complete(result, source, models, at)
+    _refer_to(result, reference_to(source, frame_number))
     if profile == "ohif":
         _add_identity_planes(result, source)
     else:
@@ -175,21 +178,20 @@ def _complete(
     organization_uid = derived_uid("dimensions", result.SOPInstanceUID)
     for item in (*result.DimensionIndexSequence, *result.DimensionOrganizationSequence):
         item.DimensionOrganizationUID = organization_uid
-    if is_multi_frame(source):
-        _refer_to_frame(result, str(source.SOPClassUID))
 
 
-def _refer_to_frame(result: Segmentation, sop_class_uid: str) -> None:
-    """Make the references say what was segmented: one frame of a multi-frame image."""
+def _refer_to(result: Segmentation, reference: ImageReference) -> None:
+    """Make all references say what was segmented, the frame of a multi-frame image included."""
     for series in result.ReferencedSeriesSequence:
         for image in series.ReferencedInstanceSequence:
-            image.ReferencedSOPClassUID = sop_class_uid
+            image.ReferencedSOPClassUID = reference.sop_class_uid
     for image in result.SourceImageSequence:
-        image.ReferencedSOPClassUID = sop_class_uid
+        image.ReferencedSOPClassUID = reference.sop_class_uid
     for frame in result.PerFrameFunctionalGroupsSequence:
         for image in frame.DerivationImageSequence[0].SourceImageSequence:
-            image.ReferencedSOPClassUID = sop_class_uid
-            image.ReferencedFrameNumber = ANALYSED_FRAME
+            image.ReferencedSOPClassUID = reference.sop_class_uid
+            if reference.frame_numbers:
+                image.ReferencedFrameNumber = reference.frame_numbers
 
 
 def _add_identity_planes(result: Segmentation, source: Dataset) -> None:

@@ -23,7 +23,8 @@ from pydicom.sr.codedict import codes as dictionary
 from pydicom.sr.coding import Code
 
 from workers.dicom import codes
-from workers.dicom.inheritance import ANALYSED_FRAME, is_multi_frame
+from workers.dicom.anatomy import read_laterality, read_view
+from workers.dicom.inheritance import reference_to
 
 _CONTEXT = RelationshipTypeValues.HAS_ACQ_CONTEXT
 # PS3.16 CID 29: code value -> code, for the modalities that breast images come with.
@@ -39,13 +40,13 @@ _MODALITY = {
 }
 
 
-def image_library(sources: Sequence[Dataset]) -> ContainerContentItem:
-    """One group with one entry per image. Raises ValueError when there is no image."""
+def image_library(sources: Sequence[tuple[Dataset, int]]) -> ContainerContentItem:
+    """One group, one entry per image (header, analysed frame). Raises ValueError for no image."""
     if not sources:
         raise ValueError("an image library needs an image")
     library = _container(dictionary.DCM.ImageLibrary)
     group = _container(dictionary.DCM.ImageLibraryGroup)
-    group.ContentSequence = ContentSequence([_entry(source) for source in sources])
+    group.ContentSequence = ContentSequence([_entry(*source) for source in sources])
     library.ContentSequence = ContentSequence([group])
     return library
 
@@ -54,12 +55,13 @@ def _container(name: Code) -> ContainerContentItem:
     return ContainerContentItem(name=name, relationship_type=RelationshipTypeValues.CONTAINS)
 
 
-def _entry(source: Dataset) -> ImageContentItem:
+def _entry(source: Dataset, frame_number: int) -> ImageContentItem:
+    reference = reference_to(source, frame_number)
     image = ImageContentItem(
         name=dictionary.SCT.Source,
-        referenced_sop_class_uid=source.SOPClassUID,
-        referenced_sop_instance_uid=source.SOPInstanceUID,
-        referenced_frame_numbers=[ANALYSED_FRAME] if is_multi_frame(source) else None,
+        referenced_sop_class_uid=reference.sop_class_uid,
+        referenced_sop_instance_uid=reference.sop_instance_uid,
+        referenced_frame_numbers=reference.frame_numbers,
         relationship_type=RelationshipTypeValues.CONTAINS,
     )
     image.ContentSequence = ContentSequence(_descriptors(source))
@@ -72,10 +74,10 @@ def _descriptors(source: Dataset) -> list[ContentItem]:
     modality = _MODALITY.get(str(source.get("Modality")))
     if modality is not None:
         items.append(_code(dictionary.DCM.Modality, modality))
-    side = source.get("ImageLaterality") or source.get("Laterality") or ""
-    if side in codes.LATERALITY:
+    side = read_laterality(source)
+    if side is not None:
         items.append(_code(dictionary.DCM.ImageLaterality, codes.LATERALITY[side]))
-    view = codes.VIEW.get(str(source.get("ViewPosition") or "")) or _view_code(source)
+    view = codes.VIEW.get(read_view(source) or "")
     if view is not None:
         items.append(_code(dictionary.DCM.ImageView, view))
     orientation = source.get("PatientOrientation") or []
@@ -93,18 +95,6 @@ def _descriptors(source: Dataset) -> list[ContentItem]:
     items.append(_number(dictionary.DCM.PixelDataRows, int(source.Rows), codes.PIXELS))
     items.append(_number(dictionary.DCM.PixelDataColumns, int(source.Columns), codes.PIXELS))
     return items
-
-
-def _view_code(source: Dataset) -> Code | None:
-    """View Code Sequence (0054,0220), in SNOMED CT; older schemes are left out."""
-    for item in source.get("ViewCodeSequence") or []:
-        for code in codes.VIEW.values():
-            if (item.get("CodingSchemeDesignator"), item.get("CodeValue")) == (
-                code.scheme_designator,
-                code.value,
-            ):
-                return code
-    return None
 
 
 def _code(name: Code, value: Code) -> CodeContentItem:

@@ -9,7 +9,7 @@ and Study attributes unchanged, empty where the source has none (PS3.3 C.7.1.1, 
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
-from typing import Final
+from typing import Final, NamedTuple
 
 import highdicom
 from pydicom.dataset import Dataset
@@ -30,8 +30,6 @@ from node.errors import EncodingError
 
 # Results are written in UTF-8: every text of every source character set fits.
 CHARACTER_SET: Final = "ISO_IR 192"
-# Only the first frame of a multi-frame image is analysed (docs/conformance.md says so).
-ANALYSED_FRAME: Final = 1
 
 _REQUIRED: Final = (
     "SOPClassUID",
@@ -66,9 +64,22 @@ _SINGLE_FRAME_CLASS: Final = {
 _LOSSY: Final = ("LossyImageCompression", "LossyImageCompressionRatio")
 
 
-def is_multi_frame(source: Dataset) -> bool:
-    """Whether references to `source` must name a frame."""
-    return source.get("SOPClassUID") in _SINGLE_FRAME_CLASS
+class ImageReference(NamedTuple):
+    """What the SOP Instance Reference and Image Reference macros name (PS3.3 10.8, 10.3)."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    frame_numbers: list[int] | None
+
+
+def reference_to(source: Dataset, frame_number: int) -> ImageReference:
+    """The reference to one frame, 1-based; a single-frame object is named without it."""
+    has_frames = source.SOPClassUID in _SINGLE_FRAME_CLASS
+    return ImageReference(
+        str(source.SOPClassUID),
+        str(source.SOPInstanceUID),
+        [frame_number] if has_frames else None,
+    )
 
 
 def single_frame_class(source: Dataset) -> str:

@@ -1,6 +1,6 @@
 """Measurement groups of TID 1500: one per finding (TID 1410) and one per run (TID 1501).
 
-In: a finding or a run, and the header of its image. Out: highdicom templates for the report.
+In: a finding or a run, and the reference to its image. Out: highdicom templates for the report.
 What must hold: no millimetres without a spacing; a failed run says so, with a code; a viewer that
 knows nothing but contours can still draw every finding.
 
@@ -34,12 +34,11 @@ from highdicom.sr import (
     TextContentItem,
     TrackingIdentifier,
 )
-from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes as dictionary
 
 from node.identifiers import derived_uid
 from workers.dicom import codes, equipment
-from workers.dicom.inheritance import ANALYSED_FRAME, is_multi_frame
+from workers.dicom.inheritance import ImageReference
 from workers.findings import Finding, RunOutcome
 
 Profile = Literal["ohif", "plain"]
@@ -50,10 +49,10 @@ NO_SPACING: Final = "The image has no pixel spacing: no sizes in mm are reported
 
 
 def finding_group(
-    found: Finding, source: Dataset, spacing_source: str | None, profile: Profile
+    found: Finding, image: ImageReference, spacing_source: str | None, profile: Profile
 ) -> PlanarROIMeasurementsAndQualitativeEvaluations:
     """One finding as a Planar ROI Measurements group (PS3.16 TID 1410)."""
-    region = _region(found, source)
+    region = _region(found, image)
     name = finding_name(found)
     group = PlanarROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(
@@ -77,7 +76,7 @@ def finding_group(
 
 
 def run_group(
-    run: RunOutcome, source: Dataset, study_uid: str, revision: int, profile: Profile
+    run: RunOutcome, image: ImageReference, study_uid: str, revision: int, profile: Profile
 ) -> MeasurementsAndQualitativeEvaluations:
     """One model on one image as a Measurement Group (PS3.16 TID 1501): status, probabilities."""
     status = _status(run)
@@ -96,11 +95,7 @@ def run_group(
         ),
         algorithm_id=_algorithm(run.model, run.model_version),
         measurements=probabilities,
-        source_images=[
-            SourceImageForMeasurementGroup(
-                source.SOPClassUID, source.SOPInstanceUID, _frame_numbers(source)
-            )
-        ],
+        source_images=[SourceImageForMeasurementGroup(*image)],
     )
     group[0].ContentSequence.append(status)
     group[0].ContentSequence.append(_comment(run_sentence(run)))
@@ -132,20 +127,14 @@ def run_sentence(run: RunOutcome) -> str:
     return f"{name} succeeded: no findings."
 
 
-def _region(found: Finding, source: Dataset) -> ImageRegion:
+def _region(found: Finding, image: ImageReference) -> ImageRegion:
     """The closed contour; PS3.3 C.18.6.1.2: first and last point of a closed POLYLINE coincide."""
     points = np.array([*found.contour_px, found.contour_px[0]], dtype=np.float64)
     return ImageRegion(
         graphic_type="POLYLINE",
         graphic_data=points,
-        source_image=SourceImageForRegion(
-            source.SOPClassUID, source.SOPInstanceUID, _frame_numbers(source)
-        ),
+        source_image=SourceImageForRegion(*image),
     )
-
-
-def _frame_numbers(source: Dataset) -> list[int] | None:
-    return [ANALYSED_FRAME] if is_multi_frame(source) else None
 
 
 def _algorithm(model: str, version: str) -> AlgorithmIdentification:
