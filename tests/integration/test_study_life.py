@@ -167,7 +167,7 @@ def test_study_of_pdfs_is_skipped_with_reason(node: Node, store: Store) -> None:
 
 
 def test_resend_changes_nothing_and_other_bytes_are_kept_apart(node: Node, store: Store) -> None:
-    """The same bytes again are a success; other bytes under the same UID never replace the first."""
+    """The same bytes again are a success; other bytes under that UID never replace them."""
     image = mammogram()
     assert node.receive(image) == "new"
     assert node.receive(image) == "same"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,15 +19,20 @@ class PeerNotStartedError(RuntimeError):
 
 @contextmanager
 def running(
-    argv: Sequence[str], log: Path, ready: Callable[[], bool], user: str | None = None
+    argv: Sequence[str],
+    log: Path,
+    ready: Callable[[], bool],
+    user: str | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server until the block ends; enter the block once `ready()` is true.
 
-    `user`: run as this user (needs root). Raises PeerNotStartedError.
+    `user`: run as this user (needs root). `environment`: instead of this process's.
+    Raises PeerNotStartedError.
     """
     with log.open("wb") as output:
         process = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, user=user
+            argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, user=user, env=environment
         )
     try:
         _await_ready(process, log, ready)
@@ -48,9 +53,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _await_ready(
-    process: subprocess.Popen[bytes], log: Path, ready: Callable[[], bool]
-) -> None:
+def _await_ready(process: subprocess.Popen[bytes], log: Path, ready: Callable[[], bool]) -> None:
     deadline = time.monotonic() + START_TIMEOUT_SECONDS
     while not ready():
         if process.poll() is not None or time.monotonic() > deadline:
