@@ -52,6 +52,11 @@ typecheck: ## mypy, strict
 	@scripts/bootstrap.sh test
 	@$(BIN)/mypy
 
+.PHONY: viewer
+viewer: ## Fetch the OHIF viewer, which the dashboard then serves at /viewer
+	@scripts/python-packages.sh demo
+	@scripts/viewer.sh
+
 .PHONY: models
 models: ## Train and export the models again (MODELS="name ...")
 	@scripts/bootstrap.sh test

@@ -10,9 +10,9 @@ case "$1" in
 esac
 
 python="$(scripts/python.sh)"
-[ -n "$python" ] || { echo "bootstrap: no Python from 3.11 to 3.13 with venv" >&2; exit 1; }
+[ -n "$python" ] || { echo "bootstrap: no Python 3.11 or 3.12 with venv; name one in PYTHON=" >&2; exit 1; }
 # The checkout's path is part of it: the editable install and the scripts in bin point there.
-stamp="$(cat pyproject.toml scripts/python-packages.sh | sha256sum | cut -d' ' -f1) $PWD"
+stamp="$(cat pyproject.toml scripts/constraints.txt scripts/python-packages.sh | sha256sum | cut -d' ' -f1) $PWD"
 current() { [ "$(cat ".venv/.installed-$1" 2>/dev/null)" = "$stamp" ]; }
 
 # What the tests need includes what the demo needs.
@@ -25,13 +25,16 @@ if [ "$(cat .venv/.path 2>/dev/null || echo "$PWD")" != "$PWD" ] ||
   "$python" -m venv .venv
   echo "$PWD" > .venv/.path
 fi
+install() {
+  .venv/bin/pip install -c scripts/constraints.txt "$@" | { grep -v '^Requirement already' || true; }
+}
 echo "bootstrap: installing Python packages ($extras)"
 if [ "$1" = test ]; then
   # First, so that nothing after it chooses a build with gigabytes of CUDA libraries.
-  .venv/bin/pip install "torch==2.13.0+cpu" || {
+  install "torch==2.13.0+cpu" || {
     echo "bootstrap: pip finds no CPU build of torch; taking what it finds" >&2
-    .venv/bin/pip install "torch==2.13.0"
+    install "torch==2.13.0"
   }
 fi
-.venv/bin/pip install -e ".[$extras]"
+install -e ".[$extras]"
 echo "$stamp" > ".venv/.installed-$1"

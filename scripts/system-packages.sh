@@ -16,8 +16,11 @@ need Orthanc orthanc
 
 python="$(scripts/python.sh)"
 if [ -z "$python" ]; then
-  missing+=(python3 python3-venv)
-  python=python3
+  for candidate in python3 python3.11 python3.12; do
+    offered="$(apt-cache policy "$candidate" 2>/dev/null | sed -n 's/ *Candidate: //p')"
+    case "$offered" in 3.11* | 3.12*) python="$candidate" && break ;; esac
+  done
+  missing+=("${python:=python3.11}" "$python-venv")
 fi
 # Triton's Python backend loads the shared library, which Debian packs apart from the interpreter.
 version="$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || true)"

@@ -8,6 +8,7 @@
     supervisor  runs them, restarts them, stops them
     health      asks each of them whether it answers
     embedded    the above in order: prepare, start, wait, stop
+    display     one line for each part while it starts
     archive     what the demo asks of Orthanc       demo     one study from C-STORE to the archive
     commands    the command line
 

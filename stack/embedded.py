@@ -74,6 +74,14 @@ def stop(stack: Stack) -> None:
     supervisor.stop(stack.state)
 
 
+def sentinode() -> Path:
+    """Our own command line, beside the interpreter that runs this."""
+    script = Path(sys.executable).parent / "sentinode"
+    if not script.is_file():
+        raise FileNotFoundError(f"{script} is missing: pip install -e '.[worker,embedded]'")
+    return script
+
+
 def _executables(settings: Settings) -> Executables:
     state = StateDir(settings.state_dir)
     _require_no_spaces(state.root, settings.model_repository, Path(sys.prefix))
@@ -87,7 +95,7 @@ def _executables(settings: Settings) -> Executables:
             settings.triton_metrics_port,
         )
         return Executables(
-            sentinode=(sys.executable, "-m", "node.cli"),
+            sentinode=(str(sentinode()),),
             orthanc=orthanc.executable(),
             redis=redis.executable(),
             triton=tuple(argv),

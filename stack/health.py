@@ -18,6 +18,7 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # m
 from redis import Redis
 from redis.exceptions import RedisError
 
+from node.errors import SentinodeError
 from node.settings import Settings
 from stack import supervisor
 from stack.state import DEMO_MODALITY, StateDir
@@ -30,7 +31,7 @@ START_SECONDS = 180.0
 GIVE_UP_POLLS = 12
 
 
-class PartFailedError(RuntimeError):
+class PartFailedError(SentinodeError):
     """A part of the stack does not come up; the text names it and its log."""
 
 

@@ -20,7 +20,7 @@ from xmlrpc.client import Fault, ServerProxy
 
 from supervisor.xmlrpc import SupervisorTransport
 
-from node.errors import ConfigurationError
+from node.errors import ConfigurationError, SentinodeError
 from stack.plan import Program
 from stack.state import StateDir
 
@@ -31,7 +31,7 @@ ANSWER_SECONDS = 30.0  # from exec to the first answer: under 1 s on a quiet mac
 STOP_SECONDS = 90  # the longest stopwaitsecs of each of the three priorities, one after the other
 
 
-class StackNotRunningError(RuntimeError):
+class StackNotRunningError(SentinodeError):
     """No supervisord answers on the state directory's socket."""
 
 
