@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from phantoms.streams import stream
-from phantoms.texture import Map, blur, smoothstep
+from phantoms.texture import Map, as_map, blur, smoothstep
 from phantoms.truth import Laterality, View
 
 FIELD_HEIGHT_MM = 233.0  # 3328 rows at 0.07 mm, a common 24 x 30 cm class detector
@@ -43,7 +43,7 @@ class Breast:
     `x_mm`, `y_mm`: pixel centre coordinates from the top of the chest wall. `edge_mm`: signed
     distance to the skin surface, positive inside. `thickness_mm`: path through the breast, skin
     included. `skin_path_mm`: path through skin. `muscle`: part of the path that is pectoral muscle,
-    in [0, 1]. `nipple_mm`: (y, x). `edge_to_nipple_mm`: upper and lower extent along the chest wall.
+    in [0, 1]. `nipple_mm`: (y, x). `extent_mm`: upper and lower end along the chest wall (y).
     """
 
     patient: Patient
@@ -97,7 +97,7 @@ def _wobble(rng: np.random.Generator, y: Map, amplitude_mm: float) -> Map:
     for wavelength_mm in (160.0, 80.0, 40.0):
         phase = rng.uniform(0.0, 2.0 * np.pi)
         total += np.sin(2.0 * np.pi * y / wavelength_mm + phase) * wavelength_mm / 160.0
-    return (total * amplitude_mm).astype(np.float32)
+    return as_map(total * amplitude_mm)
 
 
 def _outline_cc(
@@ -114,7 +114,7 @@ def _outline_cc(
     depth = patient.depth_mm * (1.0 - t**power) ** (1.0 / rng.uniform(1.7, 2.1))
     inside = (y > top) & (y < bottom)
     depth = np.where(inside, depth + _wobble(rng, y, 0.8) * (1.0 - t), -20.0)
-    return depth.astype(np.float32), float(nipple_y), (float(top), float(bottom))
+    return as_map(depth), float(nipple_y), (float(top), float(bottom))
 
 
 def _outline_mlo(
@@ -133,14 +133,14 @@ def _outline_mlo(
     abdomen = rng.uniform(2.0, 10.0) + 0.10 * np.clip(y - bottom, 0.0, None)
     lower = np.logaddexp(lower / 4.0, abdomen / 4.0) * 4.0
     depth = np.where(y < nipple_y, upper, lower) + _wobble(rng, y, 0.7)
-    return depth.astype(np.float32), float(nipple_y), (0.0, float(bottom))
+    return as_map(depth), float(nipple_y), (0.0, float(bottom))
 
 
 def _nipple_bump(rng: np.random.Generator, y: Map, nipple_y: float) -> Map:
     """The nipple in profile, 1 to 7 mm proud of the skin."""
     radius = rng.uniform(4.0, 6.0)
     height = rng.uniform(1.0, 7.0)
-    return (height * np.exp(-(((y - nipple_y) / radius) ** 4))).astype(np.float32)
+    return as_map(height * np.exp(-(((y - nipple_y) / radius) ** 4)))
 
 
 def _signed_distance(depth: Map, x: Map, rows: int, columns: int) -> Map:
@@ -157,7 +157,7 @@ def _signed_distance(depth: Map, x: Map, rows: int, columns: int) -> Map:
 def _chord(depth_mm: Map, full_mm: float, reach_mm: float) -> Map:
     """Thickness of a compressed slab whose rim is a half ellipse `reach_mm` deep."""
     t = np.clip(depth_mm / reach_mm, 0.0, 1.0)
-    return (full_mm * np.sqrt(t * (2.0 - t))).astype(np.float32)
+    return as_map(full_mm * np.sqrt(t * (2.0 - t)))
 
 
 def _thickness(edge: Map, patient: Patient, view: View) -> tuple[Map, Map]:

@@ -95,11 +95,11 @@ def specks_region(
     points = np.array([(s.x_mm / spacing_mm, s.y_mm / spacing_mm) for s in specks])
     if hull:
         outline = cv2.convexHull(np.round(points).astype(np.int32).reshape(-1, 1, 2))
-        cv2.fillConvexPoly(region, outline, 1)
+        cv2.fillConvexPoly(region, outline, (1,))
     else:
         for speck, (column, row) in zip(specks, points, strict=True):
             radius = max(0, round(speck.long_mm / spacing_mm))
-            cv2.circle(region, (int(column), int(row)), radius, 1, cv2.FILLED)
+            cv2.circle(region, (int(column), int(row)), radius, (1,), cv2.FILLED)
     reach = max(1, round(margin_mm / spacing_mm))
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     return cv2.dilate(region, kernel).astype(bool)
@@ -125,9 +125,7 @@ def track_specks(
     return specks
 
 
-def _deposit(
-    rng: np.random.Generator, point: Map, heading: float, offset_mm: float
-) -> Speck:
+def _deposit(rng: np.random.Generator, point: Map, heading: float, offset_mm: float) -> Speck:
     """One plaque in the wall, elongated along the artery."""
     offset = offset_mm + rng.normal(0.0, 0.13)
     slide = rng.uniform(-0.25, 0.25)

@@ -1,4 +1,4 @@
-"""What may be mistaken for a lesion: lymph nodes, dense islands, skin folds, lone calcifications."""
+"""What may be mistaken for a lesion: lymph nodes, dense islands, lone calcifications."""
 
 from __future__ import annotations
 
@@ -24,9 +24,7 @@ def add_soft_distractors(rng: np.random.Generator, breast: Breast, path: Map) ->
 
 def lone_specks(rng: np.random.Generator, breast: Breast) -> list[Speck]:
     """None to five single calcifications anywhere in the breast."""
-    return [
-        single_speck(rng, *_inside(rng, breast, 3.0)) for _ in range(int(rng.poisson(1.2)))
-    ]
+    return [single_speck(rng, *_inside(rng, breast, 3.0)) for _ in range(int(rng.poisson(1.2)))]
 
 
 def _inside(rng: np.random.Generator, breast: Breast, margin_mm: float) -> tuple[float, float]:
@@ -48,7 +46,8 @@ def _add_node(
     y, x = breast.y_mm - centre_mm[0], breast.x_mm - centre_mm[1]
     turn = rng.uniform(0.0, np.pi)
     u, v = np.cos(turn) * x + np.sin(turn) * y, np.cos(turn) * y - np.sin(turn) * x
-    oval = np.sqrt(np.clip(1.0 - np.square(u / radius_mm) - np.square(v / (0.62 * radius_mm)), 0, 1))
+    reach = np.square(u / radius_mm) + np.square(v / (0.62 * radius_mm))
+    oval = np.sqrt(np.clip(1.0 - reach, 0.0, 1.0))
     side = 0.35 * radius_mm
     hilum = np.exp(-np.square(u / (0.5 * radius_mm)) - np.square((v - side) / (0.33 * radius_mm)))
     path += (1.1 * radius_mm * oval * (1.0 - 0.9 * hilum)).astype(np.float32)

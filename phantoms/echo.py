@@ -9,11 +9,12 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from phantoms.texture import Map
+from phantoms.texture import Map, as_map
 
-AXIAL_SIGMA_MM = 0.085  # a 10 to 12 MHz linear probe
+AXIAL_SIGMA_MM = 0.075  # a 10 to 12 MHz linear probe
 LATERAL_SIGMA_MM = (0.16, 0.34)  # at the focus, and added per unit distance from it
 NOISE_FLOOR_DB = -52.0
+COMPOUND_LOOKS = 2  # spatial compounding
 
 
 def b_mode(
@@ -30,15 +31,24 @@ def b_mode(
     Speckle is fully developed: complex Gaussian scatterers through the point spread function.
     """
     amplitude = np.power(10.0, echo_db / 20.0).astype(np.float32)
-    real = _through_beam(rng.standard_normal(echo_db.shape, np.float32) * amplitude, spacing_mm)
-    imaginary = _through_beam(rng.standard_normal(echo_db.shape, np.float32) * amplitude, spacing_mm)
-    near, far = _focus_weights(echo_db.shape[0], focus)
-    envelope = np.hypot(near * real[0] + far * real[1], near * imaginary[0] + far * imaginary[1])
+    looks = [_look(rng, amplitude, spacing_mm, focus) for _ in range(COMPOUND_LOOKS)]
+    envelope = np.sqrt(sum(looks) / COMPOUND_LOOKS)
     received = 20.0 * np.log10(np.maximum(envelope, 1.0e-6)) - _loss(loss_db_per_mm, spacing_mm)
     floor = NOISE_FLOOR_DB + rng.normal(0.0, 3.0, echo_db.shape)
     received = np.logaddexp(received / 4.34, floor / 4.34) * 4.34
     shown = np.clip(received / range_db + 0.74, 0.0, 1.0)
-    return cv2.GaussianBlur(shown.astype(np.float32), (0, 0), 0.6)
+    return as_map(cv2.GaussianBlur(shown, (0, 0), 0.6))
+
+
+def _look(rng: np.random.Generator, amplitude: Map, spacing_mm: float, focus: float) -> Map:
+    """Echo power of one steering angle: its speckle is independent of the others'."""
+    near, far = _focus_weights(amplitude.shape[0], focus)
+    power = np.zeros_like(amplitude)
+    for _ in ("in phase", "in quadrature"):
+        scatter = rng.standard_normal(amplitude.shape, np.float32) * amplitude
+        focused, spread = _through_beam(scatter, spacing_mm)
+        power += np.square(near * focused + far * spread)
+    return power
 
 
 def _through_beam(scatter: Map, spacing_mm: float) -> tuple[Map, Map]:
@@ -60,6 +70,6 @@ def _focus_weights(rows: int, focus: float) -> tuple[Map, Map]:
 
 
 def _loss(loss_db_per_mm: Map, spacing_mm: float) -> Map:
-    """Loss accumulated above each pixel, in dB; negative where the tissue above lets more through."""
+    """Loss accumulated above each pixel, in dB; negative behind tissue that lets more through."""
     total = np.cumsum(loss_db_per_mm, axis=0, dtype=np.float32) * np.float32(spacing_mm)
-    return cv2.GaussianBlur(total, (0, 0), sigmaX=0.45 / spacing_mm, sigmaY=0.1)
+    return as_map(cv2.GaussianBlur(total, (0, 0), sigmaX=0.45 / spacing_mm, sigmaY=0.1))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from phantoms.texture import Map, power_law, ridges, sample, smoothstep
+from phantoms.texture import Map, as_map, power_law, ridges, sample, smoothstep
 
 # Mean echogenicity in dB against gland.
 GLAND_DB, FAT_DB, MUSCLE_DB = 0.0, -13.0, -12.0
@@ -50,8 +50,10 @@ def draw_section(rng: np.random.Generator, size_px: tuple[int, int]) -> Section:
     muscle = gland_end + rng.uniform(1.5, 4.0)
     echo = _tissue(rng, x, y, (fat_end, gland_end, muscle))
     _skin(rng, echo, y, skin)
-    loss = np.full_like(echo, 0.10 + 0.12 * rng.random())
+    loss = np.full_like(echo, 0.12 + 0.30 * rng.random())
     section = Section(float(spacing), x, y, echo, loss, skin, 0.5 * (fat_end + gland_end))
+    for _ in range(int(rng.integers(0, 4))):
+        _lobule(rng, section, (fat_end, gland_end))
     if rng.random() < 0.35:
         _rib(rng, section, muscle + rng.uniform(3.0, 8.0))
     return section
@@ -60,24 +62,22 @@ def draw_section(rng: np.random.Generator, size_px: tuple[int, int]) -> Section:
 def _wave(rng: np.random.Generator, x: Map, amplitude_mm: float) -> Map:
     """A gently waving boundary, as an offset in mm at each column."""
     phase = rng.uniform(0.0, 2.0 * np.pi, 3)
-    return amplitude_mm * (
-        np.sin(x / 9.0 + phase[0]) + 0.5 * np.sin(x / 4.1 + phase[1]) + 0.2 * np.sin(x / 1.7)
-    )
+    swell = np.sin(x / 9.0 + phase[0]) + 0.5 * np.sin(x / 4.1 + phase[1])
+    return as_map(amplitude_mm * (swell + 0.2 * np.sin(x / 1.7 + phase[2])))
 
 
-def _tissue(
-    rng: np.random.Generator, x: Map, y: Map, bounds_mm: tuple[float, float, float]
-) -> Map:
+def _tissue(rng: np.random.Generator, x: Map, y: Map, bounds_mm: tuple[float, float, float]) -> Map:
     """Echogenicity in dB of fat, gland, retromammary fat and muscle."""
     fat_end, gland_end, muscle_top = bounds_mm
-    coarse, fine = power_law(rng, 2.8, 16.0, 1.0), power_law(rng, 2.2, 6.0, 0.5)
+    coarse, fine = power_law(rng, 3.2, 14.0, 3.0), power_law(rng, 2.2, 6.0, 0.5)
     bend = 1.2 * sample(coarse, 0.5 * x, 0.5 * y + 60.0)
-    lobes = sample(coarse, 0.55 * x, 1.1 * y + bend)
-    septa = ridges(lobes, 0.11)
-    fat = FAT_DB + 1.2 * sample(fine, x, y) + 15.0 * septa
+    lobes = sample(coarse, 0.45 * x, 1.3 * y + bend)
+    septa = ridges(lobes, 0.10) + 0.8 * ridges(sample(coarse, 0.3 * x + 50.0, y + bend), 0.07)
+    fat = FAT_DB + 1.5 * sample(fine, x, y) + 17.0 * septa
     ducts = sample(coarse, 0.42 * x + 90.0, 1.5 * (y + bend))
-    gland = GLAND_DB + 3.2 * ducts + 1.6 * sample(fine, 0.5 * x, 1.4 * y)
-    gland -= 9.0 * smoothstep(ducts, 0.9, 1.6) * rng.uniform(0.3, 1.0)
+    gland = GLAND_DB + 4.0 * ducts + 1.6 * sample(fine, 0.5 * x, 1.4 * y)
+    gland += 8.0 * ridges(sample(coarse, 0.22 * x + 20.0, 1.2 * (y + bend)), 0.08)
+    gland -= 11.0 * smoothstep(ducts, 0.9, 1.6) * rng.uniform(0.3, 1.0)
     slope = rng.normal(0.0, 0.05)
     fibres = sample(fine, 0.16 * x, 1.25 * (y - slope * x))
     muscle = MUSCLE_DB + 2.4 * fibres + 9.0 * ridges(fibres, 0.14)
@@ -88,7 +88,7 @@ def _tissue(
     echo += smoothstep(y - bottom, -0.4, 0.4) * (fat - echo)
     echo += smoothstep(y - base, -0.2, 0.2) * (muscle - echo)
     echo += 13.0 * np.exp(-np.square((y - base) / 0.22))
-    return echo.astype(np.float32)
+    return as_map(echo)
 
 
 def _skin(rng: np.random.Generator, echo: Map, y: Map, skin_mm: float) -> None:
@@ -99,6 +99,16 @@ def _skin(rng: np.random.Generator, echo: Map, y: Map, skin_mm: float) -> None:
         echo += 8.0 * np.exp(-np.square((y - line_mm) / 0.14))
     gel = 1.0 - smoothstep(y, 0.1, 0.3)
     echo += gel * (-30.0 - echo) * float(rng.random() < 0.5)
+
+
+def _lobule(rng: np.random.Generator, section: Section, bounds_mm: tuple[float, float]) -> None:
+    """An island of fat in the gland, in place: as grey as the fat above, no halo, no shadow."""
+    x = section.x_mm - rng.uniform(0.0, section.x_mm[0, -1])
+    y = section.y_mm - rng.uniform(bounds_mm[0] + 1.0, bounds_mm[1] - 1.0) - 0.12 * x * rng.normal()
+    width, height = rng.uniform(3.0, 8.0), rng.uniform(1.2, 2.8)
+    relative = np.hypot(x / width, y / height)
+    inside = 0.8 * (1.0 - smoothstep(relative, 0.75, 1.15))
+    section.echo_db += inside * (FAT_DB + 2.0 - section.echo_db)
 
 
 def _rib(rng: np.random.Generator, section: Section, depth_mm: float) -> None:

@@ -8,7 +8,6 @@ Order: patient and outline (`breast`), tissue (`parenchyma`), what may be mistak
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -20,10 +19,10 @@ from phantoms.distractors import add_soft_distractors, lone_specks
 from phantoms.masses import add_mass, lay, mass_patch
 from phantoms.parenchyma import add_vessel, glandular_path, inside_breast, vessel_course, vessels
 from phantoms.placement import Places
+from phantoms.plans import LesionPlan, complete, draw_plans
 from phantoms.projection import CALCIUM_PER_MM, attenuation, detect, present
-from phantoms.requests import complete, draw_requests
 from phantoms.streams import stream
-from phantoms.texture import Map
+from phantoms.texture import Map, as_map
 from phantoms.truth import (
     Laterality,
     Lesion,
@@ -35,8 +34,6 @@ from phantoms.truth import (
 )
 
 Mask = NDArray[np.bool_]
-
-__all__ = ["mammogram"]
 
 
 def mammogram(
@@ -59,11 +56,13 @@ def mammogram(
         raise ValueError(f"cannot draw a mammogram of {rows} rows and {columns} columns")
     spacing = FIELD_HEIGHT_MM / rows
     breast = draw_breast(seed, laterality, view, columns * spacing)
-    wanted = draw_requests(seed, laterality) if lesions is None else lesions
-    rng = stream(seed, laterality, view, "lesions")
-    requests = [complete(request, rng) for request in wanted]
     scene = _Scene(seed, laterality, view, breast, size_px, spacing)
-    drawn = [scene.add(request) for request in requests]
+    if lesions is None:
+        plans = draw_plans(seed, laterality)
+    else:
+        rng = stream(seed, laterality, "requests")
+        plans = [complete(request, rng) for request in lesions]
+    drawn = [scene.add(lesion) for lesion in plans]
     return scene.expose([lesion for lesion in drawn if lesion is not None])
 
 
@@ -95,45 +94,33 @@ class _Scene:
 
     def _fine(self, coarse: Map) -> Map:
         """Anatomy grid to pixel grid."""
-        return cv2.resize(coarse, self.size_px[::-1], interpolation=cv2.INTER_CUBIC)
+        return as_map(cv2.resize(coarse, self.size_px[::-1], interpolation=cv2.INTER_CUBIC))
 
-    def add(self, request: LesionRequest) -> tuple[Mask, LesionRequest] | None:
-        """Draw one complete request; None when no part of it falls inside the breast."""
+    def add(self, plan: LesionPlan) -> tuple[Mask, LesionPlan] | None:
+        """Draw one lesion; None when no part of it falls inside the breast."""
         draw = {
             "mass": self._mass,
             "calcification_cluster": self._cluster,
             "arterial_calcification": self._artery,
-        }[request.kind]
-        mask = draw(request) & (self.edge_mm > 0.5)
-        return (mask, request) if mask.any() else None
+        }[plan.kind]
+        mask = draw(plan) & (self.edge_mm > 0.5)
+        return (mask, plan) if mask.any() else None
 
-    def _mass(self, request: LesionRequest) -> Mask:
-        assert request.margin is not None
-        assert request.size_mm is not None
-        assert request.conspicuity is not None
-        centre = self.places.take(self.rng, request, 0.55 * request.size_mm)
-        patch = mass_patch(self.rng, request.margin, request.size_mm)
+    def _mass(self, plan: LesionPlan) -> Mask:
+        centre = self.places.take(self.rng, plan, 0.55 * plan.size_mm)
+        patch = mass_patch(self.rng, plan.margin, plan.size_mm)
         profile = lay(patch.profile, self.size_px, centre, self.spacing_mm)
-        add_mass(
-            self.line_integral, profile, request.size_mm, request.conspicuity, self.spacing_mm
-        )
+        add_mass(self.line_integral, profile, plan.size_mm, plan.conspicuity, self.spacing_mm)
         return lay(patch.core, self.size_px, centre, self.spacing_mm) > 0.5
 
-    def _cluster(self, request: LesionRequest) -> Mask:
-        assert request.size_mm is not None
-        assert request.conspicuity is not None
-        assert request.malignant is not None
-        centre = self.places.take(self.rng, request, 0.5 * request.size_mm)
-        specks = cluster_specks(
-            self.rng, centre, request.size_mm, request.malignant, request.conspicuity
-        )
+    def _cluster(self, plan: LesionPlan) -> Mask:
+        centre = self.places.take(self.rng, plan, 0.5 * plan.size_mm)
+        specks = cluster_specks(self.rng, centre, plan.size_mm, plan.malignant, plan.conspicuity)
         add_specks(self.calcium, specks, self.spacing_mm)
         return specks_region(specks, self.size_px, self.spacing_mm, 1.0, hull=True)
 
-    def _artery(self, request: LesionRequest) -> Mask:
-        assert request.size_mm is not None
-        assert request.conspicuity is not None
-        course = vessel_course(self.rng, self.breast, request.size_mm)
+    def _artery(self, plan: LesionPlan) -> Mask:
+        course = vessel_course(self.rng, self.breast, plan.size_mm)
         course = inside_breast(course, self.breast)
         diameter = self.rng.uniform(1.6, 3.2)
         tube = np.zeros_like(self.tissue)
@@ -142,11 +129,11 @@ class _Scene:
             attenuation(self.breast.thickness_mm, self.tissue + tube)
             - attenuation(self.breast.thickness_mm, self.tissue)
         )
-        specks = track_specks(self.rng, course, diameter, request.conspicuity)
+        specks = track_specks(self.rng, course, diameter, plan.conspicuity)
         add_specks(self.calcium, specks, self.spacing_mm)
         return specks_region(specks, self.size_px, self.spacing_mm, 0.5, hull=False)
 
-    def expose(self, drawn: list[tuple[Mask, LesionRequest]]) -> Phantom:
+    def expose(self, drawn: list[tuple[Mask, LesionPlan]]) -> Phantom:
         """Detector, display and truth, turned to the laterality."""
         total = self.line_integral + CALCIUM_PER_MM * self.calcium * (self.edge_mm > 0.5)
         rng = stream(self.seed, self.laterality, self.view, "quanta")
@@ -154,7 +141,7 @@ class _Scene:
         thickness, muscle = self._fine(self.breast.thickness_mm), self._fine(self.breast.muscle)
         pixels = present(raw, thickness, self.edge_mm, muscle, self.spacing_mm)
         turn = slice(None, None, -1 if self.laterality == "R" else 1)
-        lesions = tuple(self._lesion(mask[:, turn], request) for mask, request in drawn)
+        lesions = tuple(self._lesion(mask[:, turn], plan) for mask, plan in drawn)
         return Phantom(
             pixels=np.ascontiguousarray(pixels[:, turn]),
             raw=np.ascontiguousarray(raw[:, turn]),
@@ -167,6 +154,6 @@ class _Scene:
             label=worst_label(lesions),
         )
 
-    def _lesion(self, mask: Mask, request: LesionRequest) -> Lesion:
-        margin = request.margin if request.kind == "mass" else None
-        return crop_lesion(mask, request.kind, margin, bool(request.malignant))
+    def _lesion(self, mask: Mask, plan: LesionPlan) -> Lesion:
+        margin = plan.margin if plan.kind == "mass" else None
+        return crop_lesion(mask, plan.kind, margin, plan.malignant)

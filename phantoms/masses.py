@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from phantoms.texture import Map, blur, power_law, sample, smoothstep
+from phantoms.texture import Map, as_map, blur, power_law, sample, smoothstep
 from phantoms.truth import Margin
 
 PATCH_PITCH_MM = 0.125
@@ -56,7 +56,7 @@ def _boundary(
     for order in harmonics:
         amplitude = roughness * rng.uniform(0.4, 1.0) / order**0.7
         ripple += amplitude * np.cos(order * angle + rng.uniform(0.0, 2.0 * np.pi))
-    return (ellipse * (1.0 + ripple)).astype(np.float32)
+    return as_map(ellipse * (1.0 + ripple))
 
 
 def _circumscribed(rng: np.random.Generator, size_mm: float) -> MassPatch:
@@ -66,7 +66,7 @@ def _circumscribed(rng: np.random.Generator, size_mm: float) -> MassPatch:
     outline = _boundary(rng, angle, rng.uniform(1.0, 1.75), range(2, 5), lobes)
     relative = radius / (outline * size_mm / 2.0)
     profile = np.power(np.clip(1.0 - relative**2.4, 0.0, 1.0), 0.7)
-    return MassPatch(blur(profile.astype(np.float32), 1.0), (relative <= 1.0).astype(np.float32))
+    return MassPatch(blur(as_map(profile), 1.0), as_map(relative <= 1.0))
 
 
 def _spiculated(rng: np.random.Generator, size_mm: float) -> MassPatch:
@@ -78,9 +78,7 @@ def _spiculated(rng: np.random.Generator, size_mm: float) -> MassPatch:
     core = (1.0 - smoothstep(relative, 0.45, 1.15)) * np.clip(0.88 + 0.16 * mottle, 0.3, 1.2)
     strands = _spicules(rng, radius.shape[0], size_mm)
     profile = np.maximum(core, 0.55 * strands) + 0.25 * np.minimum(core, strands)
-    return MassPatch(
-        np.clip(profile, 0.0, 1.2).astype(np.float32), (relative <= 1.0).astype(np.float32)
-    )
+    return MassPatch(as_map(np.clip(profile, 0.0, 1.2)), as_map(relative <= 1.0))
 
 
 def _spicules(rng: np.random.Generator, side_px: int, size_mm: float) -> Map:
@@ -106,7 +104,7 @@ def _taper(total: Map, points: NDArray[np.float64], strength: float, width_px: f
         left = 1.0 - i / steps
         width = max(1, round(width_px * (0.25 + 0.75 * left)))
         level = strength * (0.1 + 0.9 * left)
-        cv2.line(total, fixed[i].tolist(), fixed[i + 1].tolist(), level, width, shift=4)
+        cv2.line(total, fixed[i].tolist(), fixed[i + 1].tolist(), (level,), width, shift=4)
 
 
 def lay(patch: Map, shape: tuple[int, int], centre_mm: tuple[float, float], spacing: float) -> Map:
@@ -120,7 +118,8 @@ def lay(patch: Map, shape: tuple[int, int], centre_mm: tuple[float, float], spac
     shift_x = centre_mm[1] / spacing - 0.5 - half * scale
     shift_y = centre_mm[0] / spacing - 0.5 - half * scale
     matrix = np.array([[scale, 0.0, shift_x], [0.0, scale, shift_y]], np.float32)
-    return cv2.warpAffine(smooth, matrix, (shape[1], shape[0]), flags=cv2.INTER_LINEAR)
+    size = (shape[1], shape[0])
+    return as_map(cv2.warpAffine(smooth, matrix, size, flags=cv2.INTER_LINEAR))
 
 
 def add_mass(

@@ -11,7 +11,7 @@ import numpy as np
 
 from phantoms.breast import ANATOMY_PITCH_MM, Breast
 from phantoms.streams import stream
-from phantoms.texture import Map, blur, power_law, ridges, sample, smoothstep
+from phantoms.texture import Map, as_map, blur, power_law, ridges, sample, smoothstep
 from phantoms.truth import Laterality, View
 
 
@@ -47,7 +47,7 @@ def _polar(breast: Breast, x_mm: Map, y_mm: Map) -> tuple[Map, Map]:
     nipple_y, nipple_x = breast.nipple_mm
     away = nipple_x + 22.0 - x_mm
     down = y_mm - nipple_y
-    return np.arctan2(down, np.maximum(away, 1.0)).astype(np.float32), np.hypot(away, down)
+    return as_map(np.arctan2(down, np.maximum(away, 1.0))), as_map(np.hypot(away, down))
 
 
 def _gland_fraction(
@@ -69,7 +69,7 @@ def _gland_fraction(
         threshold = float(np.quantile(field[deep][::7], 1.0 - breast.patient.coverage))
         body = 1.0 / (1.0 + np.exp(-1.6 * (field - threshold)))
         total += 0.5 * body * np.clip(0.31 + 0.05 * clouds + 0.035 * streaks, 0.05, 0.95)
-    return (total * smoothstep(breast.edge_mm, 3.0, 14.0)).astype(np.float32)
+    return as_map(total * smoothstep(breast.edge_mm, 3.0, 14.0))
 
 
 def _cone(rng: np.random.Generator, breast: Breast) -> Map:
@@ -77,10 +77,10 @@ def _cone(rng: np.random.Generator, breast: Breast) -> Map:
     nipple_y, nipple_x = breast.nipple_mm
     back = (nipple_x - breast.x_mm) / nipple_x
     spread = 0.20 + 0.55 * np.clip(back, 0.0, 1.0)
-    across = (breast.y_mm - nipple_y + rng.uniform(-8.0, 12.0) * back)
+    across = breast.y_mm - nipple_y + rng.uniform(-8.0, 12.0) * back
     across /= breast.patient.half_height_mm * spread
     depth = (back - rng.uniform(0.36, 0.5)) / 0.36
-    return (np.exp(-np.square(depth) - np.square(across)) - breast.muscle).astype(np.float32)
+    return as_map(np.exp(-np.square(depth) - np.square(across)) - breast.muscle)
 
 
 def _ligaments(
@@ -93,19 +93,17 @@ def _ligaments(
     long_lines = ridges(sample(radial, angle * 60.0, radius * 0.28), 0.11)
     long_lines += 0.7 * ridges(sample(radial, angle * 95.0 + 90.0, radius * 0.4 + 40.0), 0.10)
     net = ridges(sample(web, x_mm, y_mm), 0.09)
-    return (strength * (2.4 * long_lines + 1.6 * net)).astype(np.float32)
+    return as_map(strength * (2.4 * long_lines + 1.6 * net))
 
 
 def _subareolar(breast: Breast) -> Map:
     """Denser tissue under the nipple, in [0, 1]."""
     nipple_y, nipple_x = breast.nipple_mm
     distance = np.hypot((breast.x_mm - nipple_x + 5.0) / 9.0, (breast.y_mm - nipple_y) / 5.5)
-    return np.exp(-np.square(distance)).astype(np.float32)
+    return as_map(np.exp(-np.square(distance)))
 
 
-def vessel_course(
-    rng: np.random.Generator, breast: Breast, length_mm: float | None = None
-) -> Map:
+def vessel_course(rng: np.random.Generator, breast: Breast, length_mm: float | None = None) -> Map:
     """Centre line of a vessel from the chest side towards the nipple.
 
     Returns float32 (points, 2) as (x, y) in mm, points 0.5 mm apart.
@@ -126,7 +124,7 @@ def vessel_course(
         [start_x + 0.5 * np.cumsum(np.cos(heading)), start_y + 0.5 * np.cumsum(np.sin(heading))],
         axis=1,
     )
-    return course.astype(np.float32)
+    return as_map(course)
 
 
 def vessels(seed: int, laterality: Laterality, view: View, breast: Breast) -> Map:
@@ -143,12 +141,12 @@ def add_vessel(path: Map, course: Map, diameter_mm: float) -> None:
     tube = np.zeros(path.shape, np.uint8)
     points = np.round(course / ANATOMY_PITCH_MM * 16.0).astype(np.int32)
     thickness = max(1, round(diameter_mm / ANATOMY_PITCH_MM))
-    cv2.polylines(tube, [points], False, 1, thickness, cv2.LINE_8, shift=4)
+    cv2.polylines(tube, [points], False, (1,), thickness, cv2.LINE_8, shift=4)
     depth = cv2.distanceTransform(tube, cv2.DIST_L2, cv2.DIST_MASK_3) * ANATOMY_PITCH_MM
     radius = diameter_mm / 2.0
     inward = np.clip(depth / radius, 0.0, 1.0)
     chord = diameter_mm * np.sqrt(inward * (2.0 - inward))
-    path += blur(chord.astype(np.float32), 0.8)
+    path += blur(as_map(chord), 0.8)
 
 
 def inside_breast(course: Map, breast: Breast, margin_mm: float = 4.0) -> Map:
@@ -157,4 +155,4 @@ def inside_breast(course: Map, breast: Breast, margin_mm: float = 4.0) -> Map:
     rows, columns = breast.edge_mm.shape
     seen = (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
     edge = breast.edge_mm[row.clip(0, rows - 1), column.clip(0, columns - 1)]
-    return course[seen & (edge > margin_mm)]
+    return as_map(course[seen & (edge > margin_mm)])

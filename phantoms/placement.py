@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from phantoms.breast import ANATOMY_PITCH_MM, Breast
-from phantoms.texture import Map
-from phantoms.truth import LesionRequest
+from phantoms.plans import LesionPlan
 
 STEP_PX = 8  # candidate places every 2 mm
 SKIN_GAP_MM = 5.0
@@ -30,13 +30,13 @@ class Places:
         self._height = 2.0 * (self._y - top) / (bottom - top) - 1.0
 
     def take(
-        self, rng: np.random.Generator, request: LesionRequest, radius_mm: float
+        self, rng: np.random.Generator, plan: LesionPlan, radius_mm: float
     ) -> tuple[float, float]:
         """Centre (y, x) in mm for a lesion of this radius; the roomiest place when none fits."""
         clearance = self._clearance - radius_mm
         fits = np.flatnonzero(clearance > 0.0)
         if fits.size:
-            odds = self._odds(request)[fits]
+            odds = self._odds(plan)[fits]
             chosen = int(fits[rng.choice(fits.size, p=odds / odds.sum())])
         else:
             chosen = int(np.argmax(clearance))
@@ -45,11 +45,9 @@ class Places:
         self._clearance = np.minimum(self._clearance, distance)
         return y, x
 
-    def _odds(self, request: LesionRequest) -> Map:
+    def _odds(self, plan: LesionPlan) -> NDArray[np.float64]:
         """Relative chance of each place: near the wanted depth and height, seldom at the rim."""
-        odds = np.exp(-np.square(self._height / 0.75))
-        if request.depth is not None:
-            odds = odds * np.exp(-np.square((self._depth - request.depth) / 0.07))
-        if request.height is not None:
-            odds = odds * np.exp(-np.square((self._height - request.height) / 0.07))
-        return (odds + 1.0e-12).astype(np.float64)
+        middle, spread = (0.0, 0.75) if plan.height is None else (plan.height, 0.07)
+        odds = np.exp(-np.square((self._height - middle) / spread))
+        odds *= np.exp(-np.square((self._depth - plan.depth) / 0.07))
+        return np.asarray(odds, np.float64) + 1.0e-12

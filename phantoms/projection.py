@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from phantoms.texture import Map, blur
+from phantoms.texture import Map, as_map, blur
 
 # Linear attenuation per mm at 20 keV, after Johns and Yaffe, "X-ray characterisation of normal and
 # neoplastic breast tissues", Physics in Medicine and Biology 32, 1987.
@@ -28,7 +28,7 @@ COARSE_SCALE_MM, COARSE_GAIN = 9.0, 0.30
 
 
 def attenuation(thickness_mm: Map, glandular_mm: Map) -> Map:
-    """Line integral of attenuation (no unit) of a breast of fat with glandular-equivalent tissue."""
+    """Line integral of attenuation (no unit) of fat with glandular-equivalent tissue."""
     fat = FAT_PER_MM * thickness_mm
     return fat + (GLAND_PER_MM - FAT_PER_MM) * np.minimum(glandular_mm, thickness_mm)
 
@@ -39,7 +39,7 @@ def detect(line_integral: Map, spacing_mm: float, rng: np.random.Generator) -> M
     quanta = QUANTA_PER_MM2 * spacing_mm**2
     noise = rng.standard_normal(signal.shape, dtype=np.float32)
     signal = signal + np.sqrt(signal / quanta) * noise
-    return np.clip(signal, 1.0e-4, 1.0).astype(np.float32)
+    return as_map(np.clip(signal, 1.0e-4, 1.0))
 
 
 def present(raw: Map, thickness_mm: Map, edge_mm: Map, muscle: Map, spacing_mm: float) -> Map:
@@ -56,11 +56,11 @@ def present(raw: Map, thickness_mm: Map, edge_mm: Map, muscle: Map, spacing_mm: 
     low, high = np.quantile(window[:: max(1, window.size // 200_000)], (0.02, 0.995))
     high = max(float(high), float(low) + 1.1)
     level = (density - low) / (high - low)
-    level = np.where(inside, level, -0.4).astype(np.float32)
+    level = as_map(np.where(inside, level, -0.4))
     detail = FINE_GAIN * (level - blur(level, FINE_SCALE_MM / spacing_mm))
     coarse = COARSE_GAIN * (level - blur(level, COARSE_SCALE_MM / spacing_mm))
     rim = np.clip(edge_mm / 12.0, 0.0, 1.0)
     level = level + detail * (0.3 + 0.7 * rim) + coarse * rim
     shown = 1.0 / (1.0 + np.exp(-3.4 * (level - 0.42)))
     fade = np.clip(edge_mm / 1.2, 0.0, 1.0)
-    return (np.clip((shown - 0.03) / 0.94, 0.0, 1.0) * fade).astype(np.float32)
+    return as_map(np.clip((shown - 0.03) / 0.94, 0.0, 1.0) * fade)

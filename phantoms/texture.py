@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import fft
 
 Map = NDArray[np.float32]
 
 TORUS_PX = 512
 TORUS_PITCH_MM = 0.5
+
+
+def as_map(values: ArrayLike) -> Map:
+    """The values as float32, copied only where they are not."""
+    return np.asarray(values, np.float32)
 
 
 def power_law(
@@ -37,29 +42,24 @@ def power_law(
     gain /= 1.0 + (frequency * longest_mm) ** -4.0
     gain[0, 0] = 0.0
     noise = fft.irfft2(fft.rfft2(white) * gain.astype(np.float32), s=white.shape)
-    return (noise / noise.std()).astype(np.float32)
+    return as_map(noise / noise.std())
 
 
 def sample(torus: Map, x_mm: Map, y_mm: Map) -> Map:
     """Texture at given coordinates, float32 of the coordinates' shape; wraps at 256 mm."""
-    return cv2.remap(
-        torus,
-        (x_mm / TORUS_PITCH_MM).astype(np.float32),
-        (y_mm / TORUS_PITCH_MM).astype(np.float32),
-        cv2.INTER_CUBIC,
-        borderMode=cv2.BORDER_WRAP,
-    )
+    x, y = as_map(x_mm / TORUS_PITCH_MM), as_map(y_mm / TORUS_PITCH_MM)
+    return as_map(cv2.remap(torus, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_WRAP))
 
 
 def ridges(noise: Map, width: float) -> Map:
-    """Thin bright lines where a noise crosses zero, in [0, 1]; `width` in units of its deviation."""
-    return np.exp(-np.square(noise / width)).astype(np.float32)
+    """Thin bright lines where a noise crosses zero, in [0, 1]; `width` in standard deviations."""
+    return as_map(np.exp(-np.square(noise / width)))
 
 
 def smoothstep(values: Map, low: float, high: float) -> Map:
     """Cubic step from 0 at `low` to 1 at `high`."""
     t = np.clip((values - low) / (high - low), 0.0, 1.0)
-    return (t * t * (3.0 - 2.0 * t)).astype(np.float32)
+    return as_map(t * t * (3.0 - 2.0 * t))
 
 
 def blur(image: Map, sigma_px: float) -> Map:
@@ -68,10 +68,10 @@ def blur(image: Map, sigma_px: float) -> Map:
         return image
     factor = int(sigma_px // 4)
     if factor < 2:
-        return cv2.GaussianBlur(image, (0, 0), sigma_px, borderType=cv2.BORDER_REFLECT)
+        return as_map(cv2.GaussianBlur(image, (0, 0), sigma_px, borderType=cv2.BORDER_REFLECT))
     rows, columns = image.shape
     small = cv2.resize(
         image, (max(1, columns // factor), max(1, rows // factor)), interpolation=cv2.INTER_AREA
     )
     small = cv2.GaussianBlur(small, (0, 0), sigma_px / factor, borderType=cv2.BORDER_REFLECT)
-    return cv2.resize(small, (columns, rows), interpolation=cv2.INTER_CUBIC)
+    return as_map(cv2.resize(small, (columns, rows), interpolation=cv2.INTER_CUBIC))

@@ -7,16 +7,15 @@ the scanner (`echo`). A third of the images are normal.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from phantoms.echo import b_mode
 from phantoms.layers import Section, draw_section
-from phantoms.requests import complete
+from phantoms.plans import LesionPlan, complete
 from phantoms.streams import stream
-from phantoms.texture import Map, blur, power_law, sample, smoothstep
+from phantoms.texture import Map, as_map, blur, power_law, sample, smoothstep
 from phantoms.truth import Laterality, Lesion, LesionRequest, Phantom, crop_lesion, worst_label
 
 Mask = NDArray[np.bool_]
@@ -48,7 +47,7 @@ def ultrasound(
     wanted = _draw_requests(rng) if lesions is None else lesions
     if any(request.kind != "mass" for request in wanted):
         raise ValueError("an ultrasound phantom shows masses only")
-    drawn = [_add_mass(rng, section, complete(request, rng)) for request in wanted]
+    found = tuple(_add_mass(rng, section, complete(request, rng)) for request in wanted)
     pixels = b_mode(
         rng,
         section.echo_db,
@@ -57,7 +56,6 @@ def ultrasound(
         focus=rng.uniform(0.3, 0.6),
         range_db=rng.uniform(54.0, 64.0),
     )
-    found = tuple(lesion for lesion in drawn if lesion is not None)
     return Phantom(
         pixels=pixels,
         raw=None,
@@ -77,12 +75,11 @@ def _draw_requests(rng: np.random.Generator) -> list[LesionRequest]:
     if chance < NORMAL_SHARE:
         return []
     count = 2 if chance > 0.93 else 1
-    return [replace(LesionRequest("mass"), size_mm=rng.uniform(6.0, 20.0)) for _ in range(count)]
+    sizes_mm = 5.0 + 13.0 * rng.beta(1.6, 2.2, count)
+    return [LesionRequest("mass", size_mm=float(size_mm)) for size_mm in sizes_mm]
 
 
-def _centre(
-    rng: np.random.Generator, section: Section, request: LesionRequest, size_mm: float
-) -> tuple[float, float]:
+def _centre(rng: np.random.Generator, section: Section, size_mm: float) -> tuple[float, float]:
     """Centre (y, x) in mm, in the glandular layer or at its upper edge."""
     height, width = section.y_mm[-1, 0], section.x_mm[0, -1]
     low, high = section.skin_mm + 0.6 * size_mm + 1.0, 0.72 * height - 0.3 * size_mm
@@ -97,44 +94,39 @@ def _centre(
     return y, x
 
 
-def _add_mass(
-    rng: np.random.Generator, section: Section, request: LesionRequest
-) -> Lesion | None:
-    """Draw one mass into the section; None when it falls outside."""
-    assert request.size_mm is not None
-    assert request.conspicuity is not None
-    size_mm = min(request.size_mm, 0.5 * float(section.y_mm[-1, 0]))
-    y0, x0 = _centre(rng, section, request, size_mm)
-    relative, angle = _outline(rng, section, request, (y0, x0), size_mm)
-    if request.margin == "circumscribed":
-        _circumscribed(rng, section, relative, angle, request.conspicuity)
+def _add_mass(rng: np.random.Generator, section: Section, plan: LesionPlan) -> Lesion:
+    """Draw one mass into the section."""
+    size_mm = min(plan.size_mm, 0.5 * float(section.y_mm[-1, 0]))
+    y0, x0 = _centre(rng, section, size_mm)
+    relative, angle = _outline(rng, section, plan, (y0, x0), size_mm)
+    if plan.margin == "circumscribed":
+        _circumscribed(rng, section, relative, angle, plan.conspicuity)
     else:
-        _irregular(rng, section, relative, angle, request.conspicuity)
-    mask = relative <= 1.0
-    return crop_lesion(mask, "mass", request.margin, bool(request.malignant)) if mask.any() else None
+        _irregular(rng, section, relative, angle, plan.conspicuity)
+    return crop_lesion(relative <= 1.0, "mass", plan.margin, plan.malignant)
 
 
 def _outline(
     rng: np.random.Generator,
     section: Section,
-    request: LesionRequest,
+    plan: LesionPlan,
     centre_mm: tuple[float, float],
     size_mm: float,
 ) -> tuple[Map, Map]:
     """Distance from the centre over that of the outline (1 on it), and the angle."""
     y, x = section.y_mm - centre_mm[0], section.x_mm - centre_mm[1]
-    oval = request.margin == "circumscribed"
+    oval = plan.margin == "circumscribed"
     aspect = rng.uniform(1.25, 2.1) if oval else rng.uniform(0.62, 1.1)
     tilt = rng.normal(0.0, 0.12 if oval else 0.25)
     u, v = np.cos(tilt) * x + np.sin(tilt) * y, np.cos(tilt) * y - np.sin(tilt) * x
     radius = np.hypot(u / np.sqrt(aspect), v * np.sqrt(aspect)) / (size_mm / 2.0)
     angle = np.arctan2(v, u)
     ripple = np.zeros_like(angle)
-    roughness, orders = (0.035, range(2, 5)) if oval else (0.10, range(2, 12))
+    roughness, orders = (0.035, range(2, 5)) if oval else (0.075, range(2, 9))
     for order in orders:
         phase = rng.uniform(0.0, 2.0 * np.pi)
         ripple += roughness * rng.uniform(0.3, 1.0) * np.cos(order * angle + phase)
-    return (radius / (1.0 + ripple)).astype(np.float32), angle.astype(np.float32)
+    return as_map(radius / (1.0 + ripple)), as_map(angle)
 
 
 def _circumscribed(
@@ -142,7 +134,7 @@ def _circumscribed(
 ) -> None:
     """A cyst (no echoes) or a fibroadenoma (few, even echoes); sound passes more easily."""
     cyst = rng.random() < CYST_SHARE
-    level = -46.0 if cyst else -17.0 - 8.0 * conspicuity
+    level = -46.0 if cyst else -15.0 - 8.0 * conspicuity
     inside = 1.0 - smoothstep(relative, 0.97, 1.03)
     texture = power_law(rng, 2.5, 6.0, 0.8)
     mottle = sample(texture, section.x_mm, section.y_mm) * (0.0 if cyst else 1.6)
@@ -170,8 +162,8 @@ def _irregular(
         strands = np.maximum(strands, np.exp(-np.square(gap / np.maximum(width, 1e-3))))
     halo = np.exp(-np.square((relative - 1.22) / 0.16))
     section.echo_db += rng.uniform(3.0, 7.0) * halo
-    level = -18.0 - 8.0 * conspicuity + 2.5 * mottle
+    level = -16.0 - 8.0 * conspicuity + 2.5 * mottle
     inside = np.maximum(1.0 - smoothstep(relative, 0.90, 1.10), 0.75 * strands)
     section.echo_db += inside * (level - section.echo_db)
-    shadow = rng.uniform(0.4, 1.6) if rng.random() < 0.8 else 0.0
+    shadow = rng.uniform(0.3, 1.1) if rng.random() < 0.8 else 0.0
     section.loss_db_per_mm += shadow * blur(inside, 0.3 / section.spacing_mm)
