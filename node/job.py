@@ -275,8 +275,9 @@ def _restart(session: Session, job: Job) -> Bell | None:
     if any(delivery.state != "pending" for delivery in deliveries):
         job.study.revision += 1
         return new_job(session, job.study, "retry as a new revision")
-    for run in failed:
-        session.delete(run)
+    # Whole images are looked at again: their picture shows the findings of all models.
+    again = {run.source_sop_uid for run in failed}
+    job.model_runs = [run for run in job.model_runs if run.source_sop_uid not in again]
     job.results.clear()
     job.error = None
     session.flush()

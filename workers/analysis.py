@@ -1,0 +1,95 @@
+"""Files in, results out, without database or PACS: the same stages as `pipeline`, in one process.
+
+In: DICOM files. Out: in a folder, one SEG per image with findings, one SR per study, one PNG per
+image. Instances that no rule routes to a model, and files that cannot be read, are listed with the
+reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from models.registry import get_model
+from node.errors import DecodingError, RefusedError
+from node.header import Header, read_header
+from node.job import utc_now
+from node.routes import Routes, load_routes
+from node.send import find_instances
+from node.settings import Settings
+from workers.dicom.decoding import read_source
+from workers.images import SourceImage
+from workers.inference import Server, run_model
+from workers.pictures import overlay_picture
+from workers.report import ImageAnalysis
+from workers.results import encode_study, part10
+
+# There is no history outside the node: every run is a first revision.
+_REVISION = 1
+
+
+def analyze_files(
+    paths: Iterable[Path], out: Path, server: Server, settings: Settings, advance: Callable[[], Any]
+) -> dict[str, Any]:
+    """Analyse; returns counts, written files and skipped ones with reasons.
+
+    Raises ConfigurationError when nothing among the paths is DICOM, ModelUnavailableError.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    routes = load_routes(settings.routes)
+    studies: dict[str, list[ImageAnalysis]] = {}
+    skipped: dict[str, str] = {}
+    written: list[str] = []
+    for item in find_instances(paths):
+        try:
+            header, models = _routed(item.path, routes)
+            if not models:
+                skipped[str(item.path)] = routes.decide(header.attributes).skip_reason or ""
+                continue
+            source = read_source(item.path)
+        except (RefusedError, DecodingError) as error:
+            skipped[str(item.path)] = str(error)
+            continue
+        analysis = _look(source, models, server, header.study_uid)
+        studies.setdefault(header.study_uid, []).append(analysis)
+        written.append(_picture(out, source, analysis))
+        advance()
+    for analyses in studies.values():
+        written += _results(out, analyses)
+    count = sum(len(analyses) for analyses in studies.values())
+    return {"analysed": count, "written": written, "skipped": skipped}
+
+
+def _routed(path: Path, routes: Routes) -> tuple[Header, tuple[str, ...]]:
+    header = read_header(path)
+    return header, routes.decide(header.attributes).models
+
+
+def _look(
+    source: SourceImage, models: Sequence[str], server: Server, study_uid: str
+) -> ImageAnalysis:
+    runs = [
+        run_model(get_model(name), source, server, study_uid=study_uid, revision=_REVISION)
+        for name in models
+    ]
+    return ImageAnalysis(source.dataset, source.spacing_source, tuple(runs), source.frame_number)
+
+
+def _picture(out: Path, source: SourceImage, analysis: ImageAnalysis) -> str:
+    findings = [finding for run in analysis.runs for finding in run.findings]
+    path = out / f"{source.dataset.SOPInstanceUID}.png"
+    path.write_bytes(overlay_picture(source.image, findings))
+    return str(path)
+
+
+def _results(out: Path, analyses: Sequence[ImageAnalysis]) -> list[str]:
+    encoded = encode_study(
+        analyses, revision=_REVISION, content_at=utc_now(), predecessor=None, profile="ohif"
+    )
+    paths = []
+    for kind, dataset, _ in encoded:
+        path = out / f"{kind}-{dataset.SOPInstanceUID}.dcm"
+        path.write_bytes(part10(dataset))
+        paths.append(str(path))
+    return paths

@@ -1,0 +1,77 @@
+"""`sentinode check`: everything between a modality and the archive, looked at once.
+
+Each check ends in a `Check` whose text says what to do; none stops the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from models.registry import get_model
+from node.destinations import Destination, load_destinations
+from node.errors import SentinodeError
+from node.health import Check, readiness
+from node.routes import load_routes
+from node.settings import Settings
+from node.store.files import Files
+from node.store.session import open_store
+from workers.delivery import echo
+from workers.triton.client import TritonClient
+from workers.triton.contract import check_model
+
+
+def all_checks(settings: Settings) -> list[Check]:
+    """Configuration, readiness of the node, models, destinations."""
+    return [
+        *_configuration(settings),
+        *readiness(open_store(settings), Files(settings.state_dir), settings),
+        *_models(settings),
+        *_destinations(settings),
+    ]
+
+
+def _configuration(settings: Settings) -> Iterator[Check]:
+    yield _tried("routes", lambda: f"{len(load_routes(settings.routes).rules)} rules")
+    yield _tried(
+        "destinations", lambda: f"{len(load_destinations(settings.destinations))} destinations"
+    )
+
+
+def _models(settings: Settings) -> Iterator[Check]:
+    try:
+        names = load_routes(settings.routes).models()
+    except SentinodeError:
+        return
+    client = TritonClient(settings.triton_url, settings.triton_timeout_seconds)
+    for name in names:
+        yield _tried(f"model {name}", lambda name=name: _model(client, name))  # type: ignore[misc]
+
+
+def _model(client: TritonClient, name: str) -> str:
+    spec = get_model(name).spec
+    check_model(client, spec)
+    return f"served as specified, version {spec.version}"
+
+
+def _destinations(settings: Settings) -> Iterator[Check]:
+    try:
+        destinations = load_destinations(settings.destinations)
+    except SentinodeError:
+        return
+    for destination in destinations:
+        yield _destination(destination, settings.ae_title)
+
+
+def _destination(destination: Destination, ae_title: str) -> Check:
+    def answer() -> str:
+        echo(destination, ae_title)
+        return f"answers by {destination.protocol}"
+
+    return _tried(f"destination {destination.name}", answer)
+
+
+def _tried(name: str, look: Callable[[], str]) -> Check:
+    try:
+        return Check(name, True, look())
+    except SentinodeError as error:
+        return Check(name, False, str(error))

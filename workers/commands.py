@@ -1,0 +1,45 @@
+"""Commands that need the models: `analyze` files without a PACS, and `check` the whole node."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from node.settings import load_settings
+from workers.analysis import analyze_files
+from workers.check import all_checks
+from workers.triton.client import TritonClient
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path))
+def analyze(paths: tuple[Path, ...], out: Path) -> None:
+    """Analyse files without a PACS: SEG, SR and PNG pictures are written to --out.
+
+    Triton must be running (SENTINODE_TRITON_URL); `sentinode up` starts one.
+    """
+    settings = load_settings()
+    server = TritonClient(settings.triton_url, settings.triton_timeout_seconds)
+    with Progress(console=Console(stderr=True)) as progress:
+        task = progress.add_task("analysing", total=None)
+        summary = analyze_files(paths, out, server, settings, lambda: progress.advance(task))
+    click.echo(json.dumps(summary, indent=2))
+    sys.exit(0 if summary["analysed"] else 1)
+
+
+@click.command()
+def check() -> None:
+    """Check configuration, database, broker, models and every destination."""
+    checks = all_checks(load_settings())
+    table = Table("check", "", "what was found")
+    for item in checks:
+        table.add_row(item.name, "[green]ok[/]" if item.ok else "[red]FAILED[/]", item.text)
+    Console().print(table)
+    sys.exit(0 if all(item.ok for item in checks) else 1)
