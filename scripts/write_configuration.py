@@ -1,0 +1,104 @@
+"""Writes `.env.example` and `docs/configuration.md` from the fields of `node.settings.Settings`.
+
+Run it after changing a setting: `make configuration`. A test fails when the files are stale.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic.fields import FieldInfo
+
+from node.settings import Settings
+
+ROOT = Path(__file__).resolve().parent.parent
+
+_PAGE_HEAD = """# Configuration
+
+Every setting is an environment variable, or a key of the YAML file that `SENTINODE_CONFIG` names
+(same name without the prefix, lower case). The environment wins over the file. Lists are written
+with commas. `sentinode check` says whether what is configured works.
+
+This page is written by `make configuration` from `node/settings.py`.
+
+| variable | default | meaning |
+|---|---|---|
+"""
+
+_PAGE_TAIL = """
+## Routes
+
+`SENTINODE_ROUTES` names a YAML file of rules; [node/routes.yaml](../node/routes.yaml) is what is
+built in and serves as the example. The first rule that matches an instance decides: either its
+`models`, or `skip` with the reason that people will read. `only_without: RULE` leaves an image out
+when the study holds an image of RULE with the same laterality and view.
+
+## Destinations
+
+`SENTINODE_DESTINATIONS` names a YAML file:
+
+```yaml
+destinations:
+  - name: pacs
+    protocol: stow              # stow (STOW-RS) or c-store
+    url: https://pacs.example/dicom-web
+    username: sentinode
+    password_file: /run/secrets/pacs-password   # secrets only from files; token_file for a bearer
+    kinds: [SEG, SR]
+    profile: ohif               # ohif | plain, see conformance.md
+    confirm: qido               # qido | c-find | none
+  - name: archive
+    protocol: c-store
+    ae_title: ARCHIVE
+    host: 10.0.0.7
+    port: 104
+    kinds: [SEG, SR]
+    confirm: c-find
+```
+"""
+
+_EXAMPLE_HEAD = """# Every setting with its default; uncomment what you change. Written by `make configuration`.
+"""
+
+
+def configuration_page() -> str:
+    """docs/configuration.md."""
+    rows = [
+        f"| `{_variable(name)}` | {_cell(_default(field))} | {field.description} |"
+        for name, field in Settings.model_fields.items()
+    ]
+    return _PAGE_HEAD + "\n".join(rows) + "\n" + _PAGE_TAIL
+
+
+def example_file() -> str:
+    """.env.example."""
+    blocks = [
+        f"# {field.description}\n#{_variable(name)}={_default(field)}\n"
+        for name, field in Settings.model_fields.items()
+    ]
+    return _EXAMPLE_HEAD + "\n" + "\n".join(blocks)
+
+
+def _variable(name: str) -> str:
+    return f"SENTINODE_{name.upper()}"
+
+
+def _default(field: FieldInfo) -> str:
+    value = field.default
+    if value is None:
+        return ""
+    return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
+def _cell(text: str) -> str:
+    return f"`{text}`" if text else ""
+
+
+def main() -> None:
+    """Write both files."""
+    (ROOT / "docs" / "configuration.md").write_text(configuration_page(), encoding="utf-8")
+    (ROOT / ".env.example").write_text(example_file(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

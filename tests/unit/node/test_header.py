@@ -1,0 +1,67 @@
+"""Reading a header: what is kept, what is refused, and that pixel data is whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from node.errors import CannotUnderstandError
+from node.header import read_header
+from tests.datasets import encapsulated_pdf, mammogram, saved
+
+
+def test_header_of_a_mammogram(tmp_path: Path) -> None:
+    """Identity and routing attributes are read; nothing of the patient is."""
+    image = mammogram(laterality="R", view="MLO")
+    header = read_header(saved(image, tmp_path))
+    assert header.study_uid == image.StudyInstanceUID
+    assert header.attributes["ImageLaterality"] == "R"
+    assert header.attributes["HasPixelData"] == "true"
+    assert "TEST" not in repr(header)
+
+
+def test_view_comes_from_its_code(tmp_path: Path) -> None:
+    """A device that sends only View Code Sequence has a view all the same."""
+    image = mammogram()
+    del image.ViewPosition
+    code = encapsulated_pdf()
+    code.CodeValue, code.CodingSchemeDesignator = "399368009", "SCT"
+    image.ViewCodeSequence = [code]
+    assert read_header(saved(image, tmp_path)).attributes["ViewPosition"] == "MLO"
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian])
+def test_other_encodings(tmp_path: Path, syntax: str) -> None:
+    """Pixel data is found in every encoding."""
+    image = mammogram()
+    image.file_meta.TransferSyntaxUID = syntax
+    path = tmp_path / "x.dcm"
+    image.save_as(path, enforce_file_format=True, implicit_vr=syntax == ImplicitVRLittleEndian)
+    assert read_header(path).attributes["HasPixelData"] == "true"
+
+
+def test_pdf_has_no_pixels(tmp_path: Path) -> None:
+    """An object without pixels says so."""
+    header = read_header(saved(encapsulated_pdf(), tmp_path))
+    assert header.attributes["HasPixelData"] == "false"
+
+
+@pytest.mark.parametrize("lost_bytes", [1, 1000, 6000])
+def test_truncated_files_are_refused(tmp_path: Path, lost_bytes: int) -> None:
+    """A file whose pixel data ends early is never accepted."""
+    path = saved(mammogram(), tmp_path)
+    path.write_bytes(path.read_bytes()[:-lost_bytes])
+    with pytest.raises(CannotUnderstandError, match="truncated"):
+        read_header(path)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom warns before it gives up
+@pytest.mark.parametrize("content", [b"", b"GIF89a", b"\0" * 128 + b"DICM" + b"\xff" * 64])
+def test_rubbish_is_refused(tmp_path: Path, content: bytes) -> None:
+    """What is not DICOM gives our own error, whatever pydicom raises."""
+    path = tmp_path / "x.dcm"
+    path.write_bytes(content)
+    with pytest.raises(CannotUnderstandError):
+        read_header(path)

@@ -1,0 +1,71 @@
+"""Settings: one reader, clear errors, and documents that say the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from node.errors import ConfigurationError
+from node.settings import Settings, load_settings
+from scripts.write_configuration import configuration_page, example_file
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove what the shell has set."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"SENTINODE_{name.upper()}", raising=False)
+    monkeypatch.delenv("SENTINODE_CONFIG", raising=False)
+
+
+def test_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable overrides the YAML file; lists may be written with commas."""
+    path = tmp_path / "sentinode.yaml"
+    path.write_text("dicom_port: 4000\nae_title: FROMFILE\n")
+    monkeypatch.setenv("SENTINODE_CONFIG", str(path))
+    monkeypatch.setenv("SENTINODE_DICOM_PORT", "5000")
+    monkeypatch.setenv("SENTINODE_DICOM_ALLOWED_AE_TITLES", "A, B,")
+    settings = load_settings()
+    assert (settings.dicom_port, settings.ae_title) == (5000, "FROMFILE")
+    assert settings.dicom_allowed_ae_titles == ("A", "B")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("AE_TITLE", "X" * 17), ("DICOM_PORT", "70000"), ("STUDY_QUIET_SECONDS", "-1")],
+)
+def test_wrong_value_names_the_variable(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    """The error says which variable to change."""
+    monkeypatch.setenv(f"SENTINODE_{name}", value)
+    with pytest.raises(ConfigurationError, match=f"SENTINODE_{name}"):
+        load_settings()
+
+
+def test_missing_file_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A configuration that is named must exist."""
+    monkeypatch.setenv("SENTINODE_CONFIG", "/nonexistent.yaml")
+    with pytest.raises(ConfigurationError, match="nonexistent"):
+        load_settings()
+
+
+def test_settings_are_frozen() -> None:
+    """Nothing changes a setting after it was read."""
+    with pytest.raises(ValidationError):
+        load_settings().dicom_port = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("document", "written"),
+    [(".env.example", example_file), ("docs/configuration.md", configuration_page)],
+)
+def test_documents_are_fresh(document: str, written: Callable[[], str]) -> None:
+    """`.env.example` and the configuration page say what the settings say."""
+    text = (ROOT / document).read_text(encoding="utf-8")
+    assert text == written(), "run `make configuration`"
