@@ -31,6 +31,9 @@ def to_onnx(module: nn.Module, spec: ModelSpec, path: Path) -> None:
     with warnings.catch_warnings():
         # The only exporter that writes opset 13; the newer one silently writes 18.
         warnings.simplefilter("ignore", DeprecationWarning)
+        # Sizes are static here, so what tracing turns into constants is constant.
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        warnings.filterwarnings("ignore", "Constant folding", UserWarning)
         torch.onnx.export(
             module,
             tuple(_example(tensor, batch=1, seed=0) for tensor in spec.inputs),

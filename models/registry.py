@@ -19,3 +19,16 @@ _ALL: tuple[Model, ...] = (
 )
 
 MODELS: Mapping[str, Model] = MappingProxyType({model.spec.name: model for model in _ALL})
+
+
+class UnknownModelError(LookupError):
+    """No model has this name; the text lists those that exist."""
+
+
+def get_model(name: str) -> Model:
+    """The model that Triton serves as `name`. Raises UnknownModelError."""
+    try:
+        return MODELS[name]
+    except KeyError:
+        known = ", ".join(sorted(MODELS))
+        raise UnknownModelError(f"there is no model {name}; known are {known}") from None

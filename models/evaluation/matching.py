@@ -1,0 +1,122 @@
+"""Which findings hit which lesions.
+
+In: the regions of one image and its true lesions. Out: an `ImageResult`, from which every figure is
+computed. The rule: a region hits a lesion of its own kind if they overlap by IoU >= 0.2, or if the
+region's centre of mass lies inside the lesion's outline. A lesion that several regions hit counts
+once, with the best score; a second hit is neither a find nor a false positive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.contract import FindingKind, ModelOutput, Region
+from models.evaluation.cases import Case, Label, Lesion
+from models.evaluation.metrics import Counts
+
+HIT_IOU = 0.2  # lenient on outlines, as is usual where the question is whether a lesion was found
+
+Shape = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageResult:
+    """What one image contributes.
+
+    `found`: for each true lesion its kind and the best score that hit it, 0 if none did. `false`:
+    kind and score of each region that hit nothing. `pixels`: union of marked against union of true
+    pixels. All three are None where nobody outlined the lesions.
+    """
+
+    name: str
+    label: Label | None
+    probabilities: dict[str, float]
+    found: tuple[tuple[FindingKind, float], ...] | None
+    false: tuple[tuple[FindingKind, float], ...] | None
+    pixels: Counts | None
+
+
+def judge(
+    case: Case,
+    output: ModelOutput,
+    shape: Shape,
+    kinds: frozenset[FindingKind],
+    thresholds: dict[FindingKind, float],
+) -> ImageResult:
+    """Compare one output, which may reach below the operating point, with the truth.
+
+    `shape`: (rows, columns) of the image. `kinds`: those that the model can report; other lesions
+    are ignored. `thresholds`: operating point of each kind, for `pixels`.
+    """
+    probabilities = dict(output.classification)
+    if case.truth.lesions is None or not kinds:
+        return ImageResult(case.name, case.truth.label, probabilities, None, None, None)
+    lesions = [lesion for lesion in case.truth.lesions if lesion.kind in kinds]
+    found, false = match(output.regions, lesions)
+    marked = [r for r in output.regions if r.score >= thresholds[r.kind]]
+    pixels = Counts.of(paint(lesions, shape), paint(marked, shape))
+    return ImageResult(case.name, case.truth.label, probabilities, found, false, pixels)
+
+
+def match(
+    regions: Sequence[Region], lesions: Sequence[Lesion]
+) -> tuple[tuple[tuple[FindingKind, float], ...], tuple[tuple[FindingKind, float], ...]]:
+    """`found` and `false` of ImageResult."""
+    best = [0.0] * len(lesions)
+    false = []
+    for region in regions:
+        hits = [index for index, lesion in enumerate(lesions) if is_hit(region, lesion)]
+        for index in hits:
+            best[index] = max(best[index], region.score)
+        if not hits:
+            false.append((region.kind, region.score))
+    found = tuple((lesion.kind, score) for lesion, score in zip(lesions, best, strict=True))
+    return found, tuple(false)
+
+
+def is_hit(region: Region, lesion: Lesion) -> bool:
+    """The matching rule."""
+    if region.kind != lesion.kind:
+        return False
+    overlap = intersection_px(region, lesion)
+    union = int(region.mask.sum()) + int(lesion.mask.sum()) - overlap
+    return overlap >= HIT_IOU * union or _centre_inside(region, lesion)
+
+
+def intersection_px(a: Region | Lesion, b: Region | Lesion) -> int:
+    """Pixels that both masks hold."""
+    top, left = (max(x, y) for x, y in zip(a.offset_px, b.offset_px, strict=True))
+    bottom = min(a.offset_px[0] + a.mask.shape[0], b.offset_px[0] + b.mask.shape[0])
+    right = min(a.offset_px[1] + a.mask.shape[1], b.offset_px[1] + b.mask.shape[1])
+    if bottom <= top or right <= left:
+        return 0
+    crops = [
+        item.mask[
+            top - item.offset_px[0] : bottom - item.offset_px[0],
+            left - item.offset_px[1] : right - item.offset_px[1],
+        ]
+        for item in (a, b)
+    ]
+    return int(np.count_nonzero(crops[0] & crops[1]))
+
+
+def paint(items: Iterable[Region | Lesion], shape: Shape) -> NDArray[np.bool_]:
+    """Union of masks on an image of `shape`; what reaches beyond it is cut off."""
+    canvas = np.zeros(shape, np.bool_)
+    for item in items:
+        top, left = item.offset_px
+        place = canvas[top : top + item.mask.shape[0], left : left + item.mask.shape[1]]
+        place |= item.mask[: place.shape[0], : place.shape[1]]
+    return canvas
+
+
+def _centre_inside(region: Region, lesion: Lesion) -> bool:
+    rows, columns = np.nonzero(region.mask)
+    row = round(float(rows.mean())) + region.offset_px[0] - lesion.offset_px[0]
+    column = round(float(columns.mean())) + region.offset_px[1] - lesion.offset_px[1]
+    height, width = lesion.mask.shape
+    return 0 <= row < height and 0 <= column < width and bool(lesion.mask[row, column])

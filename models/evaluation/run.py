@@ -1,0 +1,84 @@
+"""Evaluate one model: every case through preprocessing, inference and postprocessing.
+
+In: a model, something that answers inference requests, cases. Out: results and the cases that the
+model refused. What must hold: the path is the one of service, function by function; only the
+threshold on scores is lowered, to see what lies below the operating point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.contract import FindingKind, Model, ModelInputError, ModelOutput, ModelSpec, Prepared
+from models.evaluation.cases import Case
+from models.evaluation.matching import ImageResult, judge
+from models.mask_rcnn import detections
+from models.mtu_net.postprocess import postprocess as mtu_net_postprocess
+
+KINDS = {
+    "mass": FindingKind.MASS,
+    "mc": FindingKind.CALCIFICATION_CLUSTER,
+    "bac": FindingKind.ARTERIAL_CALCIFICATION,
+}
+
+# Scores below this are noise in every detector; counting them would only lengthen the FROC's tail.
+LOWEST_SCORE = 0.02
+
+
+class Server(Protocol):
+    """What answers inference requests: ONNX Runtime in this process, or Triton."""
+
+    def infer(
+        self, spec: ModelSpec, tensors: Mapping[str, NDArray[Any]]
+    ) -> tuple[Mapping[str, NDArray[Any]], str]: ...
+
+
+@dataclass(slots=True)
+class Outcome:
+    """`results` of the cases that ran; `refused`: name and reason of those that could not."""
+
+    results: list[ImageResult] = field(default_factory=list)
+    refused: list[tuple[str, str]] = field(default_factory=list)
+
+
+def thresholds_by_kind(spec: ModelSpec) -> dict[FindingKind, float]:
+    """Operating point of each kind of finding; empty for a classifier."""
+    return {KINDS[name]: value for name, value in spec.thresholds.items() if name in KINDS}
+
+
+def evaluate(
+    model: Model, server: Server, cases: Iterable[Case], done: Callable[[], None]
+) -> Outcome:
+    """Run all cases; `done` is called after each. Raises what `server` raises."""
+    thresholds = thresholds_by_kind(model.spec)
+    outcome = Outcome()
+    for case in cases:
+        try:
+            image = case.read()
+            prepared = model.preprocess(image)
+            outputs, _ = server.infer(model.spec, prepared.tensors)
+            output = everything(model, outputs, prepared)
+            shape = (image.pixels.shape[0], image.pixels.shape[1])
+            kinds = frozenset(thresholds)
+            outcome.results.append(judge(case, output, shape, kinds, thresholds))
+        except ModelInputError as error:
+            outcome.refused.append((case.name, str(error)))
+        done()
+    return outcome
+
+
+def everything(
+    model: Model, outputs: Mapping[str, NDArray[np.generic]], prepared: Prepared
+) -> ModelOutput:
+    """The model's output down to LOWEST_SCORE instead of its operating point."""
+    floor = dict.fromkeys(model.spec.thresholds, LOWEST_SCORE)
+    if model.spec.task == "detection":
+        return detections.postprocess(replace(model.spec, thresholds=floor), outputs, prepared)
+    if model.spec.task == "segmentation":
+        return mtu_net_postprocess(outputs, prepared, floor)
+    return model.postprocess(outputs, prepared)
