@@ -1,0 +1,96 @@
+"""Training samples from phantoms: what the network sees, and which pixel belongs to which mass.
+
+In: a seed. Out: (image uint8 (3, h, w), labels uint8 (h, w)), through the very preprocessing that
+serving uses. Numpy only: these functions run in the processes of the sample pool.
+Seeds: below 1 000 000 to train, from 5 000 000 to validate. Those from 9 000 000 belong to the
+acceptance test and are refused here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.contract import BreastImage, Model
+from models.imaging.geometry import Placement
+from models.mask_rcnn import tensors
+from models.mask_rcnn_mg import MODEL as MAMMOGRAPHY
+from models.mask_rcnn_us import MODEL as ULTRASOUND
+from phantoms.mammogram import mammogram
+from phantoms.truth import LesionRequest, Phantom
+from phantoms.ultrasound import ultrasound
+
+Bytes = NDArray[np.uint8]
+
+FIRST_VALIDATION_SEED = 5_000_000
+FIRST_ACCEPTANCE_SEED = 9_000_000
+
+_WITH_MASS = 0.6  # of the training images; drawn as patients come, most would hold nothing to learn
+
+
+def mammography_sample(seed: int) -> tuple[Bytes, Bytes]:
+    """One mammogram; training seeds hold a mass more often than patients do."""
+    _refuse_acceptance(seed)
+    rng = np.random.default_rng(seed)
+    phantom = mammogram(
+        seed,
+        "L" if rng.random() < 0.5 else "R",
+        "CC" if rng.random() < 0.5 else "MLO",
+        lesions=_requests(seed, rng),
+    )
+    return sample_of(phantom, MAMMOGRAPHY)
+
+
+def ultrasound_sample(seed: int) -> tuple[Bytes, Bytes]:
+    """One ultrasound frame."""
+    _refuse_acceptance(seed)
+    rng = np.random.default_rng(seed)
+    rows = int(rng.integers(384, 640))
+    columns = int(rows * rng.uniform(0.9, 1.5))
+    return sample_of(ultrasound(seed, (rows, columns)), ULTRASOUND)
+
+
+SAMPLES: dict[str, Callable[[int], tuple[Bytes, Bytes]]] = {
+    MAMMOGRAPHY.spec.name: mammography_sample,
+    ULTRASOUND.spec.name: ultrasound_sample,
+}
+
+
+def sample_of(phantom: Phantom, model: Model) -> tuple[Bytes, Bytes]:
+    """Preprocess a phantom and lay its masses on the same grid."""
+    image = BreastImage(
+        phantom.pixels,
+        phantom.modality,
+        phantom.laterality,
+        phantom.view,
+        phantom.pixel_spacing_mm,
+    )
+    prepared = model.preprocess(image)
+    placement: Placement = prepared.geometry
+    labels = np.zeros(placement.resized_px, np.uint8)
+    masses = [lesion for lesion in phantom.lesions if lesion.kind == "mass"]
+    for number, lesion in enumerate(masses, start=1):
+        whole = np.zeros(phantom.pixels.shape, np.bool_)
+        top, left = lesion.offset_px
+        height, width = lesion.mask.shape
+        whole[top : top + height, left : left + width] = lesion.mask
+        labels[placement.resize_mask(whole)] = number
+    channels = prepared.tensors[tensors.INPUT][0].astype(np.uint8)
+    return channels, placement.place(labels)
+
+
+def _requests(seed: int, rng: np.random.Generator) -> list[LesionRequest] | None:
+    """Lesions to ask for; None leaves them to the patient."""
+    if seed >= FIRST_VALIDATION_SEED or rng.random() >= _WITH_MASS:
+        return None
+    requests = [LesionRequest("mass") for _ in range(2 if rng.random() < 0.3 else 1)]
+    if rng.random() < 0.3:
+        requests.append(LesionRequest("calcification_cluster"))
+    return requests
+
+
+def _refuse_acceptance(seed: int) -> None:
+    if seed >= FIRST_ACCEPTANCE_SEED:
+        raise ValueError(f"seed {seed} belongs to the acceptance test")

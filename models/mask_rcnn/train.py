@@ -1,0 +1,140 @@
+"""Train a Mask R-CNN on phantoms within a wall-clock budget.
+
+    python -m models.mask_rcnn --model mask_rcnn_mg --minutes 8 --images 3000 --workers 16 --out DIR
+
+In: seeds. Out: in DIR, the averaged weights in half precision (`weights.*.pt`), `training.json`
+(the configuration and the last validation) and `log.jsonl`. Phantoms are made while training runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from models.mask_rcnn.augment import AugmentConfig, augment
+from models.mask_rcnn.configuration import NetworkConfig
+from models.mask_rcnn.losses import LossConfig, losses
+from models.mask_rcnn.network import MaskRCNN
+from models.mask_rcnn.phantom_samples import FIRST_VALIDATION_SEED, SAMPLES
+from models.mask_rcnn.targets import Truth, truth_of
+from models.mask_rcnn.validation import validate
+from models.mask_rcnn_mg.spec import CONFIG as MAMMOGRAPHY
+from models.mask_rcnn_us.spec import CONFIG as ULTRASOUND
+from models.training import weights
+from models.training.loop import FitConfig, FitResult, fit, seed_everything
+from models.training.samples import SampleStock, sample_pool
+from models.training.schedule import Budget
+
+CONFIGS: dict[str, NetworkConfig] = {"mask_rcnn_mg": MAMMOGRAPHY, "mask_rcnn_us": ULTRASOUND}
+_BATCH = {"mask_rcnn_mg": 16, "mask_rcnn_us": 32}
+_FIRST_STEP_SAMPLES = 64  # fewer would be learnt by heart while the others are being made
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """One run. `images` is how many phantoms are made; `batch` None takes the model's own."""
+
+    model: str
+    out: Path
+    minutes: float | None = None
+    steps: int | None = None
+    images: int = 3000
+    validation_images: int = 120
+    workers: int = 2
+    device: str = "cuda"
+    batch: int | None = None
+    seed: int = 1
+    learning_rate: float = 1e-3
+    renyi: float = 0.0
+    resume: bool = False
+
+
+def train(config: TrainConfig) -> FitResult:
+    """Train, validate and write the weights. Returns the averaged network and its metrics."""
+    torch.backends.cudnn.benchmark = True
+    torch.set_float32_matmul_precision("high")
+    seed_everything(config.seed)
+    device = torch.device(config.device)
+    batch = config.batch or _BATCH[config.model]
+    make = SAMPLES[config.model]
+    network = MaskRCNN(CONFIGS[config.model]).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    with sample_pool(config.workers) as pool:
+        first = FIRST_VALIDATION_SEED
+        held_out = SampleStock(
+            pool, make, range(first, first + config.validation_images), device
+        )
+        stock = SampleStock(pool, make, range(config.images), device)
+        stock.wait(_FIRST_STEP_SAMPLES)
+        result = fit(
+            network,
+            partial(_loss, config=LossConfig(renyi=config.renyi)),
+            partial(_batch, stock=stock, size=batch, seed=config.seed),
+            _fit_config(config),
+            validate=partial(validate, stock=held_out, batch=batch),
+        )
+        made = len(stock)
+    _write(config, result, made)
+    return result
+
+
+def _fit_config(config: TrainConfig) -> FitConfig:
+    return FitConfig(
+        out_dir=config.out,
+        budget=Budget(steps=config.steps, minutes=config.minutes),
+        label=config.model,
+        device=config.device,
+        seed=config.seed,
+        learning_rate=config.learning_rate,
+        resume=config.resume,
+    )
+
+
+def _batch(step: int, stock: SampleStock, size: int, seed: int) -> tuple[Tensor, Truth]:
+    images, labels = stock.batch(step, size, seed)
+    images, labels = augment(images, labels, AugmentConfig())
+    return images.contiguous(memory_format=torch.channels_last), truth_of(labels)
+
+
+def _loss(
+    module: nn.Module, batch: tuple[Tensor, Truth], config: LossConfig
+) -> Mapping[str, Tensor]:
+    return losses(cast(MaskRCNN, module), *batch, config)
+
+
+def _write(config: TrainConfig, result: FitResult, made: int) -> None:
+    weights.save(result.module, config.out)
+    facts = {
+        "config": asdict(config) | {"out": config.out.name},
+        "steps": result.steps,
+        "seconds": round(result.elapsed_seconds, 1),
+        "phantoms_made": made,
+        "metrics": dict(result.metrics),
+    }
+    (config.out / "training.json").write_text(json.dumps(facts, indent=1) + "\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m models.mask_rcnn", description=__doc__)
+    parser.add_argument("--model", choices=sorted(CONFIGS), required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--minutes", type=float)
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--images", type=int, default=3000)
+    parser.add_argument("--validation-images", type=int, default=120)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--batch", type=int)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--renyi", type=float, default=0.0)
+    parser.add_argument("--resume", action="store_true")
+    train(TrainConfig(**vars(parser.parse_args(arguments))))
