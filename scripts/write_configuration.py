@@ -57,7 +57,8 @@ destinations:
 ```
 """
 
-_EXAMPLE_HEAD = """# Every setting with its default; uncomment what you change. Written by `make configuration`.
+_EXAMPLE_HEAD = """# Every setting with its default; uncomment what you change.
+# Written by `make configuration`.
 """
 
 
