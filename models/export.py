@@ -32,7 +32,7 @@ def to_onnx(module: nn.Module, spec: ModelSpec, path: Path) -> None:
         # The only exporter that writes opset 13; the newer one silently writes 18.
         warnings.simplefilter("ignore", DeprecationWarning)
         # Sizes are static here, so what tracing turns into constants is constant.
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
         warnings.filterwarnings("ignore", "Constant folding", UserWarning)
         torch.onnx.export(
             module,

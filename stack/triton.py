@@ -12,8 +12,8 @@ import sys
 import sysconfig
 from pathlib import Path
 
-# In-flight inferences get this long after SIGTERM; an image takes seconds on a CPU. After a stub was
-# killed Triton waits for it in vain and uses all of it.
+# In-flight inferences get this long after SIGTERM; an image takes seconds on a CPU. After a stub
+# was killed Triton waits for it in vain and uses all of it.
 EXIT_TIMEOUT_SECONDS = 8
 
 _STUB = "triton_python_backend_stub"

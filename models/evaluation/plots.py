@@ -21,7 +21,7 @@ from models.evaluation.metrics import roc
 FROC_LIMIT = 8.0
 
 # SVG with text as text, and the same bytes for the same figures.
-_STYLE = {"svg.fonttype": "none", "svg.hashsalt": "sentinode", "font.size": 11}
+_STYLE: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "sentinode", "font.size": 11}
 
 
 def drawings(

@@ -98,7 +98,7 @@ def page(spec: ModelSpec, report: Report, results: Sequence[ImageResult]) -> str
     return f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>
 <style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }}
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto }}
 table {{ border-collapse: collapse }} td, th {{ padding: .2rem .8rem; text-align: left }}
 tr:nth-child(even) {{ background: #f3f3f3 }} figure {{ margin: 2rem 0 }} svg {{ max-width: 100% }}
 </style>
