@@ -1,0 +1,104 @@
+"""Made findings and analyses that the tests of result objects encode."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.uid import UltrasoundImageStorage, UltrasoundMultiFrameImageStorage, generate_uid
+
+from models.contract import FindingKind, Region
+from tests.datasets import mammogram
+from workers.findings import Finding, RunOutcome, measure
+
+CONTENT_AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+MODEL, MODEL_VERSION = "mask_rcnn_mg", "1.0.0"
+
+
+def header(**changes: Any) -> Dataset:
+    """The header of a 400 x 300 mammogram, without pixels; `None` removes an attribute."""
+    dataset = Dataset()
+    dataset.update(mammogram(size_px=(400, 300)))
+    del dataset.PixelData
+    for keyword, value in changes.items():
+        if value is None:
+            del dataset[keyword]
+        else:
+            setattr(dataset, keyword, value)
+    return dataset
+
+
+def ultrasound_header(number_of_frames: int | None = None) -> Dataset:
+    """The header of a 400 x 300 ultrasound image, or of a loop of frames."""
+    dataset = header(ImagerPixelSpacing=None, ViewPosition=None, PresentationIntentType=None)
+    dataset.Modality = "US"
+    dataset.SOPInstanceUID = generate_uid()
+    dataset.SOPClassUID = UltrasoundImageStorage
+    if number_of_frames is not None:
+        dataset.SOPClassUID = UltrasoundMultiFrameImageStorage
+        dataset.NumberOfFrames = number_of_frames
+    return dataset
+
+
+def disc(diameter_px: int) -> NDArray[np.bool_]:
+    """A filled circle in its bounding square."""
+    centre = (diameter_px - 1) / 2
+    rows, columns = np.mgrid[:diameter_px, :diameter_px]
+    inside: NDArray[np.bool_] = np.hypot(rows - centre, columns - centre) <= diameter_px / 2
+    return inside
+
+
+def finding(
+    mask: NDArray[np.bool_] | None = None,
+    offset_px: tuple[int, int] = (50, 40),
+    **changes: Any,
+) -> Finding:
+    """One measured mass in the left CC view, 0.1 mm pixels."""
+    kind = changes.pop("kind", FindingKind.MASS)
+    score = changes.pop("score", 0.87)
+    arguments: dict[str, Any] = {
+        "model": MODEL,
+        "model_version": MODEL_VERSION,
+        "source_sop_uid": "1.2.3.4",
+        "study_uid": "1.2.3",
+        "revision": 1,
+        "number": 1,
+        "laterality": "L",
+        "view": "CC",
+        "spacing_mm": (0.1, 0.1),
+    }
+    region = Region(kind, score, disc(40) if mask is None else mask, offset_px)
+    return measure(region, **arguments | changes)
+
+
+def findings_of(source: Dataset, *, overlapping: bool = False, **changes: Any) -> list[Finding]:
+    """One finding of every kind on `source`."""
+    step = 5 if overlapping else 60
+    return [
+        finding(
+            offset_px=(20 + step * index, 30),
+            kind=kind,
+            number=index + 1,
+            source_sop_uid=str(source.SOPInstanceUID),
+            study_uid=str(source.StudyInstanceUID),
+            **changes,
+        )
+        for index, kind in enumerate(FindingKind)
+    ]
+
+
+def outcome(source: Dataset, **changes: Any) -> RunOutcome:
+    """A run of the detector on `source` that found nothing, unless `changes` say otherwise."""
+    values: dict[str, Any] = {
+        "model": MODEL,
+        "model_version": MODEL_VERSION,
+        "source_sop_uid": str(source.SOPInstanceUID),
+        "error": None,
+        "seconds": 1.0,
+        "findings": (),
+        "probabilities": {},
+    }
+    return RunOutcome(**values | changes)
