@@ -29,6 +29,7 @@ from workers.dicom.equipment import ModelIdentity
 from workers.dicom.inheritance import (
     ImageReference,
     inherit,
+    pair_of,
     plain_header,
     reference_to,
     single_frame_class,
@@ -67,6 +68,8 @@ def encode_segmentation(
     if not findings:
         raise EncodingError("a segmentation needs at least one finding")
     header = plain_header(source)
+    if not (header.get("Rows") and header.get("Columns")):
+        raise EncodingError("the source image has no Rows or no Columns")
     # The library refuses multi-frame images without a place in the patient: it gets one frame.
     header.SOPClassUID = single_frame_class(source)
     models = sorted({ModelIdentity(found.model, found.model_version) for found in findings})
@@ -199,11 +202,11 @@ def _add_identity_planes(result: Segmentation, source: Dataset) -> None:
 
     The spacing is the header's own, else 1 mm: it places the overlay, it measures nothing.
     """
-    spacing = source.get("PixelSpacing") or source.get("ImagerPixelSpacing") or [1, 1]
+    spacing = pair_of(source, "PixelSpacing", "ImagerPixelSpacing") or ["1", "1"]
     orientation = Dataset()
     orientation.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
     measures = Dataset()
-    measures.PixelSpacing = list(spacing)
+    measures.PixelSpacing = spacing
     measures.SliceThickness = 1
     shared = result.SharedFunctionalGroupsSequence[0]
     shared.PlaneOrientationSequence = [orientation]

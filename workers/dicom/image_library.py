@@ -24,7 +24,7 @@ from pydicom.sr.coding import Code
 
 from workers.dicom import codes
 from workers.dicom.anatomy import read_laterality, read_view
-from workers.dicom.inheritance import reference_to
+from workers.dicom.inheritance import pair_of, reference_to
 
 _CONTEXT = RelationshipTypeValues.HAS_ACQ_CONTEXT
 # PS3.16 CID 29: code value -> code, for the modalities that breast images come with.
@@ -80,20 +80,22 @@ def _descriptors(source: Dataset) -> list[ContentItem]:
     view = codes.VIEW.get(read_view(source) or "")
     if view is not None:
         items.append(_code(dictionary.DCM.ImageView, view))
-    orientation = source.get("PatientOrientation") or []
-    if len(orientation) == 2 and all(orientation):
+    orientation = pair_of(source, "PatientOrientation")
+    if orientation:
         items.append(_text(dictionary.DCM.PatientOrientationRow, orientation[0]))
         items.append(_text(dictionary.DCM.PatientOrientationColumn, orientation[1]))
-    spacing = source.get("PixelSpacing") or source.get("ImagerPixelSpacing")
-    if spacing and len(spacing) == 2:
+    spacing = pair_of(source, "PixelSpacing", "ImagerPixelSpacing")
+    if spacing:
+        between_rows_mm, between_columns_mm = (float(value) for value in spacing)
         items.append(
-            _number(dictionary.DCM.HorizontalPixelSpacing, float(spacing[1]), codes.MILLIMETER)
+            _number(dictionary.DCM.HorizontalPixelSpacing, between_columns_mm, codes.MILLIMETER)
         )
         items.append(
-            _number(dictionary.DCM.VerticalPixelSpacing, float(spacing[0]), codes.MILLIMETER)
+            _number(dictionary.DCM.VerticalPixelSpacing, between_rows_mm, codes.MILLIMETER)
         )
-    items.append(_number(dictionary.DCM.PixelDataRows, int(source.Rows), codes.PIXELS))
-    items.append(_number(dictionary.DCM.PixelDataColumns, int(source.Columns), codes.PIXELS))
+    if source.get("Rows") and source.get("Columns"):
+        items.append(_number(dictionary.DCM.PixelDataRows, int(source.Rows), codes.PIXELS))
+        items.append(_number(dictionary.DCM.PixelDataColumns, int(source.Columns), codes.PIXELS))
     return items
 
 

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 import highdicom
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 from pydicom.uid import (
     BreastTomosynthesisImageStorage,
     DigitalMammographyXRayImageStorageForPresentation,
@@ -36,8 +37,6 @@ _REQUIRED: Final = (
     "SOPInstanceUID",
     "StudyInstanceUID",
     "SeriesInstanceUID",
-    "Rows",
-    "Columns",
 )
 # Type 2 in the Patient and General Study modules: present, if need be empty.
 _TYPE_2: Final = (
@@ -61,7 +60,7 @@ _SINGLE_FRAME_CLASS: Final = {
     MultiFrameTrueColorSecondaryCaptureImageStorage: SecondaryCaptureImageStorage,
     BreastTomosynthesisImageStorage: DigitalMammographyXRayImageStorageForPresentation,
 }
-_LOSSY: Final = ("LossyImageCompression", "LossyImageCompressionRatio")
+_OPTIONAL: Final = ("Rows", "Columns", "LossyImageCompression", "LossyImageCompressionRatio")
 
 
 class ImageReference(NamedTuple):
@@ -103,10 +102,19 @@ def plain_header(source: Dataset) -> Dataset:
     for keyword in _TYPE_2:
         setattr(header, keyword, None)
     header.Modality = source.get("Modality") or "OT"
-    for keyword in _LOSSY:
+    for keyword in _OPTIONAL:
         if source.get(keyword):
             setattr(header, keyword, source.get(keyword))
     return header
+
+
+def pair_of(source: Dataset, *keywords: str) -> list[str] | None:
+    """The first of these attributes that has exactly two values, or None."""
+    for keyword in keywords:
+        values = source.get(keyword)
+        if isinstance(values, MultiValue) and len(values) == 2 and all(values):
+            return [str(value) for value in values]
+    return None
 
 
 def inherit(result: highdicom.SOPClass, source: Dataset) -> None:

@@ -352,3 +352,19 @@ def test_a_bare_header_is_enough() -> None:
     report = _encode(_with_findings(source))
     assert "PatientID" in report
     assert not report.PatientID
+
+
+def test_an_image_without_pixels_is_still_reported() -> None:
+    """What could not be decoded is listed, as failed; nothing else of its header is needed."""
+    source = header(Rows=None, Columns=None, ImagerPixelSpacing=None)
+    report = _encode(_analysis(source, outcome(source, error="the image has no Rows")))
+    assert _summary(report)[:2] == ("111245", "111224")
+
+
+def test_odd_multiplicities_are_left_out() -> None:
+    """A spacing of one value or an orientation in one word is no pair."""
+    source = header(ImagerPixelSpacing="0.1", PatientOrientation="AF")
+    report = _encode(_with_findings(source))
+    group = _items(_items(report, "Image Library")[0], "Image Library Group")[0]
+    assert not _items(group.ContentSequence[0], "Horizontal Pixel Spacing")
+    assert not _items(group.ContentSequence[0], "Patient Orientation Row")

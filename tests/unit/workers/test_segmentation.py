@@ -249,3 +249,16 @@ def test_kinds_have_labels_people_know() -> None:
     labels = [item.SegmentLabel for item in _encode(source, findings_of(source)).SegmentSequence]
     assert labels == ["Mass 1", "Calcification cluster 2", "Arterial calcification 3"]
     assert len(labels) == len(FindingKind)
+
+
+def test_an_image_without_a_spacing_still_gets_planes() -> None:
+    """1 mm stands for no spacing, and for one that is no pair."""
+    for source in (header(ImagerPixelSpacing=None), header(ImagerPixelSpacing="0.1")):
+        shared = _encode(source, findings_of(source)).SharedFunctionalGroupsSequence[0]
+        assert shared.PixelMeasuresSequence[0].PixelSpacing == [1, 1]
+
+
+def test_an_image_without_a_size_is_refused() -> None:
+    """The error names what is missing."""
+    with pytest.raises(EncodingError, match="Rows"):
+        _encode(header(Rows=None), [finding()])
