@@ -16,7 +16,7 @@ from phantoms.streams import stream
 from phantoms.texture import Map, as_map, blur, smoothstep
 from phantoms.truth import Laterality, View
 
-FIELD_HEIGHT_MM = 233.0  # 3328 rows at 0.07 mm, a common 24 x 30 cm class detector
+FIELD_HEIGHT_MM = 232.96  # 3328 rows at 0.07 mm, a common 24 x 30 cm class detector
 ANATOMY_PITCH_MM = 0.25  # below the finest ligament; specks and noise are drawn at full resolution
 
 # Fraction of the breast covered by fibroglandular tissue, BI-RADS density a to d.
@@ -177,7 +177,7 @@ def _pectoral(rng: np.random.Generator, view: View, x_mm: Map, y_mm: Map) -> Map
             return np.zeros_like(x_mm)
         centre = rng.uniform(0.4, 0.6) * FIELD_HEIGHT_MM
         depth = rng.uniform(3.0, 9.0) - np.square((y_mm - centre) / rng.uniform(14.0, 20.0)) - x_mm
-        return 0.55 * smoothstep(depth, 0.0, 4.0)
+        return 0.45 * smoothstep(depth, 0.0, 7.0)
     width, height = rng.uniform(38.0, 62.0), rng.uniform(105.0, 165.0)
     bow = rng.uniform(-3.0, 7.0)
     t = np.clip(y_mm / height, 0.0, 1.0)

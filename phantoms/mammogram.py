@@ -45,7 +45,7 @@ def mammogram(
 ) -> Phantom:
     """Draw one view; the same arguments always give the same image.
 
-    The field is 233 mm high at any `size_px` (rows, columns). A left breast has its chest wall at
+    The field is 232.96 mm high at any `size_px` (rows, columns). A left breast has its chest wall at
     column 0, a right one at the last column. One seed is one patient: her four views share size,
     density and, when `lesions` is None, the lesions of each breast. `lesions` empty is a normal.
 
