@@ -32,6 +32,8 @@ class StartDisplay:
         trace: TracebackType | None,
     ) -> None:
         self._live.stop()
+        if not self._live.console.is_terminal:
+            self._live.console.print()  # on a pipe, rich leaves the last line open
 
     def seen(self, part: Part, up: bool) -> None:
         """Take note of what a part said."""

@@ -8,18 +8,24 @@ from __future__ import annotations
 
 import socket
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import httpx
 from pynetdicom import AE
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import
 from redis import Redis
 from redis.exceptions import RedisError
+from sqlalchemy import select
 
 from node.errors import SentinodeError
+from node.health import FRESH_SECONDS
 from node.settings import Settings
+from node.store.session import open_store
+from node.store.tables import Process
 from stack import supervisor
 from stack.state import DEMO_MODALITY, StateDir
 
@@ -27,8 +33,8 @@ PROBE_SECONDS = 2.0  # one question to one part on this machine
 POLL_SECONDS = 0.5
 # Triton loads the models one after the other: 20 s on two quiet cores, much more on busy ones.
 START_SECONDS = 180.0
-# A program that supervisord has found ended this many times in a row does not come up.
-GIVE_UP_POLLS = 12
+# A program started more often than this during one start of the stack does not come up.
+GIVE_UP_STARTS = 3
 
 
 class PartFailedError(SentinodeError):
@@ -47,7 +53,6 @@ class Part:
 
 def parts(settings: Settings) -> list[Part]:
     """Return the parts of the stack in the order in which they come up."""
-    state = StateDir(settings.state_dir)
     host = "127.0.0.1"
     triton = f"http://{host}:{settings.triton_http_port}"
     orthanc_address = f"{settings.orthanc} and DICOM port {settings.orthanc_dicom_port}"
@@ -61,14 +66,19 @@ def parts(settings: Settings) -> list[Part]:
             f"{settings.ae_title}@{host}:{settings.dicom_port}",
             lambda: echo(settings.ae_title, settings.dicom_port),
         ),
-        Part("sweep", "sweeper", "", lambda: _runs(state, "sweep")),
-        Part("worker-analysis", "analysis", "", lambda: _runs(state, "worker-analysis")),
-        Part("worker-delivery", "delivery", "", lambda: _runs(state, "worker-delivery")),
+        *(
+            Part(program, title, "", partial(_beats, settings, program))
+            for program, title in (
+                ("sweep", "sweeper"),
+                ("worker-analysis", "analysis"),
+                ("worker-delivery", "delivery"),
+            )
+        ),
         Part(
             "web",
             "dashboard",
             f"http://{host}:{settings.http_port}",
-            lambda: _http(f"http://{host}:{settings.http_port}/"),
+            lambda: _http(f"http://{host}:{settings.http_port}/health/live"),
         ),
     ]
 
@@ -84,7 +94,7 @@ def wait(
     """
     state = StateDir(settings.state_dir)
     waiting = parts(settings)
-    failures: Counter[str] = Counter()
+    starts: dict[str, set[int]] = defaultdict(set)
     deadline = time.monotonic() + timeout_seconds
     while waiting:
         still: list[Part] = []
@@ -95,7 +105,7 @@ def wait(
                 still.append(part)
         waiting = still
         if waiting:
-            _give_up_on_failures(state, failures)
+            _give_up_on_failures(state, starts)
             if time.monotonic() > deadline:
                 raise _failure(state, waiting[0].program, f"silent for {timeout_seconds:.0f} s")
             time.sleep(POLL_SECONDS)
@@ -151,18 +161,26 @@ def _redis(settings: Settings) -> bool:
         return False
 
 
-def _runs(state: StateDir, program: str) -> bool:
-    """Whether the program has stayed up for its `startsecs`."""
-    return supervisor.process_states(state).get(program) == "RUNNING"
+def _beats(settings: Settings, program: str) -> bool:
+    """Whether the loop of this very process has written a heartbeat (`node.process`)."""
+    process_id = supervisor.processes(StateDir(settings.state_dir))[program].process_id
+    store = open_store(settings)
+    try:
+        with store.reading() as session:
+            name = Process.name.endswith(f"@{socket.gethostname()}:{process_id}")
+            beat = select(Process.beat_at).where(name)
+            beat_at = session.scalar(beat)
+    finally:
+        store.close()
+    return beat_at is not None and datetime.now(UTC) - beat_at < timedelta(seconds=FRESH_SECONDS)
 
 
-def _give_up_on_failures(state: StateDir, failures: Counter[str]) -> None:
-    for program, said in supervisor.process_states(state).items():
-        if said in {"BACKOFF", "FATAL", "EXITED"}:
-            failures[program] += 1
-        elif said == "RUNNING":
-            failures[program] = 0
-        if failures[program] > GIVE_UP_POLLS:
+def _give_up_on_failures(state: StateDir, starts: Mapping[str, set[int]]) -> None:
+    """Raise PartFailedError for a program that supervisord starts again and again."""
+    for program, found in supervisor.processes(state).items():
+        if found.process_id:
+            starts[program].add(found.process_id)
+        if len(starts[program]) > GIVE_UP_STARTS or found.state == "FATAL":
             raise _failure(state, program, "keeps ending")
 
 

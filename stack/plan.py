@@ -53,10 +53,11 @@ def programs(settings: Settings, found: Executables, cwd: Path) -> list[Program]
 
     `cwd`: the node's working folder, against which the user's own relative paths are read.
     """
-    return [*_peers(settings, found), *_node(settings, found, cwd), *_workers(settings, found, cwd)]
+    return [*peers(settings, found), *_node(settings, found, cwd), *_workers(settings, found, cwd)]
 
 
-def _peers(settings: Settings, found: Executables) -> list[Program]:
+def peers(settings: Settings, found: Executables) -> list[Program]:
+    """Broker, archive and inference server."""
     state = StateDir(settings.state_dir)
     return [
         Program(

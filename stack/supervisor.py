@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ def render(programs: Iterable[Program], state: StateDir) -> str:
         "; written at every start",
         "[supervisord]",
         "nodaemon=true",
+        "silent=true",
         f"logfile={_path(state.log('supervisord'))}",
         f"pidfile={_path(state.root / 'supervisord.pid')}",
         # Without it supervisord warns root at every start that it drops no privileges.
@@ -81,19 +83,24 @@ def start(state: StateDir, environment: Mapping[str, str]) -> subprocess.Popen[b
     return process
 
 
-def process_states(state: StateDir) -> dict[str, str]:
-    """What supervisord says: program -> RUNNING, STARTING, BACKOFF, FATAL, ...
+@dataclass(frozen=True, slots=True)
+class Supervised:
+    """What supervisord says of one program. `process_id` is 0 while it has no process."""
 
-    Raises StackNotRunningError.
-    """
+    state: str  # RUNNING, STARTING, BACKOFF, FATAL, ...
+    process_id: int
+
+
+def processes(state: StateDir) -> dict[str, Supervised]:
+    """Every program by name. Raises StackNotRunningError."""
     rows = _call(state, "supervisor.getAllProcessInfo")
-    return {str(row["name"]): str(row["statename"]) for row in rows}
+    return {str(row["name"]): Supervised(str(row["statename"]), int(row["pid"])) for row in rows}
 
 
 def is_running(state: StateDir) -> bool:
     """Whether a supervisord answers on the socket."""
     try:
-        process_states(state)
+        processes(state)
     except StackNotRunningError:
         return False
     return True
@@ -113,12 +120,14 @@ def stop(state: StateDir) -> None:
         time.sleep(0.1)
 
 
-def _alive(pid: int) -> bool:
+def _alive(process_id: int) -> bool:
+    """Whether a process still runs; one that only waits for its parent to look does not."""
     try:
-        ended, _ = os.waitpid(pid, os.WNOHANG)  # our own child would stay a zombie
-    except ChildProcessError:
-        return Path(f"/proc/{pid}").exists()
-    return ended == 0
+        facts = Path(f"/proc/{process_id}/stat").read_text()
+    except OSError:
+        return False
+    # proc(5): the state follows the name, which is in parentheses and may hold any letter.
+    return facts.rpartition(")")[2].split()[0] != "Z"
 
 
 def _call(state: StateDir, method: str) -> Any:
