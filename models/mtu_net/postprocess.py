@@ -62,14 +62,14 @@ def merge(tiles: NDArray[np.uint8], grid: Grid) -> dict[str, NDArray[np.float32]
     """
     shape = [max(size, TILE_PX) for size in grid.shape]
     total = np.zeros((len(CLASSES) - 1, *shape), np.float32)
-    weights = np.full(shape, 1e-6, np.float32)
+    weights = np.zeros(shape, np.float32)
     ramp = _ramp()
     for tile, (row, column) in zip(tiles, grid.origins, strict=True):
         place = np.s_[row : row + TILE_PX, column : column + TILE_PX]
         weights[place] += ramp
         for index in range(len(total)):
             total[index][place] += tile[index] * ramp
-    total /= 255.0 * weights
+    total /= 255.0 * np.maximum(weights, 1e-6)
     rows, columns = grid.shape
     return {name: total[index, :rows, :columns] for index, name in enumerate(CLASSES[:-1])}
 
