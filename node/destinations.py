@@ -1,0 +1,164 @@
+"""Where results go: the archives of `SENTINODE_DESTINATIONS`, read once and checked whole.
+
+Passwords and tokens stand in files of their own (mounted secrets), never in this one; they are read
+when they are used, so that a rotated secret needs no restart.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from node.errors import ConfigurationError
+
+ResultKind = Literal["SEG", "SR"]
+_LONGEST_NAME = 64  # what the delivery table holds
+
+
+class Destination(BaseModel):
+    """One archive. `protocol` says which of the other fields are needed."""
+
+    # Input stays out of error texts: someone may have written a password here after all.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    name: Annotated[str, Field(min_length=1, max_length=_LONGEST_NAME)]
+    protocol: Literal["stow", "c-store"]
+    # DICOMweb root; STOW-RS and QIDO-RS.
+    url: str | None = None
+    username: str | None = None
+    password_file: Path | None = None
+    token_file: Path | None = None
+    # Certificate authority of a hospital's own, PEM; without it the system's.
+    ca_file: Path | None = None
+    # DIMSE peer; C-STORE and C-FIND.
+    ae_title: str | None = None
+    host: str | None = None
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    kinds: tuple[ResultKind, ...] = ("SEG", "SR")
+    profile: Literal["ohif", "plain"] = "ohif"
+    confirm: Literal["qido", "c-find", "none"] = "none"
+    timeout_seconds: Annotated[float, Field(gt=0)] = 60.0
+
+    @field_validator("url")
+    @classmethod
+    def _is_web(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.netloc:
+            raise ValueError("give the DICOMweb root, e.g. https://pacs.example/dicom-web")
+        if parts.username or parts.password:
+            raise ValueError("no credentials in the URL; use `username` and `password_file`")
+        return value.rstrip("/")
+
+    @field_validator("ae_title")
+    @classmethod
+    def _ae_title_fits(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        # PS3.5 table 6.2-1, AE.
+        if not value.strip() or len(value) > 16 or "\\" in value or not value.isascii():
+            raise ValueError("an AE title has 1 to 16 ASCII characters and no backslash")
+        return value.strip()
+
+    @model_validator(mode="after")
+    def _is_reachable(self) -> Self:
+        uses = {self.protocol, {"qido": "stow", "c-find": "c-store"}.get(self.confirm, "")}
+        if "stow" in uses and self.url is None:
+            raise ValueError("`url` is needed for stow and qido")
+        if "c-store" in uses and None in (self.ae_title, self.host, self.port):
+            raise ValueError("`ae_title`, `host` and `port` are needed for c-store and c-find")
+        if self.username is not None and self.password_file is None:
+            raise ValueError("`username` needs `password_file`")
+        if self.password_file is not None and self.username is None:
+            raise ValueError("`password_file` needs `username`")
+        if self.username is not None and self.token_file is not None:
+            raise ValueError("use either `username` or `token_file`")
+        return self
+
+    def password(self) -> str | None:
+        """Read the password. Raises ConfigurationError."""
+        return self._secret("password_file", self.password_file)
+
+    def token(self) -> str | None:
+        """Read the bearer token. Raises ConfigurationError."""
+        return self._secret("token_file", self.token_file)
+
+    def _secret(self, field: str, path: Path | None) -> str | None:
+        if path is None:
+            return None
+        try:
+            secret = path.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(
+                f"destination {self.name}: {field} {path} cannot be read ({type(error).__name__})"
+            ) from error
+        if not secret:
+            raise ConfigurationError(f"destination {self.name}: {field} {path} is empty")
+        return secret
+
+
+def load_destinations(path: Path | None) -> tuple[Destination, ...]:
+    """Read the file; without one there are no destinations and results are only kept.
+
+    Secrets' paths may be relative to the file. Raises ConfigurationError naming the file, the entry
+    and the field.
+    """
+    if path is None:
+        return ()
+    destinations = tuple(
+        _destination(entry, number, path) for number, entry in enumerate(_entries(path), start=1)
+    )
+    names = [destination.name for destination in destinations]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ConfigurationError(f"destinations file {path}: name {', '.join(twice)} is used twice")
+    for destination in destinations:
+        destination.password()
+        destination.token()
+        if destination.ca_file is not None and not destination.ca_file.is_file():
+            raise ConfigurationError(
+                f"destination {destination.name}: ca_file {destination.ca_file} is not a file"
+            )
+    return destinations
+
+
+def _entries(path: Path) -> list[Any]:
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigurationError(f"destinations file {path}: {error}") from error
+    entries = document.get("destinations") if isinstance(document, dict) else None
+    if not isinstance(entries, list):
+        raise ConfigurationError(
+            f"destinations file {path}: expected a list under the key `destinations`"
+        )
+    return entries
+
+
+def _destination(entry: Any, number: int, path: Path) -> Destination:
+    name = entry.get("name") if isinstance(entry, dict) else None
+    where = f"destinations file {path}, entry {number}" + (f" ({name})" if name else "")
+    try:
+        destination = Destination.model_validate(entry)
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{'.'.join(str(part) for part in item['loc']) or 'entry'}: {item['msg']}"
+            for item in error.errors(include_input=False)
+        )
+        raise ConfigurationError(f"{where}: {wrong}") from error
+    return destination.model_copy(
+        update={
+            "password_file": _beside(path, destination.password_file),
+            "token_file": _beside(path, destination.token_file),
+            "ca_file": _beside(path, destination.ca_file),
+        }
+    )
+
+
+def _beside(path: Path, secret: Path | None) -> Path | None:
+    return None if secret is None else path.parent / secret

@@ -1,0 +1,98 @@
+"""Destinations are checked whole, and what is wrong is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from node.destinations import load_destinations
+from node.errors import ConfigurationError
+
+STOW = "{name: archive, protocol: stow, url: 'http://127.0.0.1:8042/dicom-web/'}"
+C_STORE = "{name: pacs, protocol: c-store, ae_title: PACS, host: 127.0.0.1, port: 104}"
+
+
+def written(folder: Path, *entries: str) -> Path:
+    path = folder / "destinations.yaml"
+    path.write_text("destinations:\n" + "".join(f"  - {entry}\n" for entry in entries))
+    return path
+
+
+def test_without_a_file_there_are_no_destinations() -> None:
+    """No file means that results are only kept."""
+    assert load_destinations(None) == ()
+
+
+def test_both_protocols_are_read(tmp_path: Path) -> None:
+    """Defaults are filled in and the URL loses its trailing slash."""
+    stow, c_store = load_destinations(written(tmp_path, STOW, C_STORE))
+    assert stow.url == "http://127.0.0.1:8042/dicom-web"
+    assert stow.kinds == ("SEG", "SR")
+    assert stow.profile == "ohif"
+    assert (c_store.ae_title, c_store.host, c_store.port) == ("PACS", "127.0.0.1", 104)
+    assert c_store.confirm == "none"
+
+
+def test_secrets_come_from_files_beside_the_configuration(tmp_path: Path) -> None:
+    """A relative secret path is relative to the destinations file, and line ends are dropped."""
+    (tmp_path / "password").write_text("s3cret\n")
+    entry = STOW.replace("}", ", username: node, password_file: password}")
+    (destination,) = load_destinations(written(tmp_path, entry))
+    assert destination.password() == "s3cret"
+    assert "s3cret" not in repr(destination)
+
+
+@pytest.mark.parametrize(
+    ("entry", "named"),
+    [
+        (STOW.replace("stow", "ftp"), "protocol"),
+        (STOW.replace(", url: 'http://127.0.0.1:8042/dicom-web/'", ""), "`url` is needed"),
+        (STOW.replace("http://", "http://me:secret@"), "no credentials in the URL"),
+        (STOW.replace("http://", "ftp://"), "DICOMweb root"),
+        (STOW.replace("}", ", confirm: c-find}"), "needed for c-store and c-find"),
+        (STOW.replace("}", ", colour: red}"), "colour"),
+        (STOW.replace("}", ", kinds: [PDF]}"), "kinds.0"),
+        (STOW.replace("}", ", username: me}"), "needs `password_file`"),
+        (STOW.replace("}", ", token_file: absent}"), "token_file"),
+        (C_STORE.replace("104", "70000"), "port"),
+        (C_STORE.replace("PACS,", "A_TITLE_THAT_IS_TOO_LONG,"), "1 to 16 ASCII"),
+        ("just words", "entry 1"),
+    ],
+)
+def test_a_wrong_entry_is_named(tmp_path: Path, entry: str, named: str) -> None:
+    """The message holds the file, the entry and the field."""
+    path = written(tmp_path, entry)
+    with pytest.raises(ConfigurationError) as caught:
+        load_destinations(path)
+    assert named in str(caught.value)
+    assert str(path) in str(caught.value) or "destination archive" in str(caught.value)
+
+
+def test_a_wrong_secret_never_shows_in_the_message(tmp_path: Path) -> None:
+    """Input values stay out of error texts."""
+    path = written(tmp_path, STOW.replace("}", ", password: hunter2}"))
+    with pytest.raises(ConfigurationError) as caught:
+        load_destinations(path)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_names_are_unique(tmp_path: Path) -> None:
+    """Deliveries are kept by destination name, so no two may share one."""
+    with pytest.raises(ConfigurationError, match="archive is used twice"):
+        load_destinations(written(tmp_path, STOW, STOW))
+
+
+@pytest.mark.parametrize("text", ["", "destinations: 3\n", "- a\n- b\n", "a: [\n"])
+def test_a_file_of_another_shape_is_refused(tmp_path: Path, text: str) -> None:
+    """Neither empty nor malformed YAML is taken for an empty list."""
+    path = tmp_path / "destinations.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigurationError, match="destinations file"):
+        load_destinations(path)
+
+
+def test_an_absent_file_is_an_error(tmp_path: Path) -> None:
+    """A path that was configured must exist."""
+    with pytest.raises(ConfigurationError, match=r"absent\.yaml"):
+        load_destinations(tmp_path / "absent.yaml")
