@@ -1,0 +1,134 @@
+"""OHIF as a person uses it: open a study, double-click a series, answer the question."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image
+from selenium.common.exceptions import StaleElementReferenceException, TimeoutException
+from selenium.webdriver import ActionChains, Chrome
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import WebDriverWait
+
+from tests.browser.overlay import Screen
+
+# Software rendering on two busy cores: five seconds are usual, half a minute has been seen.
+PATIENCE_SECONDS = 90
+_VIEWPORT = "const viewport = cornerstone.getRenderingEngines()[0].getViewports()[0];"
+_SHOWS_IMAGE = """
+  const viewport = window.cornerstone?.getRenderingEngines()?.[0]?.getViewports()?.[0];
+  return Boolean(viewport?.getImageData?.() && viewport.viewportStatus === 'rendered');
+"""
+_PLACE = f"""
+  {_VIEWPORT}
+  const box = viewport.canvas.getBoundingClientRect();
+  const image = viewport.getImageData().imageData;
+  const place = (x, y) => {{
+    const [left, top] = viewport.worldToCanvas(image.indexToWorld([x, y, 0]));
+    return [box.left + left, box.top + top];
+  }};
+  const furniture = '[data-cy^=viewport-overlay], [data-cy=viewport-pane] button, '
+    + '[data-cy^=viewport-action], [data-cy$=Menu-default]';
+  return {{
+    corners: [place(0, 0), place(100, 0), place(0, 100)],
+    furniture: [...document.querySelectorAll(furniture)].map(element => {{
+      const {{ left, top, width, height }} = element.getBoundingClientRect();
+      return [left, top, width, height];
+    }}),
+  }};
+"""
+
+
+@dataclass(frozen=True)
+class Viewer:
+    """OHIF in a browser, served at `url`."""
+
+    driver: Chrome
+    url: str
+
+    def open(self, study_uid: str) -> None:
+        """Open a study and wait until its image is drawn."""
+        self.driver.get(f"{self.url}/viewer?StudyInstanceUIDs={study_uid}")
+        self._until(lambda: self.driver.execute_script(_SHOWS_IMAGE), "the image was not drawn")
+        for button in self._all("[data-cy=confirm-and-hide-button]"):
+            button.click()
+
+    def series(self) -> list[str]:
+        """Modalities of the series that have no thumbnail, as the study browser lists them."""
+        return [element.text.split("\n")[0] for element in self._listed()]
+
+    def open_series(self, modality: str) -> None:
+        """Double-click the first series of this modality."""
+        found = next(each for each in self._listed() if each.text.startswith(modality))
+        ActionChains(self.driver).double_click(found).perform()
+
+    def answer_yes(self) -> None:
+        """Answer whether the segmentation or the measurements are to be opened."""
+        selector = "[data-cy=yes-hydrate-btn]"
+        self._until(lambda: self._all(selector), "the viewer did not offer to open the object")
+        self._all(selector)[0].click()
+        self._until(lambda: not self._all(selector), "the question stayed open")
+
+    def wait_until(self, condition: Callable[[Screen], bool], failure: str) -> Screen:
+        """Look until the screen satisfies `condition`. Raises AssertionError with `failure`."""
+
+        def look() -> Screen | None:
+            # The viewport is replaced by another one when a report is opened.
+            if not self.driver.execute_script(_SHOWS_IMAGE):
+                return None
+            # OHIF 3.12 sometimes leaves a new annotation unpainted until the next frame, which a
+            # person's next gesture would cause.
+            self.driver.execute_script("cornerstone.getRenderingEngines()[0].render()")
+            screen = self.screen()
+            return screen if condition(screen) else None
+
+        found = self._until(look, failure)
+        assert isinstance(found, Screen)
+        return found
+
+    def screen(self) -> Screen:
+        """What is shown now."""
+        place: dict[str, Any] = self.driver.execute_script(_PLACE)
+        shot = Image.open(io.BytesIO(self.driver.get_screenshot_as_png())).convert("RGB")
+        source = np.array([[0, 0], [100, 0], [0, 100]], np.float32)
+        corners = np.array(place["corners"], np.float32)
+        furniture = tuple(
+            (int(x), int(y), int(width) + 2, int(height) + 2)
+            for x, y, width, height in place["furniture"]
+        )
+        return Screen(np.asarray(shot), cv2.getAffineTransform(source, corners), furniture)
+
+    def annotation_texts(self) -> list[str]:
+        """The lines of text drawn beside contours."""
+        return [element.text for element in self._all("[data-cy=viewport-pane] svg text tspan")]
+
+    def measurements(self) -> list[str]:
+        """The tools of all annotations that the viewer holds."""
+        script = (
+            "return cornerstoneTools.annotation.state.getAllAnnotations()"
+            ".map(annotation => annotation.metadata.toolName)"
+        )
+        tools: list[str] = self.driver.execute_script(script)
+        return tools
+
+    def _listed(self) -> list[WebElement]:
+        return self._all("[data-cy=study-browser-thumbnail-no-image]")
+
+    def _all(self, selector: str) -> list[WebElement]:
+        return self.driver.find_elements(By.CSS_SELECTOR, selector)
+
+    def _until(self, condition: Callable[[], object], failure: str) -> object:
+        wait = WebDriverWait(
+            self.driver, PATIENCE_SECONDS, ignored_exceptions=(StaleElementReferenceException,)
+        )
+        try:
+            return wait.until(lambda _driver: condition())
+        except TimeoutException as error:
+            said = [line["message"] for line in self.driver.get_log("browser")][-10:]
+            raise AssertionError(f"{failure}; the console said: {said}") from error
