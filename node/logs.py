@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import warnings
 from datetime import UTC, datetime
 
 import pydicom.config
@@ -39,6 +40,7 @@ def configure_logs(level: str) -> None:
     """Send this product's logs to standard error, and keep libraries from logging data sets."""
     # Values of a data set must not reach a log by way of a library's warnings.
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+    warnings.filterwarnings("ignore", module="pydicom")
     pynetdicom._config.LOG_REQUEST_IDENTIFIERS = False
     pynetdicom._config.LOG_RESPONSE_IDENTIFIERS = False
     handler = logging.StreamHandler(sys.stderr)

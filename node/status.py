@@ -13,16 +13,16 @@ from node.errors import NotFoundError
 from node.job import last_job
 from node.store.tables import Delivery, Event, FindingRow, Instance, Job, ModelRun, Result, Study
 
-# Codes as PS3.16 names them; kept here because the node may not import the worker's code table.
+# Codes as PS3.16 names them; the node may not import the worker's table, a test compares both.
 FINDING_CODES: dict[str, dict[str, str]] = {
     "mass": {"value": "4147007", "scheme": "SCT", "meaning": "Mass"},
     "calcification_cluster": {
         "value": "129769006",
         "scheme": "SCT",
-        "meaning": "Calcification cluster",
+        "meaning": "Calcification Cluster",
     },
     "arterial_calcification": {
-        "value": "128302006",
+        "value": "129759000",
         "scheme": "SCT",
         "meaning": "Vascular calcification",
     },

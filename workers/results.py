@@ -21,14 +21,14 @@ from node.job import Lease, instances_of
 from node.store.files import Files
 from node.store.session import Store
 from node.store.tables import Instance, Job, ModelRun, Result
-from workers.dicom.frames import frame_to_analyse
+from workers.dicom.decoding import chosen_frame
 from workers.dicom.measurement import Profile
 from workers.dicom.spacing import read_spacing
 from workers.records import WrittenResult, outcome_of
 from workers.report import ImageAnalysis, encode_report
 from workers.segmentation import encode_segmentation
 
-# Behind the images, before the report, which has 9000.
+# Behind the images and behind the report, which has 9000.
 _FIRST_SEGMENTATION_SERIES = 9001
 
 
@@ -104,9 +104,10 @@ def _analysis(files: Files, instance: Instance, runs: Sequence[ModelRun]) -> Ima
     spacing = read_spacing(header)
     return ImageAnalysis(
         source=header,
-        spacing_source=spacing.source if spacing else None,
+        spacing_source=None if spacing is None else spacing[1],
         runs=tuple(outcome_of(run) for run in runs),
-        frame_number=frame_to_analyse(header),
+        # An image that could not be decoded has no frame to name.
+        frame_number=chosen_frame(header) if any(run.state == "succeeded" for run in runs) else 1,
     )
 
 

@@ -129,7 +129,7 @@ def _frame(dataset: Dataset, frame_number: int | None) -> Frame:
     syntax = dataset.file_meta.get("TransferSyntaxUID")
     if syntax is None:
         raise DecodingError("TransferSyntaxUID is missing from the file; send the instance again")
-    number = frame_number or _chosen_frame(dataset)
+    number = frame_number or chosen_frame(dataset)
     stored = read_stored_frame(dataset, UID(syntax), number)
     del dataset.PixelData
     if stored.is_luminance:
@@ -137,7 +137,8 @@ def _frame(dataset: Dataset, frame_number: int | None) -> Frame:
     return Frame(dataset, to_grey(dataset, stored.values, stored.bits), number)
 
 
-def _chosen_frame(dataset: Dataset) -> int:
+def chosen_frame(dataset: Dataset) -> int:
+    """The frame that stands for the object, 1-based. Raises DecodingError."""
     count = frame_count(dataset)
     chosen = dataset.get("RepresentativeFrameNumber")
     if isinstance(chosen, int) and 1 <= chosen <= count:
