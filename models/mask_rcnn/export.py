@@ -7,6 +7,7 @@ folded, and how far its answers are from the network's. What must hold: only ope
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +18,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models import repository
 from models.contract import ModelSpec
 from models.export import to_onnx
+from models.mask_rcnn.configuration import NetworkConfig
 from models.mask_rcnn.network import MaskRCNN
+from models.mask_rcnn.phantom_samples import FIRST_VALIDATION_SEED, SAMPLES
+from models.training import weights
 
 _OPERATORS = """
 Add And ArgMax AveragePool BatchNormalization Cast Clip Concat Constant ConstantOfShape Conv
@@ -44,6 +49,38 @@ class Parity:
     box_px: float
     score: float
     mask: float
+
+    @property
+    def close(self) -> bool:
+        """Whether served and trained network are the same for every purpose."""
+        return (
+            self.matched == self.detections
+            and self.box_px <= _LARGEST_BOX_PX
+            and max(self.score, self.mask) <= _LARGEST_PROBABILITY
+        )
+
+
+_PARITY_IMAGES = 4
+_LARGEST_BOX_PX = 0.05  # far below a pixel, well above what reordered sums give
+_LARGEST_PROBABILITY = 1e-3
+
+
+def publish(config: NetworkConfig, spec: ModelSpec, weights_dir: Path, root: Path) -> Path:
+    """Write `root/<name>` from the parts in `weights_dir`; returns the model's folder.
+
+    Raises ValueError where ONNX Runtime answers otherwise than the network on phantoms.
+    """
+    network = MaskRCNN(config)
+    weights.load(network, weights_dir)
+    make, first = SAMPLES[spec.name], FIRST_VALIDATION_SEED
+    images = np.stack([make(first + number)[0] for number in range(_PARITY_IMAGES)])
+    with tempfile.TemporaryDirectory() as temporary:
+        path = Path(temporary) / "model.onnx"
+        export(network, spec, path)
+        found = parity(network, path, images.astype(np.float32))
+        if not found.close:
+            raise ValueError(f"ONNX Runtime differs from the network: {found}")
+        return repository.write(spec, path, root)
 
 
 def export(network: MaskRCNN, spec: ModelSpec, path: Path) -> None:

@@ -11,18 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from models.contract import BreastImage, Model
-from models.imaging.geometry import Placement
-from models.mask_rcnn import tensors
+from models.mask_rcnn.labelled import Bytes, labelled
 from models.mask_rcnn_mg import MODEL as MAMMOGRAPHY
 from models.mask_rcnn_us import MODEL as ULTRASOUND
 from phantoms.mammogram import mammogram
 from phantoms.truth import LesionRequest, Phantom
 from phantoms.ultrasound import ultrasound
-
-Bytes = NDArray[np.uint8]
 
 FIRST_VALIDATION_SEED = 5_000_000
 FIRST_ACCEPTANCE_SEED = 9_000_000
@@ -67,18 +63,10 @@ def sample_of(phantom: Phantom, model: Model) -> tuple[Bytes, Bytes]:
         phantom.view,
         phantom.pixel_spacing_mm,
     )
-    prepared = model.preprocess(image)
-    placement: Placement = prepared.geometry
-    labels = np.zeros(placement.resized_px, np.uint8)
-    masses = [lesion for lesion in phantom.lesions if lesion.kind == "mass"]
-    for number, lesion in enumerate(masses, start=1):
-        whole = np.zeros(phantom.pixels.shape, np.bool_)
-        top, left = lesion.offset_px
-        height, width = lesion.mask.shape
-        whole[top : top + height, left : left + width] = lesion.mask
-        labels[placement.resize_mask(whole)] = number
-    channels = prepared.tensors[tensors.INPUT][0].astype(np.uint8)
-    return channels, placement.place(labels)
+    masses = [
+        (lesion.mask, lesion.offset_px) for lesion in phantom.lesions if lesion.kind == "mass"
+    ]
+    return labelled(image, masses, model)
 
 
 def _requests(seed: int, rng: np.random.Generator) -> list[LesionRequest] | None:

@@ -2,8 +2,9 @@
 
     python -m models.mask_rcnn --model mask_rcnn_mg --minutes 8 --images 3000 --workers 16 --out DIR
 
-In: seeds. Out: in DIR, the averaged weights in half precision (`weights.*.pt`), `training.json`
-(the configuration and the last validation) and `log.jsonl`. Phantoms are made while training runs.
+In: seeds, and with `--real DIR` a folder of outlined images beside them. Out: in `--out`, the
+averaged weights in half precision (`weights.*.pt`), `training.json` (the configuration and the last
+validation) and `log.jsonl`. Phantoms are made while training runs.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from multiprocessing.pool import Pool
 from pathlib import Path
 from typing import cast
 
@@ -24,10 +26,12 @@ from models.mask_rcnn.configuration import NetworkConfig
 from models.mask_rcnn.losses import LossConfig, losses
 from models.mask_rcnn.network import MaskRCNN
 from models.mask_rcnn.phantom_samples import FIRST_VALIDATION_SEED, SAMPLES
+from models.mask_rcnn.real_samples import maker, split
 from models.mask_rcnn.targets import Truth, truth_of
 from models.mask_rcnn.validation import validate
 from models.mask_rcnn_mg.spec import CONFIG as MAMMOGRAPHY
 from models.mask_rcnn_us.spec import CONFIG as ULTRASOUND
+from models.registry import get_model
 from models.training import weights
 from models.training.loop import FitConfig, FitResult, fit, seed_everything
 from models.training.samples import SampleStock, sample_pool
@@ -54,7 +58,18 @@ class TrainConfig:
     seed: int = 1
     learning_rate: float = 1e-3
     renyi: float = 0.0
+    real: Path | None = None
     resume: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """Stocks on the device. `real` and `real_held_out` are None when training on phantoms alone."""
+
+    phantoms: SampleStock
+    held_out: SampleStock
+    real: SampleStock | None = None
+    real_held_out: SampleStock | None = None
 
 
 def train(config: TrainConfig) -> FitResult:
@@ -64,25 +79,35 @@ def train(config: TrainConfig) -> FitResult:
     seed_everything(config.seed)
     device = torch.device(config.device)
     batch = config.batch or _BATCH[config.model]
-    make = SAMPLES[config.model]
     network = MaskRCNN(CONFIGS[config.model]).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     with sample_pool(config.workers) as pool:
-        first = FIRST_VALIDATION_SEED
-        held_out = SampleStock(
-            pool, make, range(first, first + config.validation_images), device
-        )
-        stock = SampleStock(pool, make, range(config.images), device)
-        stock.wait(_FIRST_STEP_SAMPLES)
+        data = _data(config, pool, device)
+        data.phantoms.wait(_FIRST_STEP_SAMPLES)
         result = fit(
             network,
             partial(_loss, config=LossConfig(renyi=config.renyi)),
-            partial(_batch, stock=stock, size=batch, seed=config.seed),
+            partial(_batch, data=data, size=batch, seed=config.seed),
             _fit_config(config),
-            validate=partial(validate, stock=held_out, batch=batch),
+            validate=partial(_validate, data=data, size=batch),
         )
-        made = len(stock)
+        made = len(data.phantoms)
     _write(config, result, made)
     return result
+
+
+def _data(config: TrainConfig, pool: Pool, device: torch.device) -> Data:
+    """Start to make every sample; validation first, because it must be complete when it is used."""
+    make, first = SAMPLES[config.model], FIRST_VALIDATION_SEED
+    held_out = SampleStock(pool, make, range(first, first + config.validation_images), device)
+    if config.real is None:
+        return Data(SampleStock(pool, make, range(config.images), device), held_out)
+    model = get_model(config.model)
+    make_real = maker(config.real, model)
+    training, validation = split(config.real, model, config.seed)
+    real_held_out = SampleStock(pool, make_real, validation, device)
+    real = SampleStock(pool, make_real, training, device)
+    phantoms = SampleStock(pool, make, range(config.images), device)
+    return Data(phantoms, held_out, real, real_held_out)
 
 
 def _fit_config(config: TrainConfig) -> FitConfig:
@@ -97,8 +122,16 @@ def _fit_config(config: TrainConfig) -> FitConfig:
     )
 
 
-def _batch(step: int, stock: SampleStock, size: int, seed: int) -> tuple[Tensor, Truth]:
-    images, labels = stock.batch(step, size, seed)
+def _batch(step: int, data: Data, size: int, seed: int) -> tuple[Tensor, Truth]:
+    """Half phantoms, half real images where there are any."""
+    if data.real is None:
+        images, labels = data.phantoms.batch(step, size, seed)
+    else:
+        halves = (
+            data.phantoms.batch(step, size - size // 2, seed),
+            data.real.batch(step, size // 2, seed),
+        )
+        images, labels = (torch.cat(columns) for columns in zip(*halves, strict=True))
     images, labels = augment(images, labels, AugmentConfig())
     return images.contiguous(memory_format=torch.channels_last), truth_of(labels)
 
@@ -109,10 +142,19 @@ def _loss(
     return losses(cast(MaskRCNN, module), *batch, config)
 
 
+def _validate(network: nn.Module, data: Data, size: int) -> Mapping[str, float]:
+    metrics = dict(validate(network, data.held_out, size))
+    if data.real_held_out is not None:
+        real = validate(network, data.real_held_out, size)
+        metrics |= {f"real_{name}": value for name, value in real.items()}
+    return metrics
+
+
 def _write(config: TrainConfig, result: FitResult, made: int) -> None:
     weights.save(result.module, config.out)
     facts = {
-        "config": asdict(config) | {"out": config.out.name},
+        "config": asdict(config)
+        | {"out": config.out.name, "real": config.real and config.real.name},
         "steps": result.steps,
         "seconds": round(result.elapsed_seconds, 1),
         "phantoms_made": made,
@@ -135,6 +177,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--batch", type=int)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--real", type=Path, help="folder of real images with outlines")
     parser.add_argument("--renyi", type=float, default=0.0)
     parser.add_argument("--resume", action="store_true")
     train(TrainConfig(**vars(parser.parse_args(arguments))))

@@ -1,0 +1,13 @@
+"""Write this model's part of the model repository from trained weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from models.mask_rcnn.export import publish
+from models.mask_rcnn_mg.spec import CONFIG, SPEC
+
+
+def export(weights: Path, repository: Path) -> Path:
+    """Turn `weights` (a folder of parts) into what Triton loads; returns the model's folder."""
+    return publish(CONFIG, SPEC, weights, repository)
