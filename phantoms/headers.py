@@ -22,7 +22,6 @@ from phantoms.identity import (
     IMPLEMENTATION_VERSION_NAME,
     StudyIdentity,
 )
-from phantoms.truth import Laterality
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +79,7 @@ def _patient_and_study(dataset: Dataset, identity: StudyIdentity) -> None:
     dataset.StudyDescription = "Synthetic breast study"
 
 
-def _series(
-    dataset: Dataset, identity: StudyIdentity, place: ImagePlace, modality: str
-) -> None:
+def _series(dataset: Dataset, identity: StudyIdentity, place: ImagePlace, modality: str) -> None:
     """General Series (C.7.3.1)."""
     dataset.Modality = modality
     dataset.SeriesInstanceUID = identity.series_instance_uid(place.series)
@@ -105,7 +102,7 @@ def _equipment(dataset: Dataset) -> None:
 
 
 def _general_image(dataset: Dataset, identity: StudyIdentity, place: ImagePlace) -> None:
-    """General Image (C.7.6.1), General Acquisition (C.7.10.1) and Acquisition Context (C.7.6.14)."""
+    """General Image (C.7.6.1) and General Acquisition (C.7.10.1)."""
     day = _da(identity.study_date)
     time = f"09{place.second // 60:02d}{place.second % 60:02d}"
     dataset.InstanceNumber = place.instance_number
@@ -116,7 +113,6 @@ def _general_image(dataset: Dataset, identity: StudyIdentity, place: ImagePlace)
     dataset.LossyImageCompression = "00"
     dataset.BurnedInAnnotation = "NO"
     dataset.QualityControlImage = "NO"
-    dataset.AcquisitionContextSequence = []
 
 
 def set_pixels(dataset: Dataset, pixels: NDArray[np.uint16] | NDArray[np.uint8], bits: int) -> None:
@@ -144,11 +140,6 @@ def code_item(code: Code) -> Dataset:
 def breast_region() -> Dataset:
     """Item of the Anatomic Region Sequence."""
     return code_item(codes.SCT.Breast)
-
-
-def laterality_name(laterality: Laterality) -> str:
-    """The side in a word."""
-    return "left" if laterality == "L" else "right"
 
 
 def _da(day: date) -> str:

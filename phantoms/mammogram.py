@@ -45,8 +45,8 @@ def mammogram(
 ) -> Phantom:
     """Draw one view; the same arguments always give the same image.
 
-    The field is 232.96 mm high at any `size_px` (rows, columns). A left breast has its chest wall at
-    column 0, a right one at the last column. One seed is one patient: her four views share size,
+    The field is 232.96 mm high at any `size_px` (rows, columns). A left breast has its chest wall
+    at column 0, a right one at the last column. One seed is one patient: her four views share size,
     density and, when `lesions` is None, the lesions of each breast. `lesions` empty is a normal.
 
     Raises ValueError for a negative seed or a shape outside 0.6 to 1.3 columns per row.

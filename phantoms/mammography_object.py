@@ -26,6 +26,9 @@ from phantoms.truth import Phantom
 Photometric = Literal["MONOCHROME1", "MONOCHROME2"]
 VoiFunction = Literal["LINEAR", "SIGMOID"]
 
+# Names of the two series in UIDs.
+PRESENTATION_SERIES, PROCESSING_SERIES = "presentation", "processing"
+
 PRESENTATION_BITS = 12
 PROCESSING_BITS = 14
 
@@ -59,6 +62,7 @@ def presentation_object(
     dataset.ImageType = ["DERIVED", "PRIMARY"]
     dataset.DerivationDescription = "Logarithm, rim compensation, detail enhancement, sigmoid"
     dataset.AcquisitionDeviceProcessingDescription = "PHANTOM"
+    dataset.SourceImageSequence = [_source(identity, place)]
     stored = _presentation_values(phantom.pixels, voi)
     _set_photometric(dataset, stored, PRESENTATION_BITS, photometric)
     dataset.PixelIntensityRelationship = "LOG"
@@ -67,9 +71,7 @@ def presentation_object(
     return dataset
 
 
-def processing_object(
-    phantom: Phantom, identity: StudyIdentity, place: ImagePlace
-) -> FileDataset:
+def processing_object(phantom: Phantom, identity: StudyIdentity, place: ImagePlace) -> FileDataset:
     """For Processing: 14 bits, linear in exposure, MONOCHROME1 so that dense tissue shows white.
 
     Raises ValueError when the phantom has no raw signal.
@@ -89,15 +91,27 @@ def processing_object(
     return dataset
 
 
+def _source(identity: StudyIdentity, place: ImagePlace) -> Dataset:
+    """Reference to the For Processing object of the same exposure, whether it is sent or not."""
+    source = Dataset()
+    source.ReferencedSOPClassUID = DigitalMammographyXRayImageStorageForProcessing
+    source.ReferencedSOPInstanceUID = identity.sop_instance_uid(PROCESSING_SERIES, place.image)
+    source.PurposeOfReferenceCodeSequence = [
+        code_item(codes.DCM.SourceImageForImageProcessingOperation)
+    ]
+    source.SpatialLocationsPreserved = "YES"
+    return source
+
+
 def _presentation_values(pixels: NDArray[np.float32], voi: VoiFunction) -> NDArray[np.uint16]:
     """Stored values that the first window maps back to `pixels` (PS3.3 C.11.2.1)."""
     if voi == "SIGMOID":
         clipped = np.clip(pixels.astype(np.float64), 0.004, 0.996)
         stored = WINDOW_CENTERS[0] + SIGMOID_WIDTH / 4.0 * np.log(clipped / (1.0 - clipped))
-        return np.round(stored).astype(np.uint16)
-    width = WINDOW_WIDTHS[0] - 1
-    stored = WINDOW_CENTERS[0] - 0.5 + (pixels.astype(np.float64) - 0.5) * width
-    return np.round(stored).astype(np.uint16)
+    else:
+        width = WINDOW_WIDTHS[0] - 1
+        stored = WINDOW_CENTERS[0] - 0.5 + (pixels.astype(np.float64) - 0.5) * width
+    return np.asarray(np.round(stored), np.uint16)
 
 
 def _set_photometric(
@@ -137,6 +151,7 @@ def _new_mammogram(
     _exposure(dataset)
     dataset.RescaleIntercept, dataset.RescaleSlope, dataset.RescaleType = 0, 1, "US"
     dataset.CalibrationImage = "NO"
+    dataset.AcquisitionContextSequence = []
     return dataset
 
 
@@ -151,7 +166,6 @@ def _view(dataset: Dataset, phantom: Phantom) -> None:
     view = code_item(code)
     view.ViewModifierCodeSequence = []
     dataset.ViewCodeSequence = [view]
-    dataset.ViewPosition = phantom.view
     dataset.ImageLaterality = phantom.laterality
     dataset.PatientOrientation = PATIENT_ORIENTATION[phantom.laterality, phantom.view]
     dataset.AnatomicRegionSequence = [breast_region()]
@@ -163,7 +177,7 @@ def _view(dataset: Dataset, phantom: Phantom) -> None:
     dataset.PositionerPrimaryAngle = 0 if phantom.view == "CC" else oblique
     dataset.PositionerSecondaryAngle = 0
     dataset.DistanceSourceToDetector = 660
-    dataset.DistanceSourceToPatient = 600
+    dataset.DistanceSourceToPatient = 660
     dataset.EstimatedRadiographicMagnificationFactor = 1
     dataset.BodyPartThickness = 55
     dataset.CompressionForce = 100
@@ -172,8 +186,8 @@ def _view(dataset: Dataset, phantom: Phantom) -> None:
 def _detector(dataset: Dataset, phantom: Phantom) -> None:
     """DX Detector (C.8.11.4)."""
     spacing = [DSfloat(value, auto_format=True) for value in phantom.pixel_spacing_mm]
-    rows, columns = phantom.pixels.shape
-    size_mm = [round(rows * phantom.pixel_spacing_mm[0]), round(columns * phantom.pixel_spacing_mm[1])]
+    lengths_mm = np.multiply(phantom.pixels.shape, phantom.pixel_spacing_mm)
+    size_mm = [round(float(length)) for length in lengths_mm]
     dataset.ImagerPixelSpacing = spacing
     dataset.DetectorType = "DIRECT"
     dataset.DetectorConfiguration = "AREA"
@@ -186,14 +200,14 @@ def _detector(dataset: Dataset, phantom: Phantom) -> None:
     dataset.FieldOfViewShape = "RECTANGLE"
     dataset.FieldOfViewDimensions = size_mm
     dataset.FieldOfViewOrigin = [0, 0]
-    dataset.FieldOfViewRotation = 0
+    dataset.FieldOfViewRotation = "0"  # an enumerated value, not a number: "0.0" is refused
     dataset.FieldOfViewHorizontalFlip = "NO"
     dataset.DetectorTemperature = 25
     dataset.DetectorConditionsNominalFlag = "YES"
 
 
 def _exposure(dataset: Dataset) -> None:
-    """X-Ray Generation (C.8.7.10?), Filtration, Grid and Acquisition Dose: typical, not measured."""
+    """X-Ray Generation, Filtration, Grid and Acquisition Dose: typical values, nothing measured."""
     dataset.KVP = 29
     dataset.ExposureTime = 900
     dataset.XRayTubeCurrent = 100
@@ -203,7 +217,7 @@ def _exposure(dataset: Dataset) -> None:
     dataset.ExposureStatus = "NORMAL"
     dataset.AnodeTargetMaterial = "TUNGSTEN"
     dataset.FocalSpots = DSfloat(0.3)
-    dataset.FilterType = "FLAT"
+    dataset.FilterType = "STRIP"
     dataset.FilterMaterial = "RHODIUM"
     dataset.Grid = ["FIXED", "PARALLEL"]
     dataset.OrganDose = DSfloat(0.0125)

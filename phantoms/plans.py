@@ -55,7 +55,7 @@ def complete(request: LesionRequest, rng: np.random.Generator) -> LesionPlan:
 
     Always uses the same number of draws, so that fixing one field leaves the others alone.
     """
-    chance, typical, size, plain, depth = rng.random(5)
+    chance, typical, size, plain, depth = rng.random(5).tolist()
     malignant, margin = _nature(request, chance, typical < TYPICAL_SHARE)
     low, high = SIZE_MM[request.kind]
     return LesionPlan(

@@ -13,14 +13,11 @@ from phantoms.truth import Phantom
 CENTIMETRE = 3  # Physical Units, PS3.3 C.8.5.5.1.15
 
 
-def ultrasound_object(
-    phantom: Phantom, identity: StudyIdentity, place: ImagePlace
-) -> FileDataset:
+def ultrasound_object(phantom: Phantom, identity: StudyIdentity, place: ImagePlace) -> FileDataset:
     """Grey B-mode image of 8 bits."""
     dataset = new_image(identity, place, UltrasoundImageStorage, "US")
     dataset.ImageType = ["ORIGINAL", "PRIMARY", "BREAST", "0001"]
     dataset.ImageLaterality = phantom.laterality
-    dataset.Laterality = phantom.laterality
     dataset.AnatomicRegionSequence = [breast_region()]
     dataset.PatientOrientation = []
     dataset.UltrasoundColorDataPresent = 0
