@@ -88,8 +88,11 @@ class Pipeline:
             source = read_source(self.files.absolute(work.path))
         except DecodingError as error:
             return [failed_run(model.spec, work.sop_instance_uid, str(error)) for model in models]
-        study = {"study_uid": lease.study_uid, "revision": lease.revision}
-        outcomes = [run_model(model, source, self.server, **study) for model in models]
+        uid, revision = lease.study_uid, lease.revision
+        outcomes = [
+            run_model(model, source, self.server, study_uid=uid, revision=revision)
+            for model in models
+        ]
         findings = [finding for outcome in outcomes for finding in outcome.findings]
         self.files.write(
             self.files.picture_path(lease.study_uid, lease.revision, work.sop_instance_uid),
