@@ -9,7 +9,8 @@
     health      asks each of them whether it answers
     embedded    the above in order: prepare, start, wait, stop
     display     one line for each part while it starts
-    archive     what the demo asks of Orthanc       demo     one study from C-STORE to the archive
+    demo        one study from C-STORE to the archive; archive: what it asks of Orthanc;
+                truth: its findings beside what was drawn
     commands    the command line
 
 Production runs the same programs in containers; nothing outside this package imports it.

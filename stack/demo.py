@@ -7,7 +7,6 @@ same study again, which adds nothing to the archive.
 
 from __future__ import annotations
 
-import subprocess
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,19 +16,21 @@ import httpx
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from node.commands import findings_table, wait_for_end
+from node.commands import wait_for_end
 from node.errors import SentinodeError
 from node.identifiers import AETitle
 from node.send import Peer, find_instances, send_instances
 from node.settings import Settings
 from node.store.files import Files
 from node.store.session import open_store
-from stack import archive, embedded, ports
+from phantoms.commands import DEMO_SEED
+from phantoms.dataset import read_truth
+from phantoms.study import StudyOptions, count_images, write_study
+from stack import archive, embedded, ports, truth
 from stack.display import StartDisplay
 from stack.state import DEMO_MODALITY
 from workers.pictures import contact_sheet
 
-SEED = 20  # both breasts, all three kinds of finding
 PICTURE = Path("demo") / "findings.png"
 # Nobody sends anything else meanwhile, so the demo need not wait for stragglers.
 QUIET_SECONDS = 3
@@ -103,17 +104,21 @@ def _tell(demo: Demo) -> None:
     folder = _make_study(demo)
     study_uid = _send(demo, folder)
     status = _await(demo, study_uid)
-    demo.console.print(findings_table(status))
+    demo.console.print(truth.table(status, read_truth(folder)))
     _check(demo, status)
     _picture(demo, status)
     _links(demo, study_uid)
 
 
 def _make_study(demo: Demo) -> Path:
-    """Write the phantom study; the same seed gives the same bytes, so it is made only once."""
+    """Write the phantom study once: the same files are sent at every run."""
     folder = demo.stack.state.root / "demo-study"
-    with _progress(demo, "drawing four synthetic mammograms"):
-        _sentinode("phantom", "--out", str(folder), "--seed", str(SEED))
+    if (folder / "index.json").is_file():  # written last
+        return folder
+    options = StudyOptions(processing=False)
+    with _bar(demo) as progress:
+        task = progress.add_task("drawing synthetic mammograms", total=count_images(options))
+        write_study(folder, DEMO_SEED, options, partial(progress.advance, task))
     return folder
 
 
@@ -187,14 +192,6 @@ def _links(demo: Demo, study_uid: str) -> None:
     there = (settings.ohif_dir / "index.html").is_file()
     console.print(f"viewer      {viewer if there else missing}", soft_wrap=True)
     console.print(f"dashboard   {node}/studies/{study_uid}", soft_wrap=True)
-
-
-def _sentinode(*words: str) -> None:
-    done = subprocess.run(
-        [str(embedded.sentinode()), *words], capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
-        raise DemoFailedError(f"sentinode {words[0]}: {done.stderr.strip()[-1000:]}")
 
 
 def _progress(demo: Demo, text: str) -> Progress:
