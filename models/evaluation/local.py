@@ -14,6 +14,10 @@ from models.contract import ModelSpec
 from models.serving.configuration import ONNX_FILE
 
 
+class NotExportedError(RuntimeError):
+    """The repository holds no such model, or one exported for another preprocessing."""
+
+
 class LocalServer:
     """Answers as Triton does, without batching by others; sessions open when first needed."""
 
@@ -24,8 +28,8 @@ class LocalServer:
     def infer(
         self, spec: ModelSpec, tensors: Mapping[str, NDArray[Any]]
     ) -> tuple[dict[str, NDArray[Any]], str]:
-        """Outputs by name, and version "1". Raises FileNotFoundError where nothing was exported."""
-        session = self._session(spec.name)
+        """Outputs by name, and version "1". Raises NotExportedError."""
+        session = self._session(spec)
         names = [tensor.name for tensor in spec.outputs]
         rows = len(next(iter(tensors.values())))
         parts = [
@@ -43,12 +47,15 @@ class LocalServer:
             name: np.concatenate(column) for name, column in zip(names, columns, strict=True)
         }, "1"
 
-    def _session(self, name: str) -> onnxruntime.InferenceSession:
-        if name not in self._sessions:
-            path = self._repository / name / "1" / ONNX_FILE
-            if not path.is_file():
-                raise FileNotFoundError(f"{path} does not exist: export the model first")
-            self._sessions[name] = onnxruntime.InferenceSession(
+    def _session(self, spec: ModelSpec) -> onnxruntime.InferenceSession:
+        if spec.name not in self._sessions:
+            folder = self._repository / spec.name
+            path, configuration = folder / "1" / ONNX_FILE, folder / "config.pbtxt"
+            if not path.is_file() or not configuration.is_file():
+                raise NotExportedError(f"{folder} holds no exported model")
+            if spec.preprocessing_digest() not in configuration.read_text():
+                raise NotExportedError(f"{folder} was exported for another preprocessing")
+            self._sessions[spec.name] = onnxruntime.InferenceSession(
                 str(path), providers=["CPUExecutionProvider"]
             )
-        return self._sessions[name]
+        return self._sessions[spec.name]

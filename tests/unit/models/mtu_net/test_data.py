@@ -5,8 +5,8 @@ import pytest
 
 pytest.importorskip("torch")
 
-from models.mtu_net.data import BITS, TILES, make_sample  # noqa: E402
-from models.mtu_net.spec import TILE_PX  # noqa: E402
+from models.mtu_net.data import BITS, TILES, make_sample
+from models.mtu_net.spec import TILE_PX
 
 
 def test_a_sample_repeats_and_shows_its_lesions() -> None:
