@@ -44,7 +44,7 @@ class StudyList:
 def list_studies(session: Session, state: str | None = None, page: int = 1) -> StudyList:
     """Page `page` of the studies in `state`, or of all; beyond the end it is empty."""
     by_state = select(Study.state, func.count()).group_by(Study.state).order_by(Study.state)
-    counts = dict(session.execute(by_state).tuples().all())
+    counts = dict(session.execute(by_state).all())
     total = counts.get(state, 0) if state else sum(counts.values())
     wanted = select(Study).order_by(Study.last_instance_at.desc(), Study.study_uid)
     if state:
@@ -87,7 +87,7 @@ def _instances(session: Session, uids: Sequence[str]) -> dict[str, int]:
         .where(Instance.study_uid.in_(uids), Instance.conflict.is_(False))
         .group_by(Instance.study_uid)
     )
-    return dict(session.execute(query).tuples().all())
+    return dict(session.execute(query).all())
 
 
 def _findings(session: Session, uids: Sequence[str]) -> dict[str, int]:
@@ -99,7 +99,7 @@ def _findings(session: Session, uids: Sequence[str]) -> dict[str, int]:
         .where(Job.study_uid.in_(uids))
         .group_by(Job.study_uid)
     )
-    return dict(session.execute(query).tuples().all())
+    return dict(session.execute(query).all())
 
 
 def _failed_runs(session: Session, uids: Sequence[str]) -> dict[str, int]:
@@ -110,4 +110,4 @@ def _failed_runs(session: Session, uids: Sequence[str]) -> dict[str, int]:
         .where(Job.study_uid.in_(uids), ModelRun.state == "failed")
         .group_by(Job.study_uid)
     )
-    return dict(session.execute(query).tuples().all())
+    return dict(session.execute(query).all())

@@ -5,8 +5,9 @@ Labels are states, roles, and the names of models and destinations; never an ide
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import Response
@@ -70,8 +71,8 @@ def _states(session: Session) -> Iterator[Metric]:
     by_study = select(Study.state, func.count()).group_by(Study.state)
     by_job = select(Job.state, func.count()).group_by(Job.state)
     # Every state is always there, so that an alert on `failed` has a series from the start.
-    _add_all(studies, dict.fromkeys(STUDY_STATES, 0) | dict(session.execute(by_study).tuples()))
-    _add_all(jobs, dict.fromkeys(JOB_STATES, 0) | dict(session.execute(by_job).tuples()))
+    _add_all(studies, STUDY_STATES, session.execute(by_study).all())
+    _add_all(jobs, JOB_STATES, session.execute(by_job).all())
     yield studies
     yield jobs
 
@@ -138,7 +139,8 @@ def _processes(session: Session) -> Iterator[Metric]:
 _PARTS = (_states, _waiting, _received, _model_runs, _deliveries, _processes)
 
 
-def _add_all(metric: GaugeMetricFamily, counts: dict[str, int]) -> None:
+def _add_all(metric: GaugeMetricFamily, states: Iterable[str], rows: Sequence[Any]) -> None:
+    counts = dict.fromkeys(states, 0) | dict(rows)
     for state, count in counts.items():
         metric.add_metric([state], count)
 

@@ -10,8 +10,8 @@ from PIL import Image
 from selenium.webdriver import Chrome
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "pictures"
-# Enough for grey and a few colours, and a third of the bytes.
-_COLOURS = 128
+# Grey tissue and a few colours need no more, and it is a third of the bytes.
+_COLOURS = 256
 
 
 def keep(driver: Chrome, name: str) -> None:
@@ -20,4 +20,6 @@ def keep(driver: Chrome, name: str) -> None:
         return
     FOLDER.mkdir(exist_ok=True)
     shot = Image.open(io.BytesIO(driver.get_screenshot_as_png())).convert("RGB")
-    shot.quantize(_COLOURS, dither=Image.Dither.NONE).save(FOLDER / f"{name}.png", optimize=True)
+    if name.startswith("ohif"):
+        shot = shot.quantize(_COLOURS, dither=Image.Dither.NONE)
+    shot.save(FOLDER / f"{name}.png", optimize=True)

@@ -1,0 +1,67 @@
+"""Metrics: right numbers, and never an identifier."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from node.store.session import Store
+from node.store.tables import Base
+from tests.unit.node.web.conftest import Client
+from tests.unit.node.web.rows import DESTINATION, SIZE_BYTES, add_beat, add_study
+
+
+def _scrape(client: Client) -> dict[tuple[str, ...], float]:
+    families = text_string_to_metric_families(client.get("/metrics").text)
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def test_metrics_count_what_the_database_holds(client: Client, store: Store) -> None:
+    """States, bytes, runs, deliveries and heartbeats are those of the rows."""
+    add_study(store, 1)
+    add_study(store, 2, state="failed", failed_run="no memory", delivery_state="refused")
+    add_study(store, 3, state="receiving")
+    add_beat(store, "worker", datetime.now(UTC))
+    found = _scrape(client)
+    assert found["sentinode_studies", "done"] == 1
+    assert found["sentinode_studies", "receiving"] == 1
+    assert found["sentinode_studies", "skipped"] == 0
+    assert found["sentinode_jobs", "failed"] == 1
+    assert found["sentinode_instances_received_total",] == 3
+    assert found["sentinode_received_bytes_total",] == 3 * SIZE_BYTES
+    assert found["sentinode_model_runs_total", "mask_rcnn_mg", "failed"] == 1
+    assert found["sentinode_model_run_seconds_total", "mask_rcnn_mg", "succeeded"] == 1.5
+    assert found["sentinode_deliveries", DESTINATION, "refused"] == 1
+    assert 0 <= found["sentinode_heartbeat_age_seconds", "worker"] < 60
+    assert found["sentinode_free_disk_bytes",] > 0
+    assert found["sentinode_database_up",] == 1
+
+
+def test_waiting_job_ages(client: Client, store: Store) -> None:
+    """The age is that of the oldest job that nobody holds; without one it is 0."""
+    add_study(store, 1, state="done")
+    assert _scrape(client)["sentinode_oldest_waiting_job_age_seconds",] == 0
+    add_study(store, 2, state="queued")
+    assert _scrape(client)["sentinode_oldest_waiting_job_age_seconds",] > 0
+
+
+def test_metrics_name_no_one(client: Client, store: Store) -> None:
+    """No UID and no host appears in a label."""
+    uid = add_study(store)
+    text = client.get("/metrics").text
+    assert uid not in text
+    assert "2.25." not in text
+    assert "192.0.2.7" not in text
+
+
+def test_scrape_without_database_says_so(client: Client, store: Store) -> None:
+    """A database that fails is a number, not a failed scrape."""
+    Base.metadata.drop_all(store.engine)
+    found = _scrape(client)
+    assert found["sentinode_database_up",] == 0
+    assert ("sentinode_studies", "done") not in found

@@ -1,0 +1,83 @@
+"""Who may reach the pages, what a page may load, and who may change something."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from node.settings import load_settings
+from node.web.app import create_app
+from node.web.security import host_name, is_loopback
+from tests.unit.node.web.conftest import Client
+from tests.unit.node.web.rows import add_study, study_uid
+
+
+def test_every_answer_forbids_other_hosts(client: Client) -> None:
+    """Pages, JSON and errors carry a policy that allows this origin only."""
+    for path in ("/", "/api/studies", "/nowhere", "/health/live", "/static/sentinode.css"):
+        headers = client.get(path).headers
+        policy = headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "http:" not in policy
+        assert "https:" not in policy
+        assert headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:8080", 200),
+        ("localhost", 200),
+        ("[::1]:8080", 200),
+        ("rebound.example", 421),
+        ("127.0.0.1.example", 421),
+        ("", 421),
+        ("[::1", 421),
+    ],
+)
+def test_loopback_process_answers_loopback_names_only(
+    client: Client, host: str, status: int
+) -> None:
+    """A foreign name that points to this machine is refused."""
+    assert client.get("/health/live", headers={"host": host}).status_code == status
+
+
+def test_process_on_a_network_answers_every_name(tmp_path: Path) -> None:
+    """Bound to a network address, the names of the deployment are not known here."""
+    app = create_app(load_settings(state_dir=tmp_path, http_host="0.0.0.0"))
+    answer = Client(app).get("/health/live", headers={"host": "node.example"})
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+        {"origin": "http://evil.example"},
+        {"origin": "http://127.0.0.1:9999"},
+        {"origin": "null"},
+    ],
+)
+@pytest.mark.parametrize("prefix", ["", "/api"])
+def test_another_site_cannot_retry(client: Client, headers: dict[str, str], prefix: str) -> None:
+    """A form on another site is refused before anything happens."""
+    uid = add_study(client.app.state.site.store, state="failed")
+    answer = client.ask("POST", f"{prefix}/studies/{uid}/retry", headers=headers)
+    assert answer.status_code == 403
+    assert client.get(f"/api/studies/{uid}").json()["state"] == "failed"
+
+
+def test_get_cannot_change_anything(client: Client) -> None:
+    """Following a link never retries."""
+    assert client.get(f"/studies/{study_uid()}/retry").status_code == 405
+
+
+def test_host_names() -> None:
+    """Ports and brackets do not matter; nonsense is no name."""
+    assert host_name("localhost:80") == "localhost"
+    assert host_name("[::1]:80") == "::1"
+    assert host_name("[") == ""
+    assert is_loopback("127.8.8.8")
+    assert not is_loopback("128.0.0.1")

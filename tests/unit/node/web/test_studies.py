@@ -1,0 +1,145 @@
+"""Pages and API: what they show, what they refuse, and the retry."""
+
+from __future__ import annotations
+
+import pytest
+
+from node.job import Bell
+from node.status import study_status
+from node.store.files import Files
+from node.store.session import Store
+from node.store.tables import Base
+from tests.unit.node.web.conftest import Client
+from tests.unit.node.web.rows import add_study, source_uid, study_uid
+
+NO_UIDS = ("abc", "1..2", "1.2%0A", "%2e%2e", "1" * 65)
+
+
+def test_study_page_shows_findings_and_results(client: Client, store: Store) -> None:
+    """Finding, probabilities, delivery and timeline are on the page."""
+    uid = add_study(store)
+    page = client.get(f"/studies/{uid}").text
+    for text in ("Mass", "0.91", "217 mm²", "18.2 × 14.9 mm", "malignant", "mask_rcnn_mg 1.0"):
+        assert text in page
+    for text in ("confirmed", "archive", "first image", "2026-01-02 03:05:05"):
+        assert text in page
+    assert "Research use only" in page
+    assert "Retry" not in page
+
+
+def test_failed_model_is_never_no_findings(client: Client, store: Store) -> None:
+    """A failed run is named with its error, and the finding table says unknown."""
+    uid = add_study(store, failed_run="out of memory")
+    page = client.get(f"/studies/{uid}").text
+    assert "mask_rcnn_mg 1.0 failed:" in page
+    assert "out of memory" in page
+    assert "Unknown: see the failed models above." in page
+    assert "None above the operating points" not in page
+    assert "No findings above" not in page
+
+
+def test_skipped_study_says_why(client: Client, store: Store) -> None:
+    """The reason for which no model looked is on the page."""
+    uid = add_study(store, state="skipped")
+    assert "no model reads this kind of object" in client.get(f"/studies/{uid}").text
+
+
+def test_text_from_elsewhere_is_escaped(client: Client, store: Store) -> None:
+    """An error text cannot become markup, in the list and on the page."""
+    hostile = "<script>alert(1)</script>"
+    uid = add_study(store, state="failed", error=hostile, failed_run=hostile)
+    for path in ("/", f"/studies/{uid}"):
+        page = client.get(path).text
+        assert hostile not in page
+        assert "&lt;script&gt;" in page
+
+
+def test_api_returns_the_status_object(client: Client, store: Store) -> None:
+    """The web API and `sentinode status --json` say the same."""
+    uid = add_study(store)
+    with store.reading() as session:
+        assert client.get(f"/api/studies/{uid}").json() == study_status(session, uid)
+    listed = client.get("/api/studies", params={"state": "done"}).json()
+    assert [line["study_uid"] for line in listed["lines"]] == [uid]
+
+
+@pytest.mark.parametrize("uid", NO_UIDS)
+@pytest.mark.parametrize("path", ["/studies/{}", "/api/studies/{}", "/studies/{}/pictures/1.2.png"])
+def test_what_is_no_uid_is_refused(client: Client, uid: str, path: str) -> None:
+    """Malformed UIDs never reach the database or the disk."""
+    assert client.get(path.format(uid)).status_code in (404, 422)
+
+
+def test_unknown_study_is_not_found(client: Client) -> None:
+    """A well-formed UID without a study is 404, in words and in JSON."""
+    page, api = client.get("/studies/1.2.3"), client.get("/api/studies/1.2.3")
+    assert (page.status_code, api.status_code) == (404, 404)
+    assert "no study 1.2.3 has been received" in page.text
+    assert api.json() == {"error": "no study 1.2.3 has been received"}
+
+
+@pytest.mark.parametrize("query", ["state=odd", "page=0", "page=x"])
+def test_odd_filters_are_refused(client: Client, query: str) -> None:
+    """The list does not guess."""
+    assert client.get(f"/?{query}").status_code == 422
+    assert client.get(f"/api/studies?{query}").status_code == 422
+
+
+def test_picture_is_served_and_falls_back(client: Client, store: Store, files: Files) -> None:
+    """The newest picture of an image is shown, else an earlier one, else 404."""
+    uid = add_study(store)
+    path = f"/studies/{uid}/pictures/{source_uid()}.png"
+    assert client.get(path).status_code == 404
+    files.write(files.picture_path(uid, 1, source_uid()), b"first")
+    assert client.get(path).content == b"first"
+    with store.writing() as session:
+        session.connection().exec_driver_sql("UPDATE study SET revision = 2")
+    assert client.get(path).content == b"first"
+    files.write(files.picture_path(uid, 2, source_uid()), b"second")
+    assert client.get(path).content == b"second"
+
+
+@pytest.mark.parametrize("name", ["..%2f..%2fsentinode", "%2e%2e", "x", "1.2%00"])
+def test_picture_names_cannot_leave_their_folder(client: Client, store: Store, name: str) -> None:
+    """Only a UID is a picture's name."""
+    uid = add_study(store)
+    assert client.get(f"/studies/{uid}/pictures/{name}.png").status_code in (404, 422)
+
+
+def test_retry_requeues_and_rings(client: Client, store: Store, rung: list[Bell]) -> None:
+    """A failed study goes back to work at once; the page is shown again."""
+    uid = add_study(store, state="failed", failed_run="out of memory", delivery_state="pending")
+    origin = {"origin": "http://127.0.0.1:8080", "sec-fetch-site": "same-origin"}
+    answer = client.ask("POST", f"/studies/{uid}/retry", headers=origin)
+    assert (answer.status_code, answer.headers["location"]) == (303, f"/studies/{uid}")
+    assert client.get(f"/api/studies/{uid}").json()["state"] == "queued"
+    assert [bell.task for bell in rung] == ["sentinode.analyse"]
+
+
+def test_retry_of_a_refused_delivery_delivers_again(
+    client: Client, store: Store, rung: list[Bell]
+) -> None:
+    """What an archive refused is sent again as it is."""
+    uid = add_study(store, state="failed", delivery_state="refused")
+    answer = client.ask("POST", f"/api/studies/{uid}/retry")
+    assert answer.json()["state"] == "delivering"
+    assert answer.json()["results"][0]["state"] == "pending"
+    assert [bell.task for bell in rung] == ["sentinode.deliver"]
+
+
+def test_only_failed_studies_can_be_retried(client: Client, store: Store) -> None:
+    """Retrying a finished study is a conflict; an unknown one is not found."""
+    uid = add_study(store)
+    answer = client.ask("POST", f"/api/studies/{uid}/retry")
+    assert answer.status_code == 409
+    assert "only a failed study" in answer.json()["error"]
+    assert client.ask("POST", f"/api/studies/{study_uid(2)}/retry").status_code == 404
+
+
+def test_database_without_tables_is_said_plainly(client: Client, store: Store) -> None:
+    """People get a sentence and 503, not a traceback."""
+    Base.metadata.drop_all(store.engine)
+    answer = client.get("/")
+    assert answer.status_code == 503
+    assert "the database does not answer" in answer.text
+    assert client.get("/api/studies").status_code == 503
