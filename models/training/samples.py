@@ -35,17 +35,13 @@ def sample_pool(workers: int) -> Iterator[Pool]:
     `spawn`, because a process forked after CUDA has started cannot use it and may hang.
     """
     context = multiprocessing.get_context("spawn")
-    pool = context.Pool(workers, initializer=_one_thread)
+    # One process per core already; OpenCV's own threads would only fight over the cores.
+    pool = context.Pool(workers, initializer=cv2.setNumThreads, initargs=(1,))
     try:
         yield pool
     finally:
         pool.terminate()
         pool.join()
-
-
-def _one_thread() -> None:
-    # One process per core already; OpenCV's own threads would only fight over the cores.
-    cv2.setNumThreads(1)
 
 
 class SampleStock:
