@@ -35,6 +35,7 @@ class TritonClient:
 
     def __init__(self, url: str, timeout_seconds: float) -> None:
         """`url`: host:port. `timeout_seconds`: deadline of one `infer` with all its batches."""
+        self.url = url
         self._client = triton.InferenceServerClient(url)
         self._timeout_seconds = timeout_seconds
 
