@@ -5,7 +5,7 @@ BIN := .venv/bin
 # make demo KEEP=1: leave the stack running
 KEEP ?=
 # make models MODELS="mask_rcnn_mg resnet50": train and export these
-MODELS ?= $(notdir $(wildcard model_repository/*))
+MODELS ?= mask_rcnn_mg mask_rcnn_us mtu_net resnet50
 # make bench NAME=throughput
 NAME ?= all
 
@@ -61,7 +61,8 @@ viewer: ## Fetch the OHIF viewer, which the dashboard then serves at /viewer
 models: ## Train and export the models again (MODELS="name ...")
 	@scripts/bootstrap.sh test
 	@for name in $(MODELS); do \
-	  $(BIN)/sentinode models train $$name && $(BIN)/sentinode models export $$name || exit 1; \
+	  $(BIN)/sentinode models train $$name --out runs/$$name && \
+	  $(BIN)/sentinode models export $$name --weights runs/$$name || exit 1; \
 	done
 
 .PHONY: bench

@@ -94,9 +94,12 @@ def _start(demo: Demo) -> None:
 
 def _end(demo: Demo, keep: bool) -> None:
     if keep:
-        demo.console.print("the stack runs on; stop it with `make down`")
+        demo.console.print("the stack runs on; `make down` stops it")
     elif embedded.running(demo.settings) is not None:
         embedded.stop(demo.stack)
+        demo.console.print(
+            "stack stopped; `make demo KEEP=1` leaves it running for the pages above"
+        )
 
 
 def _tell(demo: Demo) -> None:
@@ -156,12 +159,16 @@ def _await(demo: Demo, study_uid: str) -> dict[str, Any]:
 
 def _check(demo: Demo, status: dict[str, Any]) -> None:
     """Ask the archive itself. Raises DemoFailedError."""
-    wrong = archive.differences(demo.settings.orthanc, status)
-    if not status["results"]:
-        wrong.append("the node made no result")
+    kinds = [row["kind"] for row in status["results"]]
+    wrong = [
+        f"{run['model']} failed on {run['source_sop_uid']}: {run['error']}"
+        for run in status["model_runs"]
+        if run["state"] == "failed"
+    ]
+    wrong += [f"the node made no {kind}" for kind in ("SEG", "SR") if kind not in kinds]
+    wrong += archive.differences(demo.settings.orthanc, status)
     if wrong:
         raise DemoFailedError("; ".join(wrong))
-    kinds = [row["kind"] for row in status["results"]]
     demo.console.print(
         f"[green]Orthanc holds all of it once:[/green] "
         f"{kinds.count('SEG')} SEG, {kinds.count('SR')} SR"
