@@ -20,7 +20,7 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from models.contract import BreastImage, Modality
@@ -41,6 +41,7 @@ _RADIOGRAPHY = {"MG", "CR", "DX", "RG", "OT", "SC", "XC", ""}
 
 # What pydicom lets escape on damaged or hostile encodings: bad VR, impossible nesting or length.
 _PARSER_ERRORS = (
+    BytesLengthException,
     InvalidDicomError,
     AttributeError,
     EOFError,

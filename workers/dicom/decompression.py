@@ -2,7 +2,7 @@
 
 In: the bytes of one frame and the size that the data set promises. Out: samples as stored. What
 must hold: nothing is decoded whose size was not compared first, and every failure is a
-DecodingError. The decoders run in this process; 12,000 mutated streams gave errors and no crash.
+DecodingError. The decoders run in this process; 10,000 damaged files ended in images or errors.
 """
 
 from __future__ import annotations

@@ -436,6 +436,16 @@ def test_a_file_that_is_no_dicom_is_said(tmp_path: Path) -> None:
         read_source(tmp_path / "absent.dcm")
 
 
+def test_an_element_of_impossible_length_is_said(tmp_path: Path) -> None:
+    """pydicom's own exception for it quotes the value, and must not get out."""
+    path = written(made(), tmp_path)
+    content = bytearray(path.read_bytes())
+    content[138] = 5  # length of (0002,0000), an UL of four bytes
+    path.write_bytes(content)
+    with pytest.raises(DecodingError, match=r"damaged \(BytesLengthException\)"):
+        read_source(path)
+
+
 def test_an_inflating_bomb_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A small deflated file that claims too much is refused before it is inflated whole."""
     monkeypatch.setattr("workers.dicom.decoding.MAX_FILE_BYTES", 4 << 20)
