@@ -35,6 +35,8 @@ from phantoms.truth import (
 
 Mask = NDArray[np.bool_]
 
+SHORTEST_COURSE = 8  # points of a calcified artery, 0.5 mm apart; a shorter one is left out
+
 
 def mammogram(
     seed: int,
@@ -122,6 +124,8 @@ class _Scene:
     def _artery(self, plan: LesionPlan) -> Mask:
         course = vessel_course(self.rng, self.breast, plan.size_mm)
         course = inside_breast(course, self.breast)
+        if len(course) < SHORTEST_COURSE:
+            return np.zeros(self.size_px, np.bool_)
         diameter = self.rng.uniform(1.6, 3.2)
         tube = np.zeros_like(self.tissue)
         add_vessel(tube, course, diameter)
