@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("onnx")
+onnx = pytest.importorskip("onnx")
 
 from models import repository  # noqa: E402
 from models.contract import TensorSpec  # noqa: E402
@@ -35,6 +35,13 @@ def onnx_path(module: torch.nn.Module, tmp_path_factory: pytest.TempPathFactory)
 def test_onnx_answers_as_torch_does(module: torch.nn.Module, onnx_path: Path) -> None:
     """ONNX Runtime and torch agree to one step of rounding, at another batch than traced."""
     assert largest_difference(module, SPEC, onnx_path, batch=3) <= 1.0
+
+
+def test_old_runtimes_can_read_it(onnx_path: Path) -> None:
+    """Opset 13 and IR 8 at most: what ONNX Runtime 1.10 of JetPack 4.6 accepts."""
+    model = onnx.load(str(onnx_path))
+    assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 13)]
+    assert model.ir_version <= 8
 
 
 def test_a_written_model_is_complete_and_runs(onnx_path: Path, tmp_path: Path) -> None:
