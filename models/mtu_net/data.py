@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from models.contract import BreastImage
 from models.mtu_net.preprocess import Grid, cut, working_image
 from models.mtu_net.spec import TILE_PX
-from models.training.samples import Sample
 from phantoms.mammogram import mammogram
 from phantoms.truth import Laterality, LesionRequest, Phantom, View
 
@@ -33,7 +32,7 @@ SIZE_SHARES = (0.30, 0.45, 0.15, 0.10)
 JITTER_PX = 100
 
 
-def make_sample(seed: int) -> Sample:
+def make_sample(seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Tiles uint8 (6, 256, 256) and truth uint8 (6, 256, 256), bits as in BITS."""
     rng = np.random.default_rng([seed, 0x4D43])
     phantom = draw_phantom(seed, rng)

@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.contract import BreastImage
 from models.resnet50.preprocess import preprocess
 from models.resnet50.spec import CLASSES, SPEC
-from models.training.samples import Sample
 from phantoms.mammogram import mammogram
 from phantoms.truth import Laterality, View
 
@@ -23,7 +23,7 @@ SIZES_PX = ((1024, 832), (1664, 1280), (2080, 1600), (3328, 2560))
 SIZE_SHARES = (0.30, 0.45, 0.15, 0.10)
 
 
-def make_sample(seed: int) -> Sample:
+def make_sample(seed: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Image uint8 (2, 512, 320) and class index int64 (1,)."""
     rng = np.random.default_rng([seed, 0x5250])
     laterality = cast(Laterality, "LR"[rng.integers(2)])

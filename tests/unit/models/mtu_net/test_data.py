@@ -1,9 +1,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
-
-pytest.importorskip("torch")
 
 from models.mtu_net.data import BITS, TILES, make_sample
 from models.mtu_net.spec import TILE_PX
