@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,6 +13,9 @@ from pathlib import Path
 # Two shared cores: a cold Orthanc or initdb under load has been seen to take several seconds.
 START_TIMEOUT_SECONDS = 60.0
 STOP_TIMEOUT_SECONDS = 10.0
+
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 class PeerNotStartedError(RuntimeError):
@@ -39,6 +44,11 @@ def running(
         yield process
     finally:
         stop(process)
+
+
+def _die_with_the_test() -> None:
+    """A killed test run must leave no server behind."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
