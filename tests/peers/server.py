@@ -37,7 +37,13 @@ def running(
     """
     with log.open("wb") as output:
         process = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, user=user, env=environment
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            user=user,
+            env=environment,
+            preexec_fn=_die_with_the_test,  # one system call, no Python locks
         )
     try:
         _await_ready(process, log, ready)
