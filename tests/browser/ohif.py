@@ -102,7 +102,8 @@ class Viewer:
             (int(x), int(y), int(width) + 2, int(height) + 2)
             for x, y, width, height in place["furniture"]
         )
-        return Screen(np.asarray(shot), cv2.getAffineTransform(source, corners), furniture)
+        to_screen = cv2.getAffineTransform(source, corners).astype(np.float64)
+        return Screen(np.asarray(shot), to_screen, furniture)
 
     def annotation_texts(self) -> list[str]:
         """The lines of text drawn beside contours."""
@@ -128,7 +129,16 @@ class Viewer:
             self.driver, PATIENCE_SECONDS, ignored_exceptions=(StaleElementReferenceException,)
         )
         try:
-            return wait.until(lambda _driver: condition())
+            found = wait.until(lambda _driver: self._crashed() or condition())
         except TimeoutException as error:
-            said = [line["message"] for line in self.driver.get_log("browser")][-10:]
-            raise AssertionError(f"{failure}; the console said: {said}") from error
+            raise AssertionError(f"{failure}; the console said: {self._console()}") from error
+        assert not self._crashed(), f"{failure}: OHIF crashed; the console said: {self._console()}"
+        return found
+
+    def _crashed(self) -> bool:
+        shown: str = self.driver.execute_script("return document.body.innerText")
+        return "Something went wrong" in shown
+
+    def _console(self) -> list[str]:
+        lines: list[dict[str, str]] = self.driver.get_log("browser")  # type: ignore[no-untyped-call]
+        return [line["message"] for line in lines if "Error" in line["message"]]

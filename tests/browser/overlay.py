@@ -33,7 +33,7 @@ class Screen:
 
     def coloured(self) -> NDArray[np.bool_]:
         """bool (height, width): where something coloured was drawn, the furniture aside."""
-        spread = np.ptp(self.pixels.astype(np.int16), axis=2) > COLOURED
+        spread: NDArray[np.bool_] = np.ptp(self.pixels.astype(np.int16), axis=2) > COLOURED
         for x, y, width, height in self.furniture:
             spread[y : y + height, x : x + width] = False
         return spread
