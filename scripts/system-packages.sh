@@ -4,49 +4,48 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 profile="$1"
-missing=()
-optional=() # tests that need them are skipped where the distribution has no such package
 
 has() { PATH="$PATH:/usr/sbin:/sbin:/usr/local/sbin" command -v "$1" >/dev/null; }
+candidate() { apt-cache policy "$1" 2>/dev/null | sed -n 's/ *Candidate: \([^(].*\)/\1/p'; }
 need() { has "$1" || missing+=("$2"); }
+# Tests that need these are skipped where the distribution has no such package.
+want() { has "$1" || [ -z "$(candidate "$2")" ] || missing+=("$2"); }
 
-need Orthanc orthanc
-[ -e /usr/share/orthanc/plugins/libOrthancDicomWeb.so ] ||
-  [ -e /usr/local/share/orthanc/plugins/libOrthancDicomWeb.so ] || missing+=(orthanc-dicomweb)
-
-python="$(scripts/python.sh)"
-if [ -z "$python" ]; then
-  for candidate in python3 python3.11 python3.12; do
-    offered="$(apt-cache policy "$candidate" 2>/dev/null | sed -n 's/ *Candidate: //p')"
-    case "$offered" in 3.11* | 3.12*) python="$candidate" && break ;; esac
-  done
-  missing+=("${python:=python3.11}" "$python-venv")
-fi
-# Triton's Python backend loads the shared library, which Debian packs apart from the interpreter.
-version="$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || true)"
-"$python" - <<'PYTHON' 2>/dev/null || missing+=("libpython${version:-3}${version:+}")
+need_python() {
+  local python version
+  python="$(scripts/python.sh)"
+  if [ -z "$python" ]; then
+    version=3.11
+    case "$(candidate python3)" in 3.12*) version=3.12 ;; esac
+    missing+=("python$version" "python$version-venv" "libpython$version")
+    return
+  fi
+  version="$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')"
+  # Triton's Python backend loads the shared library, which Debian packs apart from the program.
+  "$python" - <<'PYTHON' 2>/dev/null || missing+=("libpython$version")
 import ctypes, os, sys, sysconfig
 name = "libpython%d.%d.so.1.0" % sys.version_info[:2]
 inside = os.path.join(sysconfig.get_config_var("LIBDIR") or "", name)
 ctypes.CDLL(inside if os.path.exists(inside) else name)
 PYTHON
+}
 
-if [ "$profile" = test ]; then
+find_missing() {
+  missing=()
+  need Orthanc orthanc
+  [ -e /usr/share/orthanc/plugins/libOrthancDicomWeb.so ] ||
+    [ -e /usr/local/share/orthanc/plugins/libOrthancDicomWeb.so ] || missing+=(orthanc-dicomweb)
+  need_python
+  [ "$profile" = test ] || return 0
   need dcmsend dcmtk
   need dciodvfy dicom3tools
   need redis-server redis-server
-  has chromium || optional+=(chromium)
-  has chromedriver || optional+=(chromium-driver)
+  want chromium chromium
+  want chromedriver chromium-driver
   compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
-fi
+}
 
-if has apt-get; then
-  for package in "${optional[@]}"; do
-    if apt-cache policy "$package" 2>/dev/null | grep -q 'Candidate: [^(]'; then
-      missing+=("$package")
-    fi
-  done
-fi
+find_missing
 [ ${#missing[@]} -eq 0 ] && exit 0
 
 if ! has apt-get; then
@@ -55,14 +54,15 @@ if ! has apt-get; then
 fi
 as_root=()
 if [ "$(id -u)" -ne 0 ]; then
-  as_root=(sudo)
   if ! sudo -n true 2>/dev/null; then
     echo "bootstrap: system packages are missing. Run this line, then try again:" >&2
     echo "  sudo apt-get update && sudo apt-get install -y --no-install-recommends ${missing[*]}" >&2
     exit 1
   fi
+  as_root=(sudo DEBIAN_FRONTEND=noninteractive)
 fi
-echo "bootstrap: installing ${missing[*]}"
 export DEBIAN_FRONTEND=noninteractive
 "${as_root[@]}" apt-get update -q
+find_missing # a fresh machine knows no candidates before
+echo "bootstrap: installing ${missing[*]}"
 "${as_root[@]}" apt-get install -q -y --no-install-recommends "${missing[@]}"
