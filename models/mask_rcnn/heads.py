@@ -55,12 +55,13 @@ class MaskHead(nn.Module):
         layers += [nn.ConvTranspose2d(width, width, 2, stride=2), nn.ReLU(inplace=True)]
         if refined:
             layers += [nn.ConvTranspose2d(width, width, 3, padding=1), nn.ReLU(inplace=True)]
-        layers.append(nn.Conv2d(width, config.classes - 1, 1))
-        self.layers = nn.Sequential(*layers)
-        for layer in self.layers:
+        for layer in layers:
             if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
                 nn.init.zeros_(cast(Tensor, layer.bias))
+        last = nn.Conv2d(width, config.classes - 1, 1)
+        nn.init.normal_(last.weight, std=0.01)
+        self.layers = nn.Sequential(*layers, last)
 
     def forward(self, features: Tensor) -> Tensor:
         """Logits (k, classes - 1, 28, 28) from samples (k, GRID, GRID, channels)."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from multiprocessing.pool import Pool
 from pathlib import Path
@@ -29,6 +29,7 @@ from models.mask_rcnn.phantom_samples import FIRST_VALIDATION_SEED, SAMPLES
 from models.mask_rcnn.real_samples import maker, split
 from models.mask_rcnn.targets import Truth, truth_of
 from models.mask_rcnn.validation import validate
+from models.mask_rcnn.windows import cut
 from models.mask_rcnn_mg.spec import CONFIG as MAMMOGRAPHY
 from models.mask_rcnn_us.spec import CONFIG as ULTRASOUND
 from models.registry import get_model
@@ -60,6 +61,8 @@ class TrainConfig:
     renyi: float = 0.0
     real: Path | None = None
     resume: bool = False
+    window: int | None = None
+    threads: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +79,21 @@ def train(config: TrainConfig) -> FitResult:
     """Train, validate and write the weights. Returns the averaged network and its metrics."""
     torch.backends.cudnn.benchmark = True
     torch.set_float32_matmul_precision("high")
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
     seed_everything(config.seed)
     device = torch.device(config.device)
     batch = config.batch or _BATCH[config.model]
-    network = MaskRCNN(CONFIGS[config.model]).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = MaskRCNN(_network_config(config)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     with sample_pool(config.workers) as pool:
         data = _data(config, pool, device)
         data.phantoms.wait(_FIRST_STEP_SAMPLES)
         result = fit(
             network,
             partial(_loss, config=LossConfig(renyi=config.renyi)),
-            partial(_batch, data=data, size=batch, seed=config.seed),
+            partial(_batch, data=data, size=batch, seed=config.seed, window=config.window),
             _fit_config(config),
-            validate=partial(_validate, data=data, size=batch),
+            validate=partial(_validate, data=data, size=batch, serving=CONFIGS[config.model]),
         )
         made = len(data.phantoms)
     _write(config, result, made)
@@ -122,7 +127,17 @@ def _fit_config(config: TrainConfig) -> FitConfig:
     )
 
 
-def _batch(step: int, data: Data, size: int, seed: int) -> tuple[Tensor, Truth]:
+def _network_config(config: TrainConfig) -> NetworkConfig:
+    """The network as it is trained: the served one, or the same on windows."""
+    served = CONFIGS[config.model]
+    if config.window is None:
+        return served
+    return replace(served, input_px=(config.window, config.window))
+
+
+def _batch(
+    step: int, data: Data, size: int, seed: int, window: int | None
+) -> tuple[Tensor, Truth]:
     """Half phantoms, half real images where there are any."""
     if data.real is None:
         images, labels = data.phantoms.batch(step, size, seed)
@@ -132,6 +147,8 @@ def _batch(step: int, data: Data, size: int, seed: int) -> tuple[Tensor, Truth]:
             data.real.batch(step, size // 2, seed),
         )
         images, labels = (torch.cat(columns) for columns in zip(*halves, strict=True))
+    if window is not None:
+        images, labels = cut(images, labels, window)
     images, labels = augment(images, labels, AugmentConfig())
     return images.contiguous(memory_format=torch.channels_last), truth_of(labels)
 
@@ -142,10 +159,15 @@ def _loss(
     return losses(cast(MaskRCNN, module), *batch, config)
 
 
-def _validate(network: nn.Module, data: Data, size: int) -> Mapping[str, float]:
-    metrics = dict(validate(network, data.held_out, size))
+def _validate(
+    network: nn.Module, data: Data, size: int, serving: NetworkConfig
+) -> Mapping[str, float]:
+    """Metrics on whole images, as they will be served."""
+    whole = MaskRCNN(serving).to(next(network.parameters()).device).eval()
+    whole.load_state_dict(network.state_dict())
+    metrics = dict(validate(whole, data.held_out, size))
     if data.real_held_out is not None:
-        real = validate(network, data.real_held_out, size)
+        real = validate(whole, data.real_held_out, size)
         metrics |= {f"real_{name}": value for name, value in real.items()}
     return metrics
 
@@ -180,4 +202,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--real", type=Path, help="folder of real images with outlines")
     parser.add_argument("--renyi", type=float, default=0.0)
     parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--window", type=int, help="train on windows of this side, in pixels")
+    parser.add_argument("--threads", type=int, help="processor threads of torch")
     train(TrainConfig(**vars(parser.parse_args(arguments))))

@@ -1,0 +1,87 @@
+"""Truth, assignment and losses."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from models.mask_rcnn.augment import AugmentConfig, augment
+from models.mask_rcnn.boxes import overlap
+from models.mask_rcnn.losses import renyi_entropy
+from models.mask_rcnn.targets import (
+    mask_targets,
+    match_anchors,
+    sample_proposals,
+    truth_of,
+)
+
+
+def _labels() -> torch.Tensor:
+    labels = torch.zeros(2, 128, 128, dtype=torch.uint8)
+    labels[0, 20:60, 30:80] = 1
+    labels[0, 90:110, 10:40] = 2
+    return labels
+
+
+def test_boxes_of_a_label_map() -> None:
+    """Every label gets the box of its pixels; an empty image has none."""
+    truth = truth_of(_labels())
+    assert truth.boxes[0, 0].tolist() == [30, 20, 80, 60]
+    assert truth.boxes[0, 1].tolist() == [10, 90, 40, 110]
+    assert truth.present.sum(dim=1).tolist() == [2, 0]
+
+
+def test_anchor_closest_to_a_mass_is_positive_however_far() -> None:
+    """A mass that no anchor fits still teaches its best anchor."""
+    reference = torch.tensor([[0.0, 0, 20, 20], [30, 20, 60, 60], [100, 100, 120, 120]])
+    positive, negative, matched = match_anchors(reference, truth_of(_labels()), positive=0.9)
+    assert positive[0].tolist() == [False, True, False]
+    assert negative[0].tolist() == [True, False, True]
+    assert matched[0, 1].tolist() == [30, 20, 80, 60]
+    assert negative[1].all()
+
+
+def test_sampled_positives_stand_first_and_overlap_their_mass() -> None:
+    """Positive slots hold boxes that overlap the mass they name; without masses there are none."""
+    torch.manual_seed(0)
+    truth = truth_of(_labels())
+    candidates = torch.tensor([[[30.0, 20, 80, 60], [0, 0, 20, 20]]]).repeat(2, 1, 1)
+    found = sample_proposals(candidates, torch.ones(2, 2), truth, positives=6, total=12)
+    assert found.positive[0, :6].all()
+    assert not found.positive[:, 6:].any()
+    assert not found.positive[1].any()
+    for slot in range(6):
+        mass = truth.boxes[0, found.mass[0, slot]].unsqueeze(0)
+        assert overlap(found.boxes[0, slot].unsqueeze(0), mass).item() >= 0.5
+
+
+def test_mask_target_is_the_mass_within_the_box() -> None:
+    """Over a box twice as wide as the mass, half of the target's columns are set."""
+    labels = _labels()
+    boxes = torch.tensor([[[30.0, 20, 130, 60]], [[0.0, 0, 10, 10]]])
+    target = mask_targets(boxes, torch.zeros(2, 1, dtype=torch.int64), labels)
+    assert target.shape == (2, 1, 28, 28)
+    assert target[0, 0, :, :14].mean() == 1
+    assert target[0, 0, :, 14:].sum() == 0
+    assert target[1].sum() == 0
+
+
+def test_augmentation_moves_image_and_labels_together() -> None:
+    """Where the label goes, the bright square goes."""
+    torch.manual_seed(1)
+    labels = _labels()
+    images = (labels > 0).to(torch.uint8).unsqueeze(1).repeat(1, 3, 1, 1) * 200
+    moved, marks = augment(images, labels, AugmentConfig(noise=0.0))
+    inside, outside = moved[0, 0][marks[0] > 0], moved[0, 0][marks[0] == 0]
+    assert inside.mean() > 120
+    assert outside.mean() < 10
+
+
+def test_renyi_entropy_is_zero_for_perfect_boxes_and_grows_with_bias() -> None:
+    """All residuals at zero give 0; a constant error, unseen by plain entropy, gives more."""
+    used = torch.ones(8, dtype=torch.bool)
+    perfect = renyi_entropy(torch.zeros(8, 4), used)
+    biased = renyi_entropy(torch.full((8, 4), 0.5), used)
+    assert perfect.item() == pytest.approx(0.0, abs=1e-6)
+    assert biased > 0.1
+    assert renyi_entropy(torch.ones(8, 4), ~used).item() == 0.0
