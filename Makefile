@@ -6,8 +6,6 @@ BIN := .venv/bin
 KEEP ?=
 # make models MODELS="mask_rcnn_mg resnet50": train and export these
 MODELS ?= mask_rcnn_mg mask_rcnn_us mtu_net resnet50
-# make bench NAME=throughput
-NAME ?= all
 
 .PHONY: help
 help: ## List the targets
@@ -30,12 +28,12 @@ down: ## Stop the stack that `make demo KEEP=1` left running
 .PHONY: test
 test: ## Everything that CI runs: formatting, lint, types, import contracts, tests
 	@scripts/bootstrap.sh test
-	@scripts/test.sh -m "not slow"
+	@scripts/test.sh
 
 .PHONY: test-slow
-test-slow: ## The tests that take minutes: faults, soak, served models on real data
+test-slow: ## What takes long: every fault with a part away for a whole minute
 	@scripts/bootstrap.sh test
-	@$(BIN)/pytest -m slow
+	@SENTINODE_FAULT_SECONDS=60 $(BIN)/pytest tests/faults
 
 .PHONY: lint
 lint: ## Lint, formatting and import contracts
@@ -65,10 +63,9 @@ models: ## Train and export the models again (MODELS="name ...")
 	  $(BIN)/sentinode models export $$name --weights runs/$$name || exit 1; \
 	done
 
-.PHONY: bench
-bench: ## Measure this machine (NAME=...)
-	@scripts/bootstrap.sh demo
-	@$(BIN)/sentinode bench $(NAME)
+.PHONY: configuration
+configuration: ## Write docs/configuration.md and .env.example from the settings
+	@$(BIN)/python -m scripts.write_configuration
 
 .PHONY: clean
 clean: ## Stop the stack; remove its state, runs, caches

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import UID
 
 from node.errors import CannotUnderstandError
@@ -22,6 +22,22 @@ from node.routes import ROUTABLE
 _PIXEL_DATA = ((0x7FE0, 0x0010), (0x7FE0, 0x0008), (0x7FE0, 0x0009))  # PS3.3 C.7.6.3, .24, .25
 _VR_WITH_LONG_LENGTH = (b"OB", b"OW", b"OF", b"OD", b"UN")
 _UNDEFINED_LENGTH = 0xFFFFFFFF
+
+
+# What pydicom lets escape on damaged encodings; values are read lazily, so any access may raise.
+_PARSER_ERRORS = (
+    InvalidDicomError,
+    BytesLengthException,
+    EOFError,
+    OSError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    KeyError,
+    IndexError,
+    NotImplementedError,
+    RecursionError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,29 +55,27 @@ class Header:
 def read_header(path: Path) -> Header:
     """Read a Part 10 file up to its pixel data. Raises CannotUnderstandError."""
     try:
-        with path.open("rb") as stream:
-            dataset = pydicom.dcmread(stream, stop_before_pixels=True)
-            has_pixels = _check_pixel_element(stream, path, dataset)
-        attributes = _attributes(dataset)
+        return _read(path)
     except CannotUnderstandError:
         raise
-    except (InvalidDicomError, EOFError, OSError, ValueError, TypeError) as error:
-        raise _unreadable(error) from error
-    except (AttributeError, KeyError, IndexError, NotImplementedError, RecursionError) as error:
-        # pydicom lets these escape on hostile encodings (bad VR, impossible nesting).
-        raise _unreadable(error) from error
+    except _PARSER_ERRORS as error:
+        raise CannotUnderstandError(
+            f"the data set cannot be read: {type(error).__name__}"
+        ) from error
+
+
+def _read(path: Path) -> Header:
+    with path.open("rb") as stream:
+        dataset = pydicom.dcmread(stream, stop_before_pixels=True)
+        has_pixels = _check_pixel_element(stream, path, dataset)
     return Header(
         study_uid=_uid(dataset, "StudyInstanceUID"),
         series_uid=_uid(dataset, "SeriesInstanceUID"),
         sop_instance_uid=_uid(dataset, "SOPInstanceUID"),
         sop_class_uid=_uid(dataset, "SOPClassUID"),
         transfer_syntax_uid=str(dataset.file_meta.TransferSyntaxUID),
-        attributes=attributes | {"HasPixelData": str(has_pixels).lower()},
+        attributes=_attributes(dataset) | {"HasPixelData": str(has_pixels).lower()},
     )
-
-
-def _unreadable(error: BaseException) -> CannotUnderstandError:
-    return CannotUnderstandError(f"the data set cannot be read: {type(error).__name__}")
 
 
 def _uid(dataset: Dataset, keyword: str) -> str:

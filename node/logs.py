@@ -41,6 +41,7 @@ def configure_logs(level: str) -> None:
     # Values of a data set must not reach a log by way of a library's warnings.
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
     warnings.filterwarnings("ignore", module="pydicom")
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
     pynetdicom._config.LOG_REQUEST_IDENTIFIERS = False
     pynetdicom._config.LOG_RESPONSE_IDENTIFIERS = False
     handler = logging.StreamHandler(sys.stderr)

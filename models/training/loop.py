@@ -2,7 +2,7 @@
 
 In: a module, a loss function, and batches as a function of the step number. Out: the module with
 its final weights, the averaged copy, and the facts of the run. AdamW, bfloat16 autocast on CUDA
-(it needs no loss scaling), gradient clipping, warm-up and cosine over steps or wall clock.
+and on processors with matrix tiles (it needs no loss scaling), gradient clipping, warm-up and cosine over steps or wall clock.
 What must hold: a loss that is not finite ends the run with an error before it reaches a checkpoint.
 """
 
@@ -168,7 +168,10 @@ class _Run:
             self.report(share, rate, parts)
 
     def autocast(self) -> bool:
-        return self.config.precision == "auto" and self.device.type == "cuda"
+        if self.config.precision == "fp32":
+            return False
+        # Processors with matrix tiles train twice as fast in bfloat16; on others it is emulated.
+        return self.device.type == "cuda" or torch.cpu._is_amx_tile_supported()
 
     def finite_loss(self) -> float:
         total = float(self.loss)

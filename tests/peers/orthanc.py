@@ -49,6 +49,13 @@ class Orthanc:
         found = self._get("/instances?expand")
         return sorted(each["MainDicomTags"]["SOPInstanceUID"] for each in found)
 
+    def sop_instance_uids_of(self, study_uid: str) -> list[str]:
+        """Return the SOP Instance UIDs stored for one study, sorted."""
+        query = {"Level": "Instance", "Query": {"StudyInstanceUID": study_uid}, "Expand": True}
+        with self._client() as client:
+            found = client.post("/tools/find", json=query).raise_for_status().json()
+        return sorted(each["MainDicomTags"]["SOPInstanceUID"] for each in found)
+
     def file(self, sop_instance_uid: str) -> bytes:
         """Return the stored DICOM file of one SOP instance. Raises KeyError."""
         for each in self._get("/instances?expand"):
