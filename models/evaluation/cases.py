@@ -37,9 +37,13 @@ class Truth:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One image, read when it is needed. `name` is unique in its folder and tells no patient."""
+    """One image, read when it is needed. `name` is unique in its folder.
+
+    `group`: images of equal group show one patient and stay on one side of any split.
+    """
 
     name: str
     modality: Modality
     truth: Truth
     read: Callable[[], BreastImage]
+    group: str = ""

@@ -50,7 +50,7 @@ def _busi(folder: Path) -> Iterator[Case]:
                 lesion for mask in masks if (lesion := _lesion_of(mask, FindingKind.MASS))
             )
             read = partial(read_picture, path, "US")
-            yield Case(path.stem, "US", Truth(label, lesions), read)
+            yield Case(path.stem, "US", Truth(label, lesions), read, path.stem)
 
 
 def _mini_mias(folder: Path, rows: list[dict[str, str]]) -> Iterator[Case]:
@@ -67,7 +67,7 @@ def _mini_mias(folder: Path, rows: list[dict[str, str]]) -> Iterator[Case]:
         unplaced = any(entry["severity"] and not entry["radius_px"] for entry in entries)
         lesions = None if unplaced else tuple(_circle(entry) for entry in circled)
         read = partial(read_picture, folder / name, "MG", MIAS_SPACING_MM)
-        yield Case(Path(name).stem, "MG", Truth(label, lesions), read)
+        yield Case(Path(name).stem, "MG", Truth(label, lesions), read, entries[0]["patient"])
 
 
 def _rsna(folder: Path, row: dict[str, str]) -> Case:
@@ -76,7 +76,7 @@ def _rsna(folder: Path, row: dict[str, str]) -> Case:
     label: Label = "malignant" if malignant else "benign" if biopsied else "normal"
     laterality = cast(Laterality, row["laterality"])
     read = partial(read_picture, folder / row["file"], "MG", None, laterality, row["view"])
-    return Case(Path(row["file"]).stem, "MG", Truth(label, None), read)
+    return Case(Path(row["file"]).stem, "MG", Truth(label, None), read, row["patient_id"])
 
 
 def read_picture(

@@ -24,6 +24,7 @@ from models.training.schedule import Budget
 
 VALIDATION_SEED = 5_000_000
 LEARNING_RATE = 1.5e-3
+FIRST_STEP_SAMPLES = 100  # fewer would be learnt by heart while the others are being made
 
 Batch = tuple[Tensor, Tensor]
 
@@ -43,7 +44,7 @@ def train(options: argparse.Namespace) -> FitResult:
         held_out = range(VALIDATION_SEED, VALIDATION_SEED + options.validation_images)
         validation = SampleStock(pool, make_sample, held_out, device)
         stock = SampleStock(pool, make_sample, range(options.images), device)
-        stock.wait(min(options.images, options.batch))
+        stock.wait(FIRST_STEP_SAMPLES)
         config = FitConfig(
             out_dir=options.out,
             budget=Budget(minutes=options.minutes, steps=options.steps),

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.contract import BreastImage, ModelInputError, Prepared
-from models.foreground import breast_box, breast_mask, windowed
+from models.foreground import Box, breast_box, breast_mask, windowed
 from models.resnet50.spec import (
     COLUMNS_PX,
     DETAIL_FACTOR,
@@ -31,10 +31,7 @@ MIN_BREAST_PX = 64
 
 def preprocess(image: BreastImage) -> Prepared:
     """The input of one mammogram. Raises ModelInputError; nothing is needed to read the answer."""
-    mask = breast_mask(image.pixels)
-    box = breast_box(mask)
-    if box.height < MIN_BREAST_PX or box.width < MIN_BREAST_PX:
-        raise ModelInputError(f"a breast of {box.height} x {box.width} px is too small")
+    mask, box = find_breast(image)
     levels = windowed(box.crop(image.pixels), box.crop(mask), WINDOW_PERCENTILES, WINDOW_TOP)
     if chest_wall_is_right(image, levels):
         levels = levels[:, ::-1]
@@ -42,6 +39,15 @@ def preprocess(image: BreastImage) -> Prepared:
     grey = cv2.resize(fine, (COLUMNS_PX, ROWS_PX), interpolation=cv2.INTER_AREA)
     tensor = np.stack([grey, detail(fine)])[np.newaxis]
     return Prepared({SPEC.inputs[0].name: tensor}, None)
+
+
+def find_breast(image: BreastImage) -> tuple[NDArray[np.bool_], Box]:
+    """Mask and box of the breast. Raises ModelInputError where `preprocess` would."""
+    mask = breast_mask(image.pixels)
+    box = breast_box(mask)
+    if box.height < MIN_BREAST_PX or box.width < MIN_BREAST_PX:
+        raise ModelInputError(f"a breast of {box.height} x {box.width} px is too small")
+    return mask, box
 
 
 def chest_wall_is_right(image: BreastImage, levels: NDArray[np.uint8]) -> bool:

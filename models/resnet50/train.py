@@ -1,14 +1,16 @@
 """Train the classifier on phantoms: `python -m models.resnet50.train --minutes 8 --out DIR`.
 
-In: a budget of wall clock. Out: `DIR/weights.*.pt`, `DIR/log.jsonl`. Ben Miled and Cherif 2025 tune
-a network pretrained on photographs; no pretrained weights are at hand, so this one starts at random
-and is shown many more images.
+In: a budget of wall clock, and with `--real FOLDER` (may be repeated) labelled mammograms, which
+then make up half of each batch. Out: `DIR/weights.*.pt`, `DIR/log.jsonl`. Ben Miled and Cherif 2025
+tune a network pretrained on photographs; no pretrained weights are at hand, so this one starts at
+random and is shown many more images.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
+from multiprocessing.pool import Pool
 from pathlib import Path
 
 import torch
@@ -16,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import affine_grid, cross_entropy, grid_sample
 
 from models.evaluation.metrics import auc
+from models.resnet50 import real_samples
 from models.resnet50.data import make_sample
 from models.resnet50.network import ResNet50
 from models.resnet50.spec import CLASSES
@@ -28,6 +31,7 @@ VALIDATION_SEED = 5_000_000
 LEARNING_RATE = 1e-3
 WEIGHT_DECAY = 0.05  # 23 million weights, a few thousand images
 LABEL_SMOOTHING = 0.05
+FIRST_STEP_SAMPLES = 200  # fewer would be learnt by heart while the others are being made
 
 Batch = tuple[Tensor, Tensor]
 
@@ -45,10 +49,9 @@ def train(options: argparse.Namespace) -> FitResult:
     # Convolutions in half precision run on tensor cores in this order of axes.
     network = ResNet50().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     with sample_pool(options.workers) as pool:
-        held_out = range(VALIDATION_SEED, VALIDATION_SEED + options.validation_images)
-        validation = SampleStock(pool, make_sample, held_out, device)
-        stock = SampleStock(pool, make_sample, range(options.images), device)
-        stock.wait(min(options.images, options.batch))
+        stocks, validations = _stocks(options, pool, device)
+        for stock in stocks:
+            stock.wait(FIRST_STEP_SAMPLES)
         config = FitConfig(
             out_dir=options.out,
             budget=Budget(minutes=options.minutes, steps=options.steps),
@@ -59,9 +62,25 @@ def train(options: argparse.Namespace) -> FitResult:
             weight_decay=WEIGHT_DECAY,
             resume=options.resume,
         )
-        result = fit(network, loss, batches(stock, options), config, validate(validation))
+        result = fit(network, loss, batches(stocks, options), config, validate(validations))
     weights.save(result.module, options.out)
     return result
+
+
+def _stocks(
+    options: argparse.Namespace, pool: Pool, device: torch.device
+) -> tuple[list[SampleStock], dict[str, SampleStock]]:
+    """Training stocks, phantoms first, and validation stocks by the prefix of their figures."""
+    held_out = range(VALIDATION_SEED, VALIDATION_SEED + options.validation_images)
+    validations = {"": SampleStock(pool, make_sample, held_out, device)}
+    stocks = []
+    if options.real:
+        cases = real_samples.usable(options.real)
+        training, validation = real_samples.split(cases)
+        make = real_samples.maker(cases)
+        validations["real_"] = SampleStock(pool, make, validation, device)
+        stocks.append(SampleStock(pool, make, training, device))
+    return [SampleStock(pool, make_sample, range(options.images), device), *stocks], validations
 
 
 def loss(module: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
@@ -71,34 +90,48 @@ def loss(module: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
     return {"class": cross_entropy(logits, labels, label_smoothing=LABEL_SMOOTHING)}
 
 
-def batches(stock: SampleStock, options: argparse.Namespace) -> Callable[[int], Batch]:
-    """From the step number to augmented images (N, 2, H, W) and class indices (N,)."""
+def batches(stocks: Sequence[SampleStock], options: argparse.Namespace) -> Callable[[int], Batch]:
+    """From the step number to augmented images (N, 2, H, W) and class indices (N,).
+
+    Every stock gives the same share of a batch.
+    """
 
     def batch(step: int) -> Batch:
-        images, labels = stock.batch(step, options.batch, options.seed)
+        size = max(1, options.batch // len(stocks))
+        drawn = [stock.batch(step, size, options.seed) for stock in stocks]
+        images, labels = (torch.cat(columns) for columns in zip(*drawn, strict=True))
         generator = torch.Generator().manual_seed(options.seed * 1_000_033 + step)
         return _relit(_moved(images.float(), generator), generator), labels[:, 0]
 
     return batch
 
 
-def validate(stock: SampleStock) -> Callable[[nn.Module], Mapping[str, float]]:
-    """Accuracy, and areas under the ROC curve of malignant and of abnormal against the rest."""
+def validate(stocks: Mapping[str, SampleStock]) -> Callable[[nn.Module], Mapping[str, float]]:
+    """The figures of each stock under its prefix."""
 
     def metrics(module: nn.Module) -> Mapping[str, float]:
-        rows, labels = [], []
-        for images, truth in stock.in_order(32):
-            rows.append(torch.softmax(module(images).float(), dim=1).cpu())
-            labels.append(truth[:, 0].cpu())
-        probabilities, actual = torch.cat(rows).numpy(), torch.cat(labels).numpy()
-        normal, malignant = CLASSES.index("normal"), CLASSES.index("malignant")
         return {
-            "accuracy": float((probabilities.argmax(axis=1) == actual).mean()),
-            "auc_malignant": auc(actual == malignant, probabilities[:, malignant]),
-            "auc_abnormal": auc(actual != normal, 1.0 - probabilities[:, normal]),
+            prefix + name: value
+            for prefix, stock in stocks.items()
+            for name, value in _figures(module, stock).items()
         }
 
     return metrics
+
+
+def _figures(module: nn.Module, stock: SampleStock) -> dict[str, float]:
+    """Accuracy, and areas under the ROC curve of malignant and of abnormal against the rest."""
+    rows, labels = [], []
+    for images, truth in stock.in_order(32):
+        rows.append(torch.softmax(module(images).float(), dim=1).cpu())
+        labels.append(truth[:, 0].cpu())
+    probabilities, actual = torch.cat(rows).double().numpy(), torch.cat(labels).numpy()
+    normal, malignant = CLASSES.index("normal"), CLASSES.index("malignant")
+    return {
+        "accuracy": float((probabilities.argmax(axis=1) == actual).mean()),
+        "auc_malignant": auc(actual == malignant, probabilities[:, malignant]),
+        "auc_abnormal": auc(actual != normal, 1.0 - probabilities[:, normal]),
+    }
 
 
 def _moved(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -137,6 +170,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--minutes", type=float, default=8.0)
     parser.add_argument("--steps", type=int, default=None)
     parser.add_argument("--images", type=int, default=3000)
+    parser.add_argument("--real", type=Path, action="append", default=[])
     parser.add_argument("--validation-images", type=int, default=250)
     parser.add_argument("--batch", type=int, default=48)
     parser.add_argument("--workers", type=int, default=4)
