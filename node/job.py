@@ -171,12 +171,6 @@ def postpone(session: Session, job: Job, reason: str, settings: Settings) -> Non
     record(session, job.study_uid, job.revision, job.state, f"again in {pause:.0f} s: {reason}")
 
 
-def give_back(store: Store, lease: Lease) -> None:
-    """Free a job at once, for a worker that is being stopped."""
-    with store.writing() as session:
-        _changed(session, _held(lease).values(lease_owner=None, lease_until=None, rung_at=None))
-
-
 def unrung(session: Session, settings: Settings) -> list[Job]:
     """Jobs that are due, free, and have not been rung for a while."""
     now = utc_now()

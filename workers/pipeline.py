@@ -127,7 +127,8 @@ class Pipeline:
                 self.doorbell.ring(bell)
         except LeaseLostError:
             log.warning("lease lost, another worker goes on", extra=facts)
-        except TransientError as error:
+        except (TransientError, OSError) as error:
+            # A full disk or a lost mount is as transient as a server that is away.
             log.warning("postponed", extra=facts | {"reason": str(error)})
             self._postpone(lease, str(error))
         except PermanentError as error:

@@ -22,10 +22,11 @@ class Files:
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
         self.incoming = self.root / "incoming"
+        self.scratch = self.root / "scratch"
 
     def prepare(self) -> None:
         """Make the folders."""
-        for name in ("incoming", "instances", "results", "pictures"):
+        for name in ("incoming", "scratch", "instances", "results", "pictures"):
             (self.root / name).mkdir(parents=True, exist_ok=True)
 
     def discard_incoming(self) -> int:
@@ -65,7 +66,7 @@ class Files:
 
     def write(self, relative: str, content: bytes) -> None:
         """Write a file durably; an older one of that name is replaced in one step."""
-        handle, name = tempfile.mkstemp(dir=self.incoming)
+        handle, name = tempfile.mkstemp(dir=self.scratch)
         try:
             with os.fdopen(handle, "wb") as stream:
                 stream.write(content)

@@ -13,6 +13,8 @@ from tests.browser.ohif import Viewer
 from tests.browser.overlay import core_share, fill_coverage, outline_share
 from tests.browser.results import Case, draw_case, report, segmentation, upload
 
+pytestmark = pytest.mark.timeout(600)
+
 # Upwards, because the viewer writes its numbers to the lower right of a contour.
 SHIFT_PX = -80
 
