@@ -13,10 +13,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from models.registry import get_model
-from node.destinations import Destination, load_destinations
 from sqlalchemy.exc import SQLAlchemyError
 
+from models.registry import get_model
+from node.destinations import Destination, load_destinations
 from node.doorbell import Doorbell
 from node.errors import DecodingError, LeaseLostError, PermanentError, TransientError
 from node.identifiers import JobId
