@@ -1,6 +1,7 @@
 """Files of the state directory: written whole or not at all, named by UIDs that were checked.
 
-incoming/   temporary files of instances still being received
+incoming/   half-received instances; the receiver's alone, emptied when it starts
+scratch/    half-written files of everything else
 instances/  <study>/<sop instance>.<head of sha256>.dcm   as received, never changed
 results/    <study>/<revision>/<sop instance>.dcm
 pictures/   <study>/<revision>/<sop instance>.png
