@@ -60,7 +60,7 @@ class Parity:
         )
 
 
-_PARITY_IMAGES = 4
+_PARITY_IMAGES = 2
 _LARGEST_BOX_PX = 0.05  # far below a pixel, well above what reordered sums give
 _LARGEST_PROBABILITY = 1e-3
 

@@ -45,7 +45,11 @@ _FIRST_STEP_SAMPLES = 64  # fewer would be learnt by heart while the others are 
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
-    """One run. `images` is how many phantoms are made; `batch` None takes the model's own."""
+    """One run. `images` is how many phantoms are made; `batch` None takes the model's own.
+
+    `real_share`: share of each batch that comes from `real`, where that is given. `window`: train
+    on windows of this side in pixels; `threads`: processor threads of torch.
+    """
 
     model: str
     out: Path
@@ -60,6 +64,7 @@ class TrainConfig:
     learning_rate: float = 1e-3
     renyi: float = 0.0
     real: Path | None = None
+    real_share: float = 0.5
     resume: bool = False
     window: int | None = None
     threads: int | None = None
@@ -91,7 +96,7 @@ def train(config: TrainConfig) -> FitResult:
         result = fit(
             network,
             partial(_loss, config=LossConfig(renyi=config.renyi)),
-            partial(_batch, data=data, size=batch, seed=config.seed, window=config.window),
+            partial(_batch, data=data, size=batch, config=config),
             _fit_config(config),
             validate=partial(_validate, data=data, size=batch, serving=CONFIGS[config.model]),
         )
@@ -135,20 +140,19 @@ def _network_config(config: TrainConfig) -> NetworkConfig:
     return replace(served, input_px=(config.window, config.window))
 
 
-def _batch(
-    step: int, data: Data, size: int, seed: int, window: int | None
-) -> tuple[Tensor, Truth]:
-    """Half phantoms, half real images where there are any."""
+def _batch(step: int, data: Data, size: int, config: TrainConfig) -> tuple[Tensor, Truth]:
+    """Phantoms, and real images where there are any; cut to windows if asked, augmented."""
     if data.real is None:
-        images, labels = data.phantoms.batch(step, size, seed)
+        images, labels = data.phantoms.batch(step, size, config.seed)
     else:
-        halves = (
-            data.phantoms.batch(step, size - size // 2, seed),
-            data.real.batch(step, size // 2, seed),
+        count = round(size * config.real_share)
+        parts = (
+            data.phantoms.batch(step, size - count, config.seed),
+            data.real.batch(step, count, config.seed),
         )
-        images, labels = (torch.cat(columns) for columns in zip(*halves, strict=True))
-    if window is not None:
-        images, labels = cut(images, labels, window)
+        images, labels = (torch.cat(columns) for columns in zip(*parts, strict=True))
+    if config.window is not None:
+        images, labels = cut(images, labels, config.window)
     images, labels = augment(images, labels, AugmentConfig())
     return images.contiguous(memory_format=torch.channels_last), truth_of(labels)
 
@@ -200,6 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--real", type=Path, help="folder of real images with outlines")
+    parser.add_argument("--real-share", type=float, default=0.5)
     parser.add_argument("--renyi", type=float, default=0.0)
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--window", type=int, help="train on windows of this side, in pixels")

@@ -2,7 +2,8 @@
 
 In: a module, a loss function, and batches as a function of the step number. Out: the module with
 its final weights, the averaged copy, and the facts of the run. AdamW, bfloat16 autocast on CUDA
-and on processors with matrix tiles (it needs no loss scaling), gradient clipping, warm-up and cosine over steps or wall clock.
+and on processors with matrix tiles (it needs no loss scaling), gradient clipping, warm-up and
+cosine over steps or wall clock.
 What must hold: a loss that is not finite ends the run with an error before it reaches a checkpoint.
 """
 
