@@ -20,6 +20,9 @@ from node.settings import Settings, load_settings
 from node.store.session import open_store
 from workers.pipeline import Pipeline, open_pipeline
 
+# A study of 200 images on a slow CPU takes half of this.
+TASK_SECONDS = 3600
+
 # A worker proves with a fresh beat that it still runs; see node.health.
 _stop = threading.Event()
 
@@ -41,6 +44,8 @@ def create_app(settings: Settings) -> Celery:
         },
         worker_hijack_root_logger=False,
         worker_send_task_events=False,
+        # The last resort against a decoder that never returns; the sweeper rings again.
+        task_time_limit=TASK_SECONDS,
         event_queue_expires=60,
     )
     return application

@@ -47,6 +47,7 @@ from workers.pictures import overlay_picture
 from workers.records import ImageWork, add_results, failure_summary, images_to_do, store_outcomes
 from workers.results import encode_results
 from workers.triton.client import TritonClient
+from workers.triton.verified import VerifiedClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +162,7 @@ def open_pipeline(settings: Settings) -> Pipeline:
         settings=settings,
         store=open_store(settings),
         files=files,
-        server=TritonClient(settings.triton_url, settings.triton_timeout_seconds),
+        server=VerifiedClient(TritonClient(settings.triton_url, settings.triton_timeout_seconds)),
         destinations=load_destinations(settings.destinations),
         doorbell=Doorbell(settings),
     )
