@@ -17,7 +17,7 @@ JobId = NewType("JobId", int)
 
 # PS3.5 section 9.1: digits and dots, 64 characters, no empty component, no leading zeros. Leading
 # zeros are tolerated on reception because real devices send them and archives keep them.
-_UID = re.compile(r"^[0-9]+(\.[0-9]+)*$")
+_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 MAX_UID_LENGTH = 64
 
 # The name space of this product's derived UIDs; changing it would duplicate every result.
@@ -26,7 +26,7 @@ _NAMESPACE = uuid.UUID("6c7b9a52-3f0e-5d0c-9d55-7a3f6f1c2b10")
 
 def is_uid(text: str) -> bool:
     """Whether `text` is usable as a UI value and, because of that, as a file name."""
-    return 0 < len(text) <= MAX_UID_LENGTH and _UID.match(text) is not None
+    return 0 < len(text) <= MAX_UID_LENGTH and _UID.fullmatch(text) is not None
 
 
 def derived_uid(*parts: str | int) -> str:

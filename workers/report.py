@@ -154,8 +154,28 @@ def _content(
     images = [(analysis.source, analysis.frame_number) for analysis in analyses]
     # TID 1500: the image library (row 5) stands before the measurements (row 6).
     content.insert(len(content) - 1, image_library(images))
-    content.append(_summary(analyses))
+    summary = _summary(analyses)
+    if profile == "ohif":
+        _move_statuses(content[-1], summary, len(findings))
+    content.append(summary)
     return report
+
+
+def _move_statuses(
+    measurements: ContainerContentItem, summary: ContainerContentItem, findings: int
+) -> None:
+    """Put the groups behind the findings below the summary.
+
+    OHIF 3.12 takes every group of the Imaging Measurements for a drawn one and fails on the first
+    without coordinates. The template is extensible, so they may stand in either container.
+    """
+    groups = list(measurements.ContentSequence)
+    if findings:
+        measurements.ContentSequence = ContentSequence(groups[:findings])
+    else:
+        # An empty container, which OHIF needs to be there; an empty sequence would be an error.
+        del measurements.ContentSequence
+    summary.ContentSequence.extend(groups[findings:])
 
 
 def _observer(models: Sequence[ModelIdentity]) -> ObservationContext:

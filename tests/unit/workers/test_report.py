@@ -62,7 +62,13 @@ def _items(parent: Dataset, meaning: str) -> list[Dataset]:
 
 
 def _groups(report: Dataset) -> list[Dataset]:
-    return _items(_items(report, "Imaging Measurements")[0], "Measurement Group")
+    """Every group, in either container: profile ohif keeps what is not drawn with the summary."""
+    containers = ("Imaging Measurements", "Qualitative Evaluations")
+    return [
+        group
+        for name in containers
+        for group in _items(_items(report, name)[0], "Measurement Group")
+    ]
 
 
 def _finding_groups(report: Dataset) -> list[Dataset]:
