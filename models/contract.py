@@ -140,8 +140,6 @@ class Model(Protocol):
         """Make the tensors. Raises ModelInputError."""
         ...
 
-    def postprocess(
-        self, outputs: Mapping[str, NDArray[Any]], prepared: Prepared
-    ) -> ModelOutput:
+    def postprocess(self, outputs: Mapping[str, NDArray[Any]], prepared: Prepared) -> ModelOutput:
         """Read the tensors (leading batch axis as sent). Raises ModelOutputError."""
         ...

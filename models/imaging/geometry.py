@@ -33,9 +33,7 @@ class Placement:
     def __post_init__(self) -> None:
         if min(*self.image_px, *self.crop_px[2:], *self.resized_px) < 1:
             raise ValueError(f"{self} has an empty side")
-        for corner, size, limit in zip(
-            self.corner_px, self.resized_px, self.input_px, strict=True
-        ):
+        for corner, size, limit in zip(self.corner_px, self.resized_px, self.input_px, strict=True):
             if corner < 0 or corner + size > limit:
                 raise ValueError(f"{self} does not fit its input")
 

@@ -59,6 +59,4 @@ def _tight(
     rows = np.flatnonzero(mask.any(axis=1))
     columns = np.flatnonzero(mask.any(axis=0))
     crop = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].copy()
-    return Region(
-        kind, score, crop, (offset_px[0] + int(rows[0]), offset_px[1] + int(columns[0]))
-    )
+    return Region(kind, score, crop, (offset_px[0] + int(rows[0]), offset_px[1] + int(columns[0])))

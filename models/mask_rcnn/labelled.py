@@ -20,9 +20,7 @@ Outline = tuple[NDArray[np.bool_], tuple[int, int]]
 """A bool crop (height, width) and the image pixel (row, column) of its top left corner."""
 
 
-def labelled(
-    image: BreastImage, masses: Sequence[Outline], model: Model
-) -> tuple[Bytes, Bytes]:
+def labelled(image: BreastImage, masses: Sequence[Outline], model: Model) -> tuple[Bytes, Bytes]:
     """Channels uint8 (3, h, w) and labels uint8 (h, w): 0 background, i the i-th mass."""
     prepared = model.preprocess(image)
     placement: Placement = prepared.geometry

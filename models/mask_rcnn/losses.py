@@ -49,9 +49,7 @@ def losses(
     logits, offsets = network.proposals(maps[1:])
     with torch.no_grad():
         candidates, valid = network.proposals.propose(logits, offsets)
-        sampled = sample_proposals(
-            candidates, valid, truth, config.positives, config.sampled
-        )
+        sampled = sample_proposals(candidates, valid, truth, config.positives, config.sampled)
         sampled = Sampled(
             clip(sampled.boxes, network.config.input_px),
             sampled.positive,

@@ -40,9 +40,7 @@ def sample(maps: list[Tensor], boxes: Tensor) -> Tensor:
     return total.reshape(-1, boxes.shape[1], GRID, GRID, channels)
 
 
-def _corners(
-    maps: list[Tensor], boxes: Tensor, rows: int
-) -> tuple[list[Tensor], list[Tensor]]:
+def _corners(maps: list[Tensor], boxes: Tensor, rows: int) -> tuple[list[Tensor], list[Tensor]]:
     """Row numbers and bilinear weights, four each of shape (n, r, GRID, GRID)."""
     inverse_stride, height, width, offset = _level_of(maps, boxes)
     y, x = _points(boxes, inverse_stride)

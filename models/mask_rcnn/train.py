@@ -29,7 +29,6 @@ from models.mask_rcnn.phantom_samples import FIRST_VALIDATION_SEED, SAMPLES
 from models.mask_rcnn.real_samples import maker, split
 from models.mask_rcnn.targets import Truth, truth_of
 from models.mask_rcnn.validation import validate
-from models.mask_rcnn.windows import cut
 from models.mask_rcnn_mg.spec import CONFIG as MAMMOGRAPHY
 from models.mask_rcnn_us.spec import CONFIG as ULTRASOUND
 from models.registry import get_model
@@ -37,6 +36,7 @@ from models.training import weights
 from models.training.loop import FitConfig, FitResult, fit, seed_everything
 from models.training.samples import SampleStock, sample_pool
 from models.training.schedule import Budget
+from models.training.windows import cut
 
 CONFIGS: dict[str, NetworkConfig] = {"mask_rcnn_mg": MAMMOGRAPHY, "mask_rcnn_us": ULTRASOUND}
 _BATCH = {"mask_rcnn_mg": 16, "mask_rcnn_us": 32}

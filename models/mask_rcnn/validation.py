@@ -78,9 +78,7 @@ def _match(
     return result
 
 
-def _dice(
-    mask: NDArray[np.float32], box: NDArray[np.float32], truth: NDArray[np.bool_]
-) -> float:
+def _dice(mask: NDArray[np.float32], box: NDArray[np.float32], truth: NDArray[np.bool_]) -> float:
     rows, columns = truth.shape
     size = (rows, columns)
     same = Placement(size, (0, 0, rows, columns), size, (0, 0), size)

@@ -24,9 +24,7 @@ class MammogramMaskRCNN:
         """See `models.mask_rcnn_mg.preprocess`. Raises ModelInputError."""
         return preprocess(image)
 
-    def postprocess(
-        self, outputs: Mapping[str, NDArray[Any]], prepared: Prepared
-    ) -> ModelOutput:
+    def postprocess(self, outputs: Mapping[str, NDArray[Any]], prepared: Prepared) -> ModelOutput:
         """See `models.mask_rcnn.detections`. Raises ModelOutputError."""
         return detections.postprocess(SPEC, outputs, prepared)
 

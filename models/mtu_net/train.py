@@ -21,6 +21,7 @@ from models.training import weights
 from models.training.loop import FitConfig, FitResult, fit, seed_everything
 from models.training.samples import SampleStock, sample_pool
 from models.training.schedule import Budget
+from models.training.windows import cut
 
 VALIDATION_SEED = 5_000_000
 LEARNING_RATE = 1.5e-3
@@ -72,14 +73,27 @@ def batches(stock: SampleStock, options: argparse.Namespace) -> Callable[[int], 
         tiles, truth = stock.batch(step, options.batch, options.seed)
         generator = torch.Generator().manual_seed(options.seed * 1_000_033 + step)
         # One tile of each drawn phantom: a batch of as many different breasts as it has tiles.
-        chosen = torch.randint(TILES, (len(tiles),), generator=generator).to(tiles.device)
+        chosen = _chosen(len(tiles), generator).to(tiles.device)
         rows = torch.arange(len(tiles), device=tiles.device)
-        planes = torch.stack([tiles[rows, chosen], truth[rows, chosen]], dim=1)
+        grey, marks = tiles[rows, chosen][:, None], truth[rows, chosen]
+        if options.window is not None:
+            grey, marks = cut(grey, marks, options.window)
+        planes = torch.cat([grey, marks[:, None]], dim=1)
         planes = _turned(planes, generator)
         grey = _relit(planes[:, :1].float(), generator)
         return grey, one_hot(planes[:, 1])
 
     return batch
+
+
+def _chosen(count: int, generator: torch.Generator) -> Tensor:
+    """Tile numbers (count): as many of each kind that `data.make_sample` cuts, in turn.
+
+    A batch without a class only teaches never to predict it (equation 1 has nothing to overlap),
+    so the kinds are not left to chance.
+    """
+    kinds = torch.arange(count) % (TILES // 2)
+    return 2 * kinds + torch.randint(2, (count,), generator=generator)
 
 
 def one_hot(bits: Tensor) -> Tensor:
@@ -151,6 +165,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--window", type=int, help="train on windows of this side, in pixels")
     return parser
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from models.mask_rcnn.windows import cut
+from models.training.windows import cut
 
 
 def test_windows_keep_image_and_label_together_and_mostly_show_the_mass() -> None:
