@@ -7,6 +7,7 @@ commit only says "look at this row", and may be lost or doubled without harm.
     receiving -> queued -> running -> delivering -> done
                    ^  \\_______/  \\________/  |
                    |   retry later            `-> failed -> queued, delivering  (by a person)
+                   |          `-> skipped: every model declined every image
                    `---- a late image: a new job with the next revision
 
 What must hold: a job in progress has a lease that its worker renews; when the lease runs out the
@@ -36,9 +37,10 @@ ACTIVE = (QUEUED, RUNNING, DELIVERING)
 
 LEGAL_MOVES: dict[str, frozenset[str]] = {
     QUEUED: frozenset({RUNNING, FAILED}),
-    RUNNING: frozenset({QUEUED, DELIVERING, FAILED}),
+    RUNNING: frozenset({QUEUED, DELIVERING, SKIPPED, FAILED}),
     DELIVERING: frozenset({DONE, FAILED}),
     DONE: frozenset(),
+    SKIPPED: frozenset(),
     FAILED: frozenset({QUEUED, DELIVERING}),
 }
 
@@ -258,7 +260,7 @@ def instances_of(session: Session, job: Job) -> Sequence[Instance]:
 
 
 def _restart(session: Session, job: Job) -> Bell | None:
-    failed = [run for run in job.model_runs if run.state != "succeeded"]
+    failed = [run for run in job.model_runs if run.state == "failed"]
     deliveries = [delivery for result in job.results for delivery in result.deliveries]
     if job.results and not failed:
         for delivery in deliveries:

@@ -55,7 +55,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class RunOutcome:
-    """One model on one image: findings and probabilities, or the error that prevented them."""
+    """One model on one image: findings and probabilities, or the error that prevented them.
+
+    `declined`: the error says that the image is none for this model (no breast in it, say).
+    """
 
     model: str
     model_version: str
@@ -64,6 +67,7 @@ class RunOutcome:
     seconds: float
     findings: tuple[Finding, ...]
     probabilities: Mapping[str, float]
+    declined: bool = False
 
 
 def measure(

@@ -40,7 +40,9 @@ def run_model(
         prepared = model.preprocess(image)
         outputs, _ = server.infer(spec, prepared.tensors)
         output = model.postprocess(outputs, prepared)
-    except (ModelInputError, ModelOutputError, ModelRefusedError, ModelMismatchError) as error:
+    except ModelInputError as error:
+        return failed_run(spec, sop_uid, str(error), time.monotonic() - started, declined=True)
+    except (ModelOutputError, ModelRefusedError, ModelMismatchError) as error:
         return failed_run(spec, sop_uid, str(error), time.monotonic() - started)
     findings = tuple(
         measure(
@@ -68,8 +70,13 @@ def run_model(
     )
 
 
-def failed_run(spec: ModelSpec, sop_uid: str, reason: str, seconds: float = 0.0) -> RunOutcome:
-    """The outcome of a run that could not be made; it is reported as failed, never as negative."""
+def failed_run(
+    spec: ModelSpec, sop_uid: str, reason: str, seconds: float = 0.0, *, declined: bool = False
+) -> RunOutcome:
+    """The outcome of a run that could not be made; it is reported as failed, never as negative.
+
+    `declined`: the model itself says that the image is none for it.
+    """
     return RunOutcome(
         model=spec.name,
         model_version=spec.version,
@@ -78,4 +85,5 @@ def failed_run(spec: ModelSpec, sop_uid: str, reason: str, seconds: float = 0.0)
         seconds=seconds,
         findings=(),
         probabilities={},
+        declined=declined,
     )

@@ -25,6 +25,7 @@ from node.job import (
     DONE,
     FAILED,
     RUNNING,
+    SKIPPED,
     Bell,
     Lease,
     claim,
@@ -44,7 +45,14 @@ from workers.dicom.decoding import read_source
 from workers.findings import RunOutcome
 from workers.inference import Server, failed_run, run_model
 from workers.pictures import overlay_picture
-from workers.records import ImageWork, add_results, failure_summary, images_to_do, store_outcomes
+from workers.records import (
+    ImageWork,
+    add_results,
+    failure_summary,
+    images_to_do,
+    nothing_accepted,
+    store_outcomes,
+)
 from workers.results import encode_results
 from workers.triton.client import TritonClient
 from workers.triton.verified import VerifiedClient
@@ -75,7 +83,11 @@ class Pipeline:
             with self.store.writing() as session:
                 store_outcomes(session, hold(session, lease), outcomes)
         with self.store.writing() as session:
-            hold(session, lease).inferred_at = utc_now()
+            job = hold(session, lease)
+            job.inferred_at = utc_now()
+            job.error = nothing_accepted(job)
+            if job.error is not None:
+                return move(session, job, SKIPPED, job.error)
         results = encode_results(self.store, self.files, lease, self.destinations)
         with self.store.writing() as session:
             job = hold(session, lease)

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from node.destinations import Destination
 from sqlalchemy.orm import Session
 
+from node.destinations import Destination
 from node.job import Lease, instances_of
 from node.store.session import Store
 from node.store.tables import Delivery, Job, ModelRun, Result
 from workers.findings import RunOutcome, from_row, to_row
+
+# States of a model run. A declined image is one that the model says is none for it.
+SUCCEEDED, DECLINED, FAILED = "succeeded", "declined", "failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ def store_outcomes(session: Session, job: Job, outcomes: Sequence[RunOutcome]) -
             source_sop_uid=outcome.source_sop_uid,
             model=outcome.model,
             model_version=outcome.model_version,
-            state="failed" if outcome.error else "succeeded",
+            state=_state(outcome),
             error=outcome.error,
             seconds=outcome.seconds,
             probabilities=dict(outcome.probabilities),
@@ -74,7 +77,15 @@ def outcome_of(run: ModelRun) -> RunOutcome:
         seconds=run.seconds,
         findings=tuple(from_row(row, run) for row in run.findings),
         probabilities=run.probabilities,
+        declined=run.state == DECLINED,
     )
+
+
+def nothing_accepted(job: Job) -> str | None:
+    """Why every model declined every image; None when at least one run was made or failed."""
+    if any(run.state != DECLINED for run in job.model_runs):
+        return None
+    return "; ".join(sorted({f"{run.model}: {run.error}" for run in job.model_runs}))
 
 
 def add_results(
@@ -106,10 +117,16 @@ def add_results(
 
 
 def failure_summary(job: Job) -> tuple[list[str], bool]:
-    """One sentence per failed run, and whether every run failed."""
-    failed = [run for run in job.model_runs if run.state == "failed"]
-    sentences = sorted({f"{run.model} failed: {run.error}" for run in failed})
-    return sentences, bool(failed) and len(failed) == len(job.model_runs)
+    """One sentence per run that gave nothing, and whether none gave anything."""
+    without = [run for run in job.model_runs if run.state != SUCCEEDED]
+    sentences = sorted({f"{run.model} {run.state}: {run.error}" for run in without})
+    return sentences, bool(without) and len(without) == len(job.model_runs)
+
+
+def _state(outcome: RunOutcome) -> str:
+    if outcome.error is None:
+        return SUCCEEDED
+    return DECLINED if outcome.declined else FAILED
 
 
 def _left(sop_uid: str, models: Sequence[str], done: set[tuple[str, str]]) -> tuple[str, ...]:

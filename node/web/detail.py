@@ -76,7 +76,7 @@ def _card(row: Instance, status: Entry, files: Files) -> ImageCard:
         picture=find_picture(files, row.study_uid, uid, status["revision"]) is not None,
         findings=_of(status["findings"], uid),
         classification=_of(status["classification"], uid),
-        failures=tuple(run for run in runs if run["state"] == "failed"),
+        failures=tuple(run for run in runs if run["state"] != "succeeded"),
         runs=runs,
     )
 

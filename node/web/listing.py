@@ -107,7 +107,7 @@ def _failed_runs(session: Session, uids: Sequence[str]) -> dict[str, int]:
         select(Job.study_uid, func.count(ModelRun.id))
         .join(Study, (Study.study_uid == Job.study_uid) & (Study.revision == Job.revision))
         .join(ModelRun, ModelRun.job_id == Job.id)
-        .where(Job.study_uid.in_(uids), ModelRun.state == "failed")
+        .where(Job.study_uid.in_(uids), ModelRun.state != "succeeded")
         .group_by(Job.study_uid)
     )
     return dict(session.execute(query).all())
