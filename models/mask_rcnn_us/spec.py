@@ -21,7 +21,7 @@ SPEC = ModelSpec(
     inputs=tensors.inputs(CONFIG),
     outputs=tensors.outputs(CONFIG),
     classes=("background", "mass"),
-    thresholds={"mass": 0.5},
+    thresholds={"mass": 0.8},
     preprocessing={
         "smallest_image_px": SMALLEST_IMAGE_PX,
         "window_percentiles": list(WINDOW_PERCENTILES),
