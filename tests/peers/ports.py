@@ -38,3 +38,12 @@ def wait_until_silent(port: int, timeout_seconds: float = 10.0) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError(f"port {port} still answers")
         time.sleep(0.02)
+
+
+def wait_until_listening(port: int, timeout_seconds: float = 60.0) -> None:
+    """Return once something listens on `port`. Raises TimeoutError."""
+    deadline = time.monotonic() + timeout_seconds
+    while not listens(port):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"nothing listens on port {port}")
+        time.sleep(0.05)
