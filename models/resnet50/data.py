@@ -24,7 +24,7 @@ SIZE_SHARES = (0.30, 0.45, 0.15, 0.10)
 
 
 def make_sample(seed: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Image uint8 (2, 512, 320) and class index int64 (1,)."""
+    """Image uint8 (2, 256, 160) and class index int64 (1,)."""
     rng = np.random.default_rng([seed, 0x5250])
     laterality = cast(Laterality, "LR"[rng.integers(2)])
     view: View = ("CC", "MLO")[rng.integers(2)]

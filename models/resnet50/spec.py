@@ -7,10 +7,10 @@ from models.contract import ModelSpec, TensorSpec
 CLASSES = ("normal", "benign", "malignant")
 
 CHANNELS = 2  # grey levels, fine bright detail
-ROWS_PX, COLUMNS_PX = 512, 320  # a compressed breast is taller than deep: 8:5 wastes little
+ROWS_PX, COLUMNS_PX = 256, 160  # a compressed breast is taller than deep: 8:5 wastes little
 WINDOW_PERCENTILES = (1.0, 99.5)  # of the pixels inside the breast
 WINDOW_TOP = 0.8  # where the upper one lands, so that calcium still stands out above it
-DETAIL_FACTOR = 3  # detail is sought on a grid this much finer than the input
+DETAIL_FACTOR = 6  # detail is sought on a grid this much finer than the input
 DETAIL_RADIUS_PX = 4  # of that grid, about 0.5 mm: wider than a speck, narrower than a mass
 DETAIL_GAIN = 3.0
 
