@@ -13,11 +13,13 @@ from typing import Any
 
 from models.registry import get_model
 from node.errors import DecodingError, RefusedError
-from node.header import Header, read_header
+from node.header import read_header
 from node.job import utc_now
-from node.routes import Routes, load_routes
+from node.routes import load_routes
 from node.send import find_instances
 from node.settings import Settings
+from node.store.tables import Instance
+from node.study import leave_out_superfluous
 from workers.dicom.decoding import read_source
 from workers.images import SourceImage
 from workers.inference import Server, run_model
@@ -37,22 +39,18 @@ def analyze_files(
     Raises ConfigurationError when nothing among the paths is DICOM, ModelUnavailableError.
     """
     out.mkdir(parents=True, exist_ok=True)
-    routes = load_routes(settings.routes)
-    studies: dict[str, list[ImageAnalysis]] = {}
     skipped: dict[str, str] = {}
+    instances = _routed([item.path for item in find_instances(paths)], settings, skipped)
+    studies: dict[str, list[ImageAnalysis]] = {}
     written: list[str] = []
-    for item in find_instances(paths):
+    for instance in instances:
         try:
-            header, models = _routed(item.path, routes)
-            if not models:
-                skipped[str(item.path)] = routes.decide(header.attributes).skip_reason or ""
-                continue
-            source = read_source(item.path)
-        except (RefusedError, DecodingError) as error:
-            skipped[str(item.path)] = str(error)
+            source = read_source(Path(instance.path))
+        except DecodingError as error:
+            skipped[instance.path] = str(error)
             continue
-        analysis = _look(source, models, server, header.study_uid)
-        studies.setdefault(header.study_uid, []).append(analysis)
+        analysis = _look(source, instance.models, server, instance.study_uid)
+        studies.setdefault(instance.study_uid, []).append(analysis)
         written.append(_picture(out, source, analysis))
         advance()
     for analyses in studies.values():
@@ -61,9 +59,32 @@ def analyze_files(
     return {"analysed": count, "written": written, "skipped": skipped}
 
 
-def _routed(path: Path, routes: Routes) -> tuple[Header, tuple[str, ...]]:
-    header = read_header(path)
-    return header, routes.decide(header.attributes).models
+def _routed(paths: Sequence[Path], settings: Settings, skipped: dict[str, str]) -> list[Instance]:
+    """The instances that models look at, decided as the node decides; the others with reasons."""
+    routes = load_routes(settings.routes)
+    studies: dict[str, list[Instance]] = {}
+    for path in paths:
+        try:
+            header = read_header(path)
+        except RefusedError as error:
+            skipped[str(path)] = str(error)
+            continue
+        decision = routes.decide(header.attributes)
+        studies.setdefault(header.study_uid, []).append(
+            Instance(
+                study_uid=header.study_uid,
+                path=str(path),
+                route=decision.route,
+                models=list(decision.models),
+                skip_reason=decision.skip_reason,
+                attributes=header.attributes,
+            )
+        )
+    for members in studies.values():
+        leave_out_superfluous(members, routes)
+    everything = [instance for members in studies.values() for instance in members]
+    skipped |= {item.path: item.skip_reason or "" for item in everything if not item.models}
+    return [instance for instance in everything if instance.models]
 
 
 def _look(

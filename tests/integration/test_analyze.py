@@ -1,0 +1,45 @@
+"""`sentinode analyze`: files in, SEG, SR and pictures out, with the real Triton and no PACS."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+
+from phantoms.study import StudyOptions, write_study
+from tests.datasets import encapsulated_pdf, saved
+from tests.peers.node import sentinode
+from tests.peers.triton import running_triton
+
+
+@pytest.fixture(scope="module")
+def summary(tmp_path_factory: pytest.TempPathFactory) -> dict:
+    """What the command says of one view, its For Processing twin and a PDF."""
+    folder = tmp_path_factory.mktemp("files")
+    write_study(folder, 29, StudyOptions(views=("LMLO",), rows=1024, processing=True))
+    saved(encapsulated_pdf(), folder)
+    with running_triton() as triton:
+        settings = {"triton_url": triton.url, "state_dir": folder / "state"}
+        out = str(folder / "out")
+        return dict(json.loads(sentinode(settings, "analyze", str(folder), "--out", out)))
+
+
+def test_results_and_pictures_are_written(summary: dict) -> None:
+    """One image is analysed: its picture, its SEG and the report are there and readable."""
+    assert summary["analysed"] == 1
+    modalities = sorted(
+        dcmread(path).Modality for path in summary["written"] if path.endswith(".dcm")
+    )
+    assert modalities == ["SEG", "SR"]
+    (picture,) = [path for path in summary["written"] if path.endswith(".png")]
+    assert Path(picture).read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_is_left_out_is_listed_with_its_reason(summary: dict) -> None:
+    """The For Processing twin and the PDF are skipped, each for its own reason."""
+    reasons = sorted(summary["skipped"].values())
+    assert len(reasons) == 2
+    assert "no pixel data" in reasons[0]
+    assert "the same view is analysed" in reasons[1]
