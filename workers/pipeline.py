@@ -57,6 +57,8 @@ from workers.results import encode_results
 from workers.triton.client import TritonClient
 from workers.triton.verified import VerifiedClient
 
+Stage = Callable[[Lease], Bell | None]
+
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
@@ -127,19 +129,28 @@ class Pipeline:
             else:
                 move(session, job, DONE, "every result is confirmed")
 
-    def _work(self, job_id: JobId, state: str, stage: Callable[[Lease], Bell | None]) -> None:
-        """The outer shell of both tasks: lease, stage, disposition of errors."""
+    def _work(self, job_id: JobId, state: str, stage: Stage) -> None:
+        """The outer shell of both tasks: the lease, and what is left when it is gone."""
         lease = claim(self.store, job_id, process_name("worker"), state, self.settings)
         if lease is None:
             return
         facts = {"job": job_id, "study": lease.study_uid, "stage": state}
         try:
             with kept(self.store, lease, self.settings):
-                bell = stage(lease)
+                bell = self._disposed(stage, lease, facts)
             if bell is not None:
                 self.doorbell.ring(bell)
         except LeaseLostError:
             log.warning("lease lost, another worker goes on", extra=facts)
+        except SQLAlchemyError:
+            log.exception("database error; tried again when the lease runs out", extra=facts)
+
+    def _disposed(self, stage: Stage, lease: Lease, facts: dict[str, object]) -> Bell | None:
+        """Run the stage; every error but those of `_work` becomes a recorded disposition."""
+        try:
+            return stage(lease)
+        except (LeaseLostError, SQLAlchemyError):
+            raise
         except (TransientError, OSError) as error:
             # A full disk or a lost mount is as transient as a server that is away.
             log.warning("postponed", extra=facts | {"reason": str(error)})
@@ -147,13 +158,10 @@ class Pipeline:
         except PermanentError as error:
             log.error("failed", extra=facts | {"reason": str(error)})
             self._fail(lease, str(error))
-        except SQLAlchemyError:
-            log.exception(
-                "database error; the lease runs out and the job is tried again", extra=facts
-            )
         except Exception as error:  # noqa: BLE001  # the outer shell: recorded
             log.exception("failed unexpectedly", extra=facts)
             self._fail(lease, f"unexpected {type(error).__name__}; see the worker's log")
+        return None
 
     def _postpone(self, lease: Lease, reason: str) -> None:
         with self.store.writing() as session:
