@@ -49,11 +49,17 @@ def test_model_result_is_drawn_on_the_lesion(
         with running_role(settings, "web", log=tmp_path / "web.log"):
             wait_until_listening(port)
             viewer = Viewer(browser, f"http://127.0.0.1:{port}")
-            viewer.open(uid)
-            assert fill_coverage(viewer.screen(), mass).inside == 0.0
-            viewer.open_series("SEG")
-            viewer.answer_yes()
-            viewer.wait_until(lambda screen: _is_drawn(screen, mass), "the mass is not coloured")
+
+            def open_segmentation() -> Screen:
+                viewer.open(uid)
+                assert fill_coverage(viewer.screen(), mass).inside == 0.0
+                viewer.open_series("SEG")
+                viewer.answer_yes()
+                return viewer.wait_until(
+                    lambda screen: _is_drawn(screen, mass), "the mass is not coloured"
+                )
+
+            viewer.again_if_stuck(open_segmentation)
             pictures.keep(browser, "ohif-demo")
 
 

@@ -10,7 +10,7 @@ from selenium.webdriver import Chrome
 from tests.browser import pictures
 from tests.browser.conftest import Web
 from tests.browser.ohif import Viewer
-from tests.browser.overlay import core_share, fill_coverage, outline_share
+from tests.browser.overlay import Screen, core_share, fill_coverage, outline_share
 from tests.browser.results import Case, draw_case, report, segmentation, upload
 
 pytestmark = pytest.mark.timeout(600)
@@ -40,37 +40,42 @@ def _shifted(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def test_segmentation_is_drawn_where_the_lesion_is(viewer: Viewer, case: Case) -> None:
     """The SEG colours the whole lesion and nothing else; until it is opened nothing is."""
-    viewer.open(case.study_uid)
-    assert sorted(viewer.series()) == ["SEG", "SR"]
-    before = fill_coverage(viewer.screen(), case.mask)
-    assert before.inside == 0.0
-    assert not before.is_region
 
-    viewer.open_series("SEG")
-    viewer.answer_yes()
-    screen = viewer.wait_until(
-        lambda screen: fill_coverage(screen, case.mask).is_region, "the lesion was not coloured"
-    )
+    def open_segmentation() -> Screen:
+        viewer.open(case.study_uid)
+        assert sorted(viewer.series()) == ["SEG", "SR"]
+        before = fill_coverage(viewer.screen(), case.mask)
+        assert before.inside == 0.0
+        assert not before.is_region
+        viewer.open_series("SEG")
+        viewer.answer_yes()
+        return viewer.wait_until(
+            lambda screen: fill_coverage(screen, case.mask).is_region, "the lesion was not coloured"
+        )
+
+    screen = viewer.again_if_stuck(open_segmentation)
     assert not fill_coverage(screen, _shifted(case.mask)).is_region
     pictures.keep(viewer.driver, "ohif-seg")
 
 
 def test_report_contour_is_drawn_around_the_lesion(viewer: Viewer, case: Case) -> None:
     """The SR draws the lesion's outline with its area, and hydrates into a measurement."""
-    viewer.open(case.study_uid)
-    assert outline_share(viewer.screen(), case.mask) == 0.0
 
-    viewer.open_series("SR")
-    viewer.wait_until(
-        lambda screen: outline_share(screen, case.mask) > 0.95, "the contour was not drawn"
-    )
-    assert any(text.startswith("Area") for text in viewer.annotation_texts())
-    pictures.keep(viewer.driver, "ohif-sr")
+    def open_report() -> Screen:
+        viewer.open(case.study_uid)
+        assert outline_share(viewer.screen(), case.mask) == 0.0
+        viewer.open_series("SR")
+        viewer.wait_until(
+            lambda screen: outline_share(screen, case.mask) > 0.95, "the contour was not drawn"
+        )
+        assert any(text.startswith("Area") for text in viewer.annotation_texts())
+        pictures.keep(viewer.driver, "ohif-sr")
+        viewer.answer_yes()
+        return viewer.wait_until(
+            lambda screen: outline_share(screen, case.mask) > 0.95, "the contour was not taken over"
+        )
 
-    viewer.answer_yes()
-    screen = viewer.wait_until(
-        lambda screen: outline_share(screen, case.mask) > 0.95, "the contour was not taken over"
-    )
+    screen = viewer.again_if_stuck(open_report)
     assert core_share(screen, case.mask) == 0.0
     assert outline_share(screen, _shifted(case.mask)) < 0.5
     assert "PlanarFreehandROI" in viewer.measurements()
@@ -81,10 +86,14 @@ def test_comparison_notices_a_missing_or_misplaced_overlay(viewer: Viewer, web: 
     case = draw_case()
     wrong = _shifted(case.mask)
     upload(web.orthanc, case.source, segmentation(case, wrong))
-    viewer.open(case.study_uid)
-    viewer.open_series("SEG")
-    viewer.answer_yes()
-    screen = viewer.wait_until(
-        lambda screen: fill_coverage(screen, wrong).is_region, "the overlay was not coloured"
-    )
+
+    def open_wrong() -> Screen:
+        viewer.open(case.study_uid)
+        viewer.open_series("SEG")
+        viewer.answer_yes()
+        return viewer.wait_until(
+            lambda screen: fill_coverage(screen, wrong).is_region, "the overlay was not coloured"
+        )
+
+    screen = viewer.again_if_stuck(open_wrong)
     assert not fill_coverage(screen, case.mask).is_region
