@@ -87,8 +87,8 @@ def test_findings_return_to_image_pixels(model: Model) -> None:
         (left + 40, top + 80, left + 100, top + 150),
         (left + 5, top + 200, left + 45, top + 240),
     ]
-    output = model.postprocess(_answer(model, boxes, [0.7, 0.95]), prepared)
-    assert [round(region.score, 3) for region in output.regions] == [0.95, 0.7]
+    output = model.postprocess(_answer(model, boxes, [0.85, 0.95]), prepared)
+    assert [round(region.score, 3) for region in output.regions] == [0.95, 0.85]
     for region, box in zip(output.regions, boxes[::-1], strict=True):
         x0, y0, x1, y1 = placement.box_to_image(box)
         assert region.kind is FindingKind.MASS
