@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+
 from fastapi import FastAPI
 
 from node.doorbell import Doorbell
+from node.job import Bell
 from node.settings import load_settings
 from node.web.app import create_app
 
@@ -12,4 +15,10 @@ from node.web.app import create_app
 def application() -> FastAPI:
     """The application for the settings of this process."""
     settings = load_settings()
-    return create_app(settings, Doorbell(settings).ring)
+    doorbell = Doorbell(settings)
+
+    def ring(bell: Bell) -> None:
+        # Beside the request: a broker that is away costs seconds, and the sweeper rings anyway.
+        threading.Thread(target=doorbell.ring, args=(bell,), daemon=True).start()
+
+    return create_app(settings, ring)

@@ -7,6 +7,7 @@ import io
 import cv2
 import numpy as np
 from PIL import Image
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
@@ -62,7 +63,11 @@ def test_retry_button_puts_a_failed_study_back_to_work(browser: Chrome, web: Web
     alerts = browser.find_elements(By.CSS_SELECTOR, "[role=alert]")
     assert [error in alerts[0].text, "1 model run failed" in alerts[1].text] == [True, True]
     browser.find_element(By.XPATH, "//button[text()='Retry']").click()
-    WebDriverWait(browser, PATIENCE_SECONDS).until(lambda driver: _states(driver) == ["queued"])
+    # The page is replaced while it is being read.
+    wait = WebDriverWait(
+        browser, PATIENCE_SECONDS, ignored_exceptions=[StaleElementReferenceException]
+    )
+    wait.until(lambda driver: _states(driver) == ["queued"])
     with web.store.reading() as session:
         job = last_job(session, uid)
         assert job is not None
