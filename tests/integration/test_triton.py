@@ -28,6 +28,7 @@ from node.errors import ModelMismatchError, ModelRefusedError, ModelUnavailableE
 from stack.triton import link_python_backend, tritonserver_command
 from tests.peers.ports import free_ports
 from tests.peers.server import running
+from tests.peers.triton import supervised
 from workers.triton.client import TritonClient
 from workers.triton.contract import check_model
 
@@ -93,7 +94,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         except (urllib.error.URLError, OSError):
             return False
 
-    with running(argv, folder / "log", ready, environment=environment) as process:
+    log = folder / "log"
+    with supervised(lambda: running(argv, log, ready, environment=environment)) as process:
         client = TritonClient(f"127.0.0.1:{grpc}", timeout_seconds=60.0)
         onnx = repository / SPEC.name / "1" / "model.onnx"
         yield Served(client, onnx, process.pid, metrics)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import Popen
@@ -13,8 +13,9 @@ import httpx
 
 from stack.triton import link_python_backend, tritonserver_command
 from tests.peers.ports import free_ports
-from tests.peers.server import running
+from tests.peers.server import PeerNotStartedError, running
 
+Start = Callable[[], AbstractContextManager[Popen[bytes]]]
 REPOSITORY = Path(__file__).resolve().parents[2] / "model_repository"
 
 
@@ -56,5 +57,21 @@ def running_triton(
                 return False
             return answer.status_code == 200
 
-        with running(argv, folder / "triton.log", ready, environment=environment) as process:
+        log = folder / "triton.log"
+        with supervised(lambda: running(argv, log, ready, environment=environment)) as process:
             yield Triton(process, *chosen)
+
+
+@contextmanager
+def supervised(start: Start) -> Iterator[Popen[bytes]]:
+    """Start again what dies while it starts, as every supervisor of a server does.
+
+    Triton 2.51 was seen once to abort there with boost::interprocess::lock_exception, when another
+    server on the same machine started at the same moment.
+    """
+    with ExitStack() as stack:
+        try:
+            process = stack.enter_context(start())
+        except PeerNotStartedError:
+            process = stack.enter_context(start())
+        yield process
