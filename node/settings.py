@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import (
@@ -47,23 +47,90 @@ class Settings(BaseSettings):
     dicom_allowed_networks: Names = Field(
         (), description="Networks (CIDR) that may connect, comma separated; empty allows all."
     )
+    dicom_require_called_ae_title: bool = Field(
+        False, description="Reject associations that call another AE title than AE_TITLE."
+    )
+    dicom_storage_classes: Literal["all", "breast"] = Field(
+        "all",
+        description="`all` storage SOP classes, or `breast`: mammography, tomosynthesis, "
+        "ultrasound, secondary capture, SEG, SR, presentation states, key objects, PDF.",
+    )
+    dicom_processes: Annotated[int, Field(ge=1, le=64)] = Field(
+        1, description="Receiver processes that share the port (SO_REUSEPORT)."
+    )
     dicom_max_associations: Annotated[int, Field(ge=1)] = Field(
-        100, description="Associations served at the same time."
+        100, description="Associations that one receiver process serves at the same time."
+    )
+    dicom_max_associations_per_host: Annotated[int, Field(ge=1)] = Field(
+        50, description="Of these, how many one host may hold."
     )
     dicom_max_pdu_bytes: Bytes = Field(
-        131072, description="Largest PDU the receiver asks for; 0 is unlimited."
+        262144, description="Largest PDU the receiver asks for; 0 is unlimited."
+    )
+    dicom_async_operations: Annotated[int, Field(ge=1, le=1024)] = Field(
+        16,
+        description="C-STORE requests a sender may have open on one association when it negotiates "
+        "an asynchronous operations window; 1 turns that off.",
+    )
+    dicom_request_timeout_seconds: Seconds = Field(
+        10.0, description="A connection must have sent its association request after this."
+    )
+    dicom_pdu_timeout_seconds: Seconds = Field(
+        30.0, description="A PDU must be complete this long after its first byte, or read by then."
     )
     dicom_network_timeout_seconds: Seconds = Field(
         60.0, description="An association silent for longer is aborted."
     )
+    dicom_association_timeout_seconds: Seconds = Field(
+        21600.0, description="No association lives longer."
+    )
+    dicom_plain: bool = Field(
+        True, description="Listen on DICOM_PORT without TLS; off leaves DICOM_TLS_PORT alone."
+    )
+    dicom_tls_port: Port | None = Field(
+        None, description="Port of the DICOM listener with TLS, by custom 2762; empty: none."
+    )
+    dicom_tls_certificate: Path | None = Field(
+        None, description="PEM file with the listener's certificate and its chain."
+    )
+    dicom_tls_key: Path | None = Field(None, description="PEM file with its private key.")
+    dicom_tls_client_ca: Path | None = Field(
+        None,
+        description="PEM file of the authorities whose client certificates are accepted; when set, "
+        "a client certificate is required.",
+    )
+    peers: Path | None = Field(
+        None,
+        description="YAML file of DICOM peers: targets of C-MOVE and of Storage Commitment "
+        "results, sources of prior studies.",
+    )
+    priors: Path | None = Field(
+        None, description="YAML file of rules for retrieving prior studies; empty: none."
+    )
     min_free_bytes: Bytes = Field(
         1 << 30, description="Below this much free disk a C-STORE is refused with 0xA700."
+    )
+    max_waiting_studies: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="With more studies than this waiting for a worker, a C-STORE is refused with "
+        "0xA700; 0: no limit.",
+    )
+    source_quota_bytes_per_hour: Bytes = Field(
+        0, description="What one calling AE title may store in an hour; 0: no limit."
     )
 
     http_host: str = Field(
         "127.0.0.1", description="Address the web process binds; it has no login of its own yet."
     )
     http_port: Port = Field(8080, description="Port of the web process.")
+    stow_token_file: Path | None = Field(
+        None,
+        description="File with the bearer token that STOW-RS senders must show; empty: STOW-RS is "
+        "open to this machine only.",
+    )
+    stow_max_request_bytes: Bytes = Field(
+        8 << 30, description="Largest STOW-RS request; 0: no limit."
+    )
 
     state_dir: Path = Field(Path("state"), description="Folder of instances, results, pictures.")
     database_url: str = Field(

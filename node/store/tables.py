@@ -1,6 +1,7 @@
-"""The tables. One row is written before anything is acknowledged; no row holds patient data.
+"""The tables. One row is written before anything is acknowledged.
 
-Times are UTC with microseconds. Paths are relative to the state directory.
+Times are UTC with microseconds. Paths are relative to the state directory. Patient data stands in
+the columns of `Study` and `Series` that C-FIND answers from (PS3.4 C.6.2.1), and nowhere else.
 """
 
 from __future__ import annotations
@@ -74,9 +75,43 @@ class Study(Base):
     first_instance_at: Mapped[datetime]
     last_instance_at: Mapped[datetime] = mapped_column(index=True)
     error: Mapped[str | None] = mapped_column(Text)
+    # Laterality and view of the images that some model wants, e.g. ["L-CC"].
+    views: Mapped[list[Any]] = mapped_column(default=list)
+    # What the first instance said; spelled as DICOM does, in UTF-8, without padding.
+    PatientID: Mapped[str] = mapped_column(String(64), default="", index=True)
+    IssuerOfPatientID: Mapped[str] = mapped_column(String(64), default="")
+    PatientName: Mapped[str] = mapped_column(String(324), default="")
+    PatientBirthDate: Mapped[str] = mapped_column(String(8), default="")
+    PatientSex: Mapped[str] = mapped_column(String(16), default="")
+    StudyDate: Mapped[str] = mapped_column(String(8), default="", index=True)
+    StudyTime: Mapped[str] = mapped_column(String(16), default="")
+    AccessionNumber: Mapped[str] = mapped_column(String(16), default="", index=True)
+    StudyID: Mapped[str] = mapped_column(String(16), default="")
+    StudyDescription: Mapped[str] = mapped_column(String(64), default="")
+    ReferringPhysicianName: Mapped[str] = mapped_column(String(324), default="")
 
+    series: Mapped[list[Series]] = relationship(back_populates="study")
     instances: Mapped[list[Instance]] = relationship(back_populates="study")
     jobs: Mapped[list[Job]] = relationship(back_populates="study", order_by="Job.revision")
+
+
+class Series(Base):
+    """One series of a study, for C-FIND."""
+
+    __tablename__ = "series"
+
+    # Two studies may claim one Series Instance UID; such data is kept, not refused.
+    study_uid: Mapped[str] = mapped_column(ForeignKey("study.study_uid"), primary_key=True)
+    series_uid: Mapped[str] = mapped_column(Uid, primary_key=True)
+    Modality: Mapped[str] = mapped_column(String(16), default="", index=True)
+    SeriesNumber: Mapped[str] = mapped_column(String(12), default="")
+    SeriesDescription: Mapped[str] = mapped_column(String(64), default="")
+    SeriesDate: Mapped[str] = mapped_column(String(8), default="")
+    SeriesTime: Mapped[str] = mapped_column(String(16), default="")
+    BodyPartExamined: Mapped[str] = mapped_column(String(16), default="")
+    Laterality: Mapped[str] = mapped_column(String(16), default="")
+
+    study: Mapped[Study] = relationship(back_populates="series")
 
 
 class Instance(Base):
@@ -88,12 +123,18 @@ class Instance(Base):
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
     study_uid: Mapped[str] = mapped_column(ForeignKey("study.study_uid"), index=True)
     series_uid: Mapped[str] = mapped_column(Uid)
-    sop_instance_uid: Mapped[str] = mapped_column(Uid, index=True)
+    # No index of its own: the unique constraint begins with it.
+    sop_instance_uid: Mapped[str] = mapped_column(Uid)
     sop_class_uid: Mapped[str] = mapped_column(Uid)
     transfer_syntax_uid: Mapped[str] = mapped_column(Uid)
     path: Mapped[str] = mapped_column(String(255))
     size_bytes: Mapped[int] = mapped_column(BigInteger)
+    # Of the data set as received, without preamble and file meta information: the same object
+    # from another sender is the same.
     sha256: Mapped[str] = mapped_column(String(64))
+    # Where the data set begins in the file.
+    dataset_offset: Mapped[int] = mapped_column(default=0)
+    InstanceNumber: Mapped[str] = mapped_column(String(12), default="")
     calling_ae_title: Mapped[str] = mapped_column(String(16))
     peer_host: Mapped[str] = mapped_column(String(64))
     received_at: Mapped[datetime]
@@ -258,3 +299,42 @@ class Process(Base):
     role: Mapped[str] = mapped_column(String(16))  # receive | sweep | worker
     started_at: Mapped[datetime]
     beat_at: Mapped[datetime]
+
+
+class Commitment(Base):
+    """One Storage Commitment request that a modality made of us (PS3.4 annex J)."""
+
+    __tablename__ = "commitment"
+    __table_args__ = (Index("ix_commitment_state_due_at", "state", "due_at"),)
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    transaction_uid: Mapped[str] = mapped_column(Uid, index=True)
+    calling_ae_title: Mapped[str] = mapped_column(String(16))
+    peer_host: Mapped[str] = mapped_column(String(64))
+    requested_at: Mapped[datetime]
+    # Referenced SOP Sequence as asked: [[sop_class_uid, sop_instance_uid], ...]
+    items: Mapped[list[Any]]
+    state: Mapped[str] = mapped_column(String(16))  # waiting | reported | abandoned
+    attempts: Mapped[int] = mapped_column(default=0)
+    due_at: Mapped[datetime]
+    reported_at: Mapped[datetime | None]
+    error: Mapped[str | None] = mapped_column(Text)
+
+
+class PriorRequest(Base):
+    """One question to an archive for prior studies of a study's patient."""
+
+    __tablename__ = "prior_request"
+    __table_args__ = (
+        UniqueConstraint("study_uid", "rule"),
+        Index("ix_prior_request_state_due_at", "state", "due_at"),
+    )
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    study_uid: Mapped[str] = mapped_column(ForeignKey("study.study_uid"), index=True)
+    rule: Mapped[str] = mapped_column(String(64))
+    state: Mapped[str] = mapped_column(String(16))  # waiting | done | failed
+    attempts: Mapped[int] = mapped_column(default=0)
+    due_at: Mapped[datetime]
+    found: Mapped[list[Any]] = mapped_column(default=list)  # Study Instance UIDs
+    error: Mapped[str | None] = mapped_column(Text)
