@@ -1,0 +1,160 @@
+"""Calling a peer: one association to an application entity of `SENTINODE_PEERS`, as its requestor.
+
+In: the peer and the presentation contexts to ask for. Out: an established association. What must
+hold: a peer that is away, silent or stuck in the middle of a PDU costs `timeout_seconds` and an
+error that says what to look at, never a thread for good.
+
+Errors tell what to do next: no connection, no answer or a rejection may heal; contexts that the
+peer does not accept will not.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from ssl import SSLContext
+from typing import Any
+
+from pynetdicom import AE, build_context, evt
+from pynetdicom.association import Association
+
+from node.errors import (
+    ConfigurationError,
+    DestinationRefusedError,
+    DestinationUnavailableError,
+)
+from node.peers import Peer
+from node.settings import Settings
+
+VERIFICATION = "1.2.840.10008.1.1"  # PS3.6 table A-1
+UNCOMPRESSED = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")  # Explicit and Implicit VR LE
+
+_CONNECT_SECONDS = 10.0
+_LOOKS_PER_TIMEOUT = 10
+
+
+def call(
+    peer: Peer,
+    contexts: Sequence[tuple[str, Sequence[str]]],
+    settings: Settings,
+    roles: Sequence[Any] = (),
+    evt_handlers: Sequence[tuple[Any, ...]] = (),
+) -> Association:
+    """Open an association; the caller releases or aborts it, or uses `calling`, which does.
+
+    contexts: (abstract syntax UID, transfer syntax UIDs), one presentation context each, at most
+    128 (PS3.8 9.3.2.2). The peer may have accepted some of them only: see `accepted_contexts`.
+    roles: what `pynetdicom.build_role` makes. Raises DestinationUnavailableError,
+    DestinationRefusedError, ConfigurationError.
+    """
+    entity = AE(settings.ae_title)
+    entity.connection_timeout = min(_CONNECT_SECONDS, peer.timeout_seconds)
+    entity.acse_timeout = entity.dimse_timeout = peer.timeout_seconds
+    entity.network_timeout = peer.timeout_seconds
+    try:
+        association = entity.associate(
+            peer.host,
+            peer.port,
+            [build_context(abstract, list(transfer)) for abstract, transfer in contexts],
+            peer.ae_title,
+            settings.dicom_max_pdu_bytes,
+            list(roles),
+            tls_args=_tls(peer, settings),
+            evt_handlers=[(evt.EVT_CONN_OPEN, _limit_waiting, [peer]), *evt_handlers],
+        )
+    except OSError as error:  # the host name does not resolve
+        raise DestinationUnavailableError(f"{_where(peer)}: {error.strerror}") from error
+    _check_established(association, peer)
+    return association
+
+
+@contextmanager
+def calling(
+    peer: Peer,
+    contexts: Sequence[tuple[str, Sequence[str]]],
+    settings: Settings,
+    roles: Sequence[Any] = (),
+    evt_handlers: Sequence[tuple[Any, ...]] = (),
+) -> Iterator[Association]:
+    """`call` for the length of a block: released at its end, aborted when the block raises."""
+    association = call(peer, contexts, settings, roles, evt_handlers)
+    try:
+        yield association
+    except BaseException:
+        association.abort()
+        raise
+    association.release()
+
+
+@contextmanager
+def patient(association: Association, peer: Peer) -> Iterator[None]:
+    """Within the block a message may take any time as long as its bytes keep coming.
+
+    pynetdicom's DIMSE timeout covers a whole message, and one tomosynthesis object may take minutes
+    on a slow line. Silence of `timeout_seconds` ends the wait as the timeout would.
+    """
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(peer.timeout_seconds / _LOOKS_PER_TIMEOUT):
+            if association.dul.idle_timer_expired():
+                association.dimse.msg_queue.put((None, None))
+                return
+
+    association.dimse_timeout = None
+    watcher = threading.Thread(target=watch, name=f"patience {peer.ae_title}", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
+        association.dimse_timeout = peer.timeout_seconds
+
+
+def echo(peer: Peer, settings: Settings) -> None:
+    """C-ECHO. Raises DestinationUnavailableError, DestinationRefusedError, ConfigurationError."""
+    with calling(peer, [(VERIFICATION, UNCOMPRESSED)], settings) as association:
+        status = association.send_c_echo().get("Status")
+        if status != 0x0000:
+            raise DestinationUnavailableError(f"{_where(peer)}: {answer_text(status)} to C-ECHO")
+
+
+def answer_text(status: int | None) -> str:
+    """A DIMSE status for people; None: the peer did not answer in time."""
+    return "no answer" if status is None else f"status 0x{status:04X}"
+
+
+def _tls(peer: Peer, settings: Settings) -> tuple[SSLContext, str] | None:
+    if not peer.tls:
+        return None
+    raise ConfigurationError(f"{_where(peer)}: calls with TLS are not possible yet; set tls: false")
+
+
+def _limit_waiting(event: evt.Event, peer: Peer) -> None:
+    # pynetdicom reads a PDU to its end without any timeout: a peer that stops in the middle of one
+    # would hold the association, and whoever aborts it, for good.
+    connection: Any = event.assoc.dul.socket
+    connection.socket.settimeout(peer.timeout_seconds)
+
+
+def _check_established(association: Association, peer: Peer) -> None:
+    if association.is_established:
+        return
+    # With no context left pynetdicom aborts on its own, so look at the contexts first.
+    if association.rejected_contexts:
+        names = sorted({str(context.abstract_syntax) for context in association.rejected_contexts})
+        raise DestinationRefusedError(
+            f"{_where(peer)} accepts none of the presentation contexts ({', '.join(names)})"
+        )
+    if association.is_rejected:
+        reason = getattr(association.acceptor.primitive, "reason_str", "no reason given")
+        raise DestinationUnavailableError(
+            f"{_where(peer)} rejects the association: {reason}; check both AE titles there and here"
+        )
+    raise DestinationUnavailableError(f"{_where(peer)} does not answer")
+
+
+def _where(peer: Peer) -> str:
+    return f"{peer.ae_title} ({peer.host}:{peer.port})"
