@@ -28,6 +28,8 @@ from node.peers import Peer
 from node.settings import Settings
 
 VERIFICATION = "1.2.840.10008.1.1"  # PS3.6 table A-1
+# Abstract syntax UID, transfer syntax UIDs.
+Context = tuple[str, Sequence[str]]
 UNCOMPRESSED = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")  # Explicit and Implicit VR LE
 
 _CONNECT_SECONDS = 10.0
@@ -36,7 +38,7 @@ _LOOKS_PER_TIMEOUT = 10
 
 def call(
     peer: Peer,
-    contexts: Sequence[tuple[str, Sequence[str]]],
+    contexts: Sequence[Context],
     settings: Settings,
     roles: Sequence[Any] = (),
     evt_handlers: Sequence[tuple[Any, ...]] = (),
@@ -72,7 +74,7 @@ def call(
 @contextmanager
 def calling(
     peer: Peer,
-    contexts: Sequence[tuple[str, Sequence[str]]],
+    contexts: Sequence[Context],
     settings: Settings,
     roles: Sequence[Any] = (),
     evt_handlers: Sequence[tuple[Any, ...]] = (),

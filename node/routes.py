@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    ValidationError,
+    model_validator,
+)
 
 from node.errors import ConfigurationError
 
@@ -47,6 +54,24 @@ def _as_list(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
 
+def _known(conditions: dict[str, list[str | None]]) -> dict[str, list[str | None]]:
+    unknown = set(conditions) - set(ROUTABLE)
+    if unknown:
+        raise ValueError(f"cannot match on {sorted(unknown)}; known: {', '.join(ROUTABLE)}")
+    return conditions
+
+
+# What the `match` of a rule holds: a keyword and the values that are wanted there.
+Conditions = Annotated[
+    dict[str, Annotated[list[str | None], BeforeValidator(_as_list)]], AfterValidator(_known)
+]
+
+
+def matches(conditions: Conditions, attributes: Mapping[str, Any]) -> bool:
+    """Whether every condition holds."""
+    return all(_one_of(attributes.get(keyword), wanted) for keyword, wanted in conditions.items())
+
+
 class Rule(BaseModel):
     """One routing rule: `match`, then either `models` or `skip` with the reason.
 
@@ -57,7 +82,7 @@ class Rule(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
-    match: dict[str, Annotated[list[str | None], BeforeValidator(_as_list)]] = {}
+    match: Conditions = {}
     models: tuple[str, ...] = ()
     skip: str | None = None
     only_without: str | None = None
@@ -66,16 +91,7 @@ class Rule(BaseModel):
     def _decides(self) -> Rule:
         if bool(self.models) == bool(self.skip):
             raise ValueError("a rule has either `models` or `skip`")
-        unknown = set(self.match) - set(ROUTABLE)
-        if unknown:
-            raise ValueError(f"cannot match on {sorted(unknown)}; known: {', '.join(ROUTABLE)}")
         return self
-
-    def matches(self, attributes: Mapping[str, Any]) -> bool:
-        """Whether every condition holds."""
-        return all(
-            _one_of(attributes.get(keyword), wanted) for keyword, wanted in self.match.items()
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +112,7 @@ class Routes:
     def decide(self, attributes: Mapping[str, Any]) -> Decision:
         """The first rule that matches; without one the instance is kept and not analysed."""
         for rule in self.rules:
-            if rule.matches(attributes):
+            if matches(rule.match, attributes):
                 return Decision(rule.name, rule.models, rule.skip)
         return Decision("none", (), "no routing rule matches this kind of object")
 
