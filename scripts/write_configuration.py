@@ -55,6 +55,61 @@ destinations:
     kinds: [SEG, SR]
     confirm: c-find
 ```
+
+## Peers
+
+`SENTINODE_PEERS` names a YAML file of the application entities that the node itself calls: targets
+of C-MOVE, receivers of Storage Commitment reports, sources of prior studies. `sentinode check`
+sends each a C-ECHO.
+
+```yaml
+peers:
+  - ae_title: ARCHIVE
+    host: pacs.example          # name or address
+    port: 2762
+    tls: true                   # with DICOM_TLS_CERTIFICATE as the client's, when it is set
+    ca_file: /etc/sentinode/pacs-ca.pem   # who signed the peer's certificate; empty: the system's
+    timeout_seconds: 60         # longest silence of the peer, 30 unless given
+  - ae_title: MAMMO1
+    host: 10.0.0.21
+    port: 104
+```
+
+An archive that answers a C-MOVE only when all is sent needs a `timeout_seconds` that covers the
+sending of a whole series.
+
+## Priors
+
+`SENTINODE_PRIORS` names a YAML file of rules. When a study is complete, each rule that matches one
+of its instances asks `source`, an AE title of the peers file, for other studies of the same
+patient, once for each study:
+
+```yaml
+priors:
+  - name: previous mammograms
+    match: {Modality: MG}       # as in routes; empty: every study
+    source: ARCHIVE
+    modalities: [MG]            # only their series are retrieved
+    within_days: 1500           # before the study's date
+    limit: 2                    # studies, newest first; 1 unless given
+    retrieve: c-move            # the archive must know AE_TITLE as a move destination
+  - name: ultrasound of the same visit
+    match: {Modality: MG, CallingAETitle: [MAMMO1, MAMMO2]}
+    source: ARCHIVE
+    modalities: [US]
+    within_days: 30
+    after_days: 30              # 0 unless given
+    limit: 3
+    retrieve: c-get             # the archive stores on the node's own association
+```
+
+The patient is named by PatientID, and by IssuerOfPatientID where the study has one; a study without
+a PatientID asks for nothing. What is retrieved is kept as a prior: no model looks at it, and it
+opens no revision. With c-move that is known by the Move Originator AE title, which the archive must
+send; one that does not needs `retrieve: c-get`. c-get knows the modalities MG, US, MR, CT, CR and
+DX. The sweeper retrieves; with c-get it writes to STATE_DIR. Failures are tried again as
+RETRY_SECONDS, RETRY_MAX_SECONDS and RETRY_GIVE_UP_SECONDS say; the study's timeline tells what came
+of it.
 """
 
 _EXAMPLE_HEAD = """# Every setting with its default; uncomment what you change.

@@ -1,0 +1,105 @@
+"""The rules of `SENTINODE_PRIORS`: which priors a study wants; read once and checked whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from node.errors import ConfigurationError
+from node.peers import Peer
+from node.priors.storage import MOST_CONTEXTS, STORAGE_BY_MODALITY, storage_contexts
+from node.routes import Conditions, matches
+
+_LONGEST_NAME = 64  # what the table holds
+
+
+class PriorRule(BaseModel):
+    """One rule: a study with an instance that matches asks `source` for priors of its patient.
+
+    `within_days` before the study's date, and `after_days` after it; of what is found, the newest
+    `limit` studies; of these, the series of the wanted `modalities` only.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, Field(min_length=1, max_length=_LONGEST_NAME)]
+    match: Conditions = {}
+    source: str  # AE title of a peer
+    modalities: Annotated[tuple[str, ...], Field(min_length=1)]
+    within_days: Annotated[int, Field(ge=0, le=36500)]
+    after_days: Annotated[int, Field(ge=0, le=36500)] = 0
+    limit: Annotated[int, Field(ge=1, le=100)] = 1
+    retrieve: Literal["c-get", "c-move"] = "c-move"
+
+    @field_validator("modalities")
+    @classmethod
+    def _are_code_strings(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        # PS3.5 table 6.2-1, CS: also keeps wildcards out of the question.
+        for value in values:
+            if not 0 < len(value) <= 16 or not value.isascii() or not value.isalnum():
+                raise ValueError(f"{value!r} is not a modality, e.g. MG")
+        return tuple(dict.fromkeys(value.upper() for value in values))
+
+    @model_validator(mode="after")
+    def _can_be_got(self) -> PriorRule:
+        if self.retrieve == "c-move":
+            return self
+        unknown = sorted(set(self.modalities) - set(STORAGE_BY_MODALITY))
+        if unknown:
+            known = ", ".join(STORAGE_BY_MODALITY)
+            raise ValueError(f"c-get knows {known}, not {', '.join(unknown)}; use c-move")
+        if len(storage_contexts(self.modalities)) > MOST_CONTEXTS:
+            raise ValueError("too many modalities for one c-get; make two rules or use c-move")
+        return self
+
+    def wants(self, attributes: Mapping[str, Any]) -> bool:
+        """Whether an instance with these attributes makes its study ask."""
+        return matches(self.match, attributes)
+
+
+def load_priors(path: Path | None, peers: Mapping[str, Peer]) -> tuple[PriorRule, ...]:
+    """The rules, in order. Raises ConfigurationError naming the file, the entry and the field."""
+    if path is None:
+        return ()
+    rules = tuple(
+        _rule(entry, number, path) for number, entry in enumerate(_entries(path), start=1)
+    )
+    names = [rule.name for rule in rules]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ConfigurationError(f"priors file {path}: name {', '.join(twice)} is used twice")
+    for rule in rules:
+        if rule.source not in peers:
+            raise ConfigurationError(
+                f"priors file {path}: source {rule.source} of {rule.name} is no AE title of the "
+                f"peers file; known: {', '.join(peers) or 'none'}"
+            )
+    return rules
+
+
+def _entries(path: Path) -> Sequence[Any]:
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigurationError(f"priors file {path}: {error}") from error
+    entries = document.get("priors") if isinstance(document, dict) else None
+    if not isinstance(entries, list):
+        raise ConfigurationError(f"priors file {path}: expected a list under the key `priors`")
+    return entries
+
+
+def _rule(entry: Any, number: int, path: Path) -> PriorRule:
+    try:
+        return PriorRule.model_validate(entry)
+    except ValidationError as error:
+        name = entry.get("name") if isinstance(entry, dict) else None
+        where = f"priors file {path}, entry {number}" + (f" ({name})" if name else "")
+        wrong = "; ".join(
+            f"{'.'.join(str(part) for part in item['loc']) or 'entry'}: {item['msg']}"
+            for item in error.errors(include_input=False)
+        )
+        raise ConfigurationError(f"{where}: {wrong}") from error
