@@ -1,116 +1,166 @@
-"""Stage 1: who may connect, with which contexts, and the listener itself.
+"""Stage 1: who may connect, with which contexts, and the listeners themselves.
 
-In: TCP connections. Out: C-ECHO answered here, C-STORE requests handed to `instance`.
-Every storage SOP class is accepted in every transfer syntax that pydicom knows, kept as received:
-an eligible image may travel with objects that nobody analyses, and refusing those would make the
-sender retry the whole study.
+In: TCP connections. Out: C-ECHO answered here, data sets of C-STORE handed to the inbox, other
+services to their modules. Every transfer syntax that pydicom knows is accepted and kept as
+received: an eligible image may travel with objects that nobody analyses, and refusing those would
+make the sender retry the whole study.
 """
 
 from __future__ import annotations
 
-import ipaddress
-import tempfile
-from functools import partial
-from pathlib import Path
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from pydicom.uid import AllTransferSyntaxes
-from pynetdicom import (
-    AE,
-    AllStoragePresentationContexts,
-    VerificationPresentationContexts,
-    _config,
-    evt,
-)
-from pynetdicom.transport import ThreadedAssociationServer
+from pynetdicom import VerificationPresentationContexts, evt
+from pynetdicom.association import Association
+from pynetdicom.presentation import PresentationContext
 
-from node.errors import ConfigurationError
-from node.instance import SUCCESS, Reception, handle_store
+from node.access import host_allowed
+from node.errors import ConfigurationError, RefusedError
+from node.instance import SUCCESS, Claim, Inbox
 from node.logs import log
 from node.settings import Settings
+from node.sop_classes import storage_classes
+from node.store.incoming import Incoming
+from node.tls import ServerTls
+from node.upper_layer.acceptor import ReceivingEntity
+from node.upper_layer.command_set import StoreRequest
+from node.upper_layer.connection import Deadlines
+from node.upper_layer.messages import Answer
+from node.upper_layer.server import Acceptance, Listener
 
-# PS3.8 9.3.4: rejected permanently, by the service user, calling AE title not recognised.
-_REJECTED_PERMANENT, _SERVICE_USER, _CALLING_AE_NOT_RECOGNISED = 0x01, 0x01, 0x03
+# PS3.8 table 9-21: result, source, reason.
+_CALLING_AE_NOT_RECOGNISED = (0x01, 0x01, 0x03)
+_LOCAL_LIMIT_EXCEEDED = (0x02, 0x03, 0x02)
 
 
-def open_listener(reception: Reception) -> ThreadedAssociationServer:
-    """Bind the port and serve associations in threads; call `shutdown()` on what is returned.
+class SopClassNotSupportedError(RefusedError):
+    """Refused: SOP Class not supported (PS3.7 9.1.1.1.9): not that of the presentation context."""
 
-    Raises ConfigurationError when the port is taken.
-    """
-    settings = reception.settings
-    # Data sets are streamed to disk as they arrive, on the file system where they will stay, so
-    # that publishing one is a rename.
-    _config.STORE_RECV_CHUNKED_DATASET = True
-    tempfile.tempdir = str(reception.files.incoming)
-    entity = application_entity(settings)
-    try:
-        server = entity.start_server(
-            (settings.dicom_host, settings.dicom_port),
-            block=False,
-            evt_handlers=[
-                (evt.EVT_C_ECHO, _answer_echo),
-                (evt.EVT_C_STORE, partial(_answer_store, reception=reception)),
-                (evt.EVT_REQUESTED, _check_host, [settings]),
-                (evt.EVT_CONN_CLOSE, _discard_partial),
-            ],
+    status = 0x0122
+
+
+class StoreDoor:
+    """The DIMSE door of the inbox."""
+
+    def __init__(self, inbox: Inbox) -> None:
+        self._inbox = inbox
+
+    def open(
+        self, request: StoreRequest, context: PresentationContext, association: Association
+    ) -> Incoming:
+        """Begin one data set."""
+        requestor = association.requestor
+        claim = Claim(
+            AffectedSOPClassUID=request.AffectedSOPClassUID,
+            AffectedSOPInstanceUID=request.AffectedSOPInstanceUID,
+            transfer_syntax_uid=str(context.transfer_syntax[0]),
+            calling_ae_title=requestor.ae_title.strip(),
+            peer_host=requestor.address,
+            move_originator_ae_title=request.MoveOriginatorApplicationEntityTitle,
         )
-    except OSError as error:
-        raise ConfigurationError(
-            f"cannot listen on {settings.dicom_host}:{settings.dicom_port} ({error.strerror}); "
-            "free the port or set SENTINODE_DICOM_HOST / SENTINODE_DICOM_PORT"
-        ) from error
-    assert server is not None
-    return server
+        if request.AffectedSOPClassUID != context.abstract_syntax:
+            text = "SOP class is not that of the presentation context"
+            return Incoming.refused(SopClassNotSupportedError(text), claim)
+        return self._inbox.open(claim)
+
+    def settle(self, sinks: Sequence[Any]) -> list[Answer]:
+        """Make them durable and say what to answer."""
+        return [Answer(each.status, each.comment) for each in self._inbox.settle(sinks)]
 
 
-def application_entity(settings: Settings) -> AE:
-    """The AE with every storage context."""
-    entity = AE(ae_title=settings.ae_title)
+def open_listeners(inbox: Inbox) -> list[Listener]:
+    """Bind the ports and serve in threads; call `shutdown()` on each to end.
+
+    Raises ConfigurationError when a port is taken or a certificate cannot be read.
+    """
+    settings = inbox.reception.settings
+    entity = application_entity(settings)
+    opened: list[Listener] = []
+    for port, tls in _ports(settings):
+        acceptance = _acceptance(inbox, settings, tls)
+        try:
+            address = (settings.dicom_host, port)
+            opened.append(Listener(entity, address, acceptance, _handlers(inbox)))
+        except OSError as error:
+            raise ConfigurationError(
+                f"cannot listen on {settings.dicom_host}:{port} ({error.strerror}); "
+                "free the port or set SENTINODE_DICOM_HOST / SENTINODE_DICOM_PORT"
+            ) from error
+    for each in opened:
+        each.start()
+    return opened
+
+
+def application_entity(settings: Settings) -> ReceivingEntity:
+    """The AE with every context that is accepted."""
+    entity = ReceivingEntity(ae_title=settings.ae_title)
     entity.maximum_associations = settings.dicom_max_associations
     entity.maximum_pdu_size = settings.dicom_max_pdu_bytes
+    entity.acse_timeout = settings.dicom_request_timeout_seconds
     entity.network_timeout = settings.dicom_network_timeout_seconds
+    entity.dimse_timeout = settings.dicom_network_timeout_seconds
     entity.require_calling_aet = list(settings.dicom_allowed_ae_titles)
-    entity.require_called_aet = False
+    entity.require_called_aet = settings.dicom_require_called_ae_title
     entity.supported_contexts = VerificationPresentationContexts
-    for context in AllStoragePresentationContexts:
-        assert context.abstract_syntax is not None
-        entity.add_supported_context(context.abstract_syntax, AllTransferSyntaxes)
+    for sop_class_uid in storage_classes(settings.dicom_storage_classes):
+        entity.add_supported_context(sop_class_uid, AllTransferSyntaxes)
     return entity
 
 
-def host_allowed(host: str, networks: tuple[str, ...]) -> bool:
-    """Whether a peer's address lies in one of the networks; no networks allow every host."""
-    if not networks:
-        return True
-    address = ipaddress.ip_address(host)
-    return any(address in ipaddress.ip_network(network, strict=False) for network in networks)
+def _ports(settings: Settings) -> list[tuple[int, ServerTls | None]]:
+    ports: list[tuple[int, ServerTls | None]] = []
+    if settings.dicom_plain:
+        ports.append((settings.dicom_port, None))
+    if settings.dicom_tls_port is not None:
+        ports.append((settings.dicom_tls_port, ServerTls(settings)))
+    if not ports:
+        raise ConfigurationError("SENTINODE_DICOM_PLAIN is off and there is no DICOM_TLS_PORT")
+    return ports
+
+
+def _acceptance(inbox: Inbox, settings: Settings, tls: ServerTls | None) -> Acceptance:
+    return Acceptance(
+        service=StoreDoor(inbox),
+        deadlines=Deadlines(
+            pdu_seconds=settings.dicom_pdu_timeout_seconds,
+            association_seconds=settings.dicom_association_timeout_seconds,
+        ),
+        async_operations=settings.dicom_async_operations,
+        handshake_seconds=settings.dicom_request_timeout_seconds,
+        max_connections=settings.dicom_max_associations,
+        max_connections_per_host=settings.dicom_max_associations_per_host,
+        tls=None if tls is None else tls.context,
+    )
+
+
+def _handlers(inbox: Inbox) -> list[Any]:
+    return [
+        (evt.EVT_REQUESTED, _check_host, [inbox.reception.settings]),
+        (evt.EVT_C_ECHO, _answer_echo),
+    ]
 
 
 def _check_host(event: evt.Event, settings: Settings) -> None:
     host = str(event.assoc.requestor.address)
-    if host_allowed(host, settings.dicom_allowed_networks):
-        return
-    log.warning("association rejected: host not allowed", extra={"peer_host": host})
-    event.assoc.acse.send_reject(_REJECTED_PERMANENT, _SERVICE_USER, _CALLING_AE_NOT_RECOGNISED)
-    event.assoc.kill()
+    if not host_allowed(host, settings.dicom_allowed_networks):
+        _reject(event.assoc, host, _CALLING_AE_NOT_RECOGNISED, "host not allowed")
+    elif _associations_of(event.assoc)[host] > settings.dicom_max_associations_per_host:
+        _reject(event.assoc, host, _LOCAL_LIMIT_EXCEEDED, "too many associations of this host")
+
+
+def _associations_of(association: Association) -> Counter[str]:
+    active = association.ae.active_associations
+    return Counter(each.requestor.address for each in active if each.is_acceptor)
+
+
+def _reject(association: Association, host: str, reason: tuple[int, int, int], text: str) -> None:
+    log.warning(f"association rejected: {text}", extra={"peer_host": host})
+    association.acse.send_reject(*reason)
+    association.kill()
 
 
 def _answer_echo(_event: evt.Event) -> int:
     return SUCCESS
-
-
-def _answer_store(event: evt.Event, reception: Reception) -> int:
-    return handle_store(event, reception)
-
-
-def _discard_partial(event: evt.Event) -> None:
-    """Remove the temporary file of a data set whose association ended in the middle of it.
-
-    pynetdicom removes it only after a handler has run; the half-received message hangs on the
-    association's DIMSE provider.
-    """
-    message: Any = event.assoc.dimse.message
-    path = getattr(message, "_data_set_path", None)
-    if isinstance(path, Path):
-        path.unlink(missing_ok=True)

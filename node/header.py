@@ -1,30 +1,83 @@
 """What the node reads of a data set before it accepts it: identity, routing attributes, wholeness.
 
-Pixel data is never loaded. Raises CannotUnderstandError for what no archive could keep either.
+In: the first bytes of an encoded data set, or the file when those do not reach the pixel data.
+Out: a `Header`. Pixel data is never loaded; values are taken as they are encoded, because
+converting all of them costs more than storing a small object. Raises CannotUnderstandError for
+what no archive could keep either.
 """
 
 from __future__ import annotations
 
-import struct
+import zlib
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import pydicom
+from pydicom.charset import convert_encodings, decode_bytes
+from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.filereader import _read_file_meta_info, read_dataset, read_preamble
 from pydicom.uid import UID
+from pydicom.valuerep import TEXT_VR_DELIMS
 
 from node.errors import CannotUnderstandError
 from node.identifiers import is_uid
 from node.routes import ROUTABLE
 
-_PIXEL_DATA = ((0x7FE0, 0x0010), (0x7FE0, 0x0008), (0x7FE0, 0x0009))  # PS3.3 C.7.6.3, .24, .25
-_VR_WITH_LONG_LENGTH = (b"OB", b"OW", b"OF", b"OD", b"UN")
+# PS3.3 C.7.6.3, C.7.6.24, C.7.6.25: where pixel data stand.
+_PIXEL_DATA = (0x7FE00008, 0x7FE00009, 0x7FE00010)
+_FIRST_PIXEL_TAG = 0x7FE00000
 _UNDEFINED_LENGTH = 0xFFFFFFFF
+# PS3.5 7.1.2: these have a reserved field and a 32-bit length in Explicit VR.
+_LONG_HEADER = frozenset(("OB", "OD", "OF", "OL", "OV", "OW", "SQ", "UC", "UN", "UR", "UT", "UV"))
+# A deflated data set is inflated this far at most: a bomb must not cost memory.
+_INFLATED_BYTES = 1 << 24
 
+# What C-FIND answers from, and the width of its column.
+STUDY_KEYS = {
+    "PatientID": 64,
+    "IssuerOfPatientID": 64,
+    "PatientName": 324,
+    "PatientBirthDate": 8,
+    "PatientSex": 16,
+    "StudyDate": 8,
+    "StudyTime": 16,
+    "AccessionNumber": 16,
+    "StudyID": 16,
+    "StudyDescription": 64,
+    "ReferringPhysicianName": 324,
+}
+SERIES_KEYS = {
+    "Modality": 16,
+    "SeriesNumber": 12,
+    "SeriesDescription": 64,
+    "SeriesDate": 8,
+    "SeriesTime": 16,
+    "BodyPartExamined": 16,
+    "Laterality": 16,
+}
+_UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
+_ROUTED = tuple(keyword for keyword in ROUTABLE if tag_for_keyword(keyword) is not None)
+_TAGS = {
+    keyword: tag
+    for keyword in (
+        *_UIDS,
+        *_ROUTED,
+        *STUDY_KEYS,
+        *SERIES_KEYS,
+        "InstanceNumber",
+        "SpecificCharacterSet",
+        "ViewCodeSequence",
+    )
+    if (tag := tag_for_keyword(keyword)) is not None
+}
+_TAG_LIST = list(_TAGS.values())
+# VRs that Specific Character Set governs (PS3.5 6.1.2.3).
+_CHARACTER_SET_VRS = frozenset(("LO", "LT", "PN", "SH", "ST", "UC", "UT"))
 
-# What pydicom lets escape on damaged encodings; values are read lazily, so any access may raise.
+# What pydicom lets escape on damaged encodings.
 _PARSER_ERRORS = (
     InvalidDicomError,
     BytesLengthException,
@@ -37,6 +90,7 @@ _PARSER_ERRORS = (
     IndexError,
     NotImplementedError,
     RecursionError,
+    zlib.error,
 )
 
 
@@ -48,38 +102,114 @@ class Header:
     series_uid: str
     sop_instance_uid: str
     sop_class_uid: str
-    transfer_syntax_uid: str
+    # Never patient data.
     attributes: dict[str, Any]
+    # Columns of the study and the series; patient data.
+    study: dict[str, str]
+    series: dict[str, str]
+    instance_number: str
 
 
-def read_header(path: Path) -> Header:
-    """Read a Part 10 file up to its pixel data. Raises CannotUnderstandError."""
+@dataclass(slots=True)
+class _PixelElement:
+    """Where the walk stopped."""
+
+    tag: int = 0
+    vr: str | None = None
+    length: int = 0
+
+
+def read_header(path: Path, offset: int, transfer_syntax_uid: str) -> Header:
+    """Read the data set that begins at `offset` of a file. Raises CannotUnderstandError."""
     try:
-        return _read(path)
+        with path.open("rb") as stream:
+            size_bytes = path.stat().st_size - offset
+            stream.seek(offset)
+            return _read(stream, size_bytes, UID(transfer_syntax_uid))
     except CannotUnderstandError:
         raise
     except _PARSER_ERRORS as error:
+        raise _unreadable(error) from error
+
+
+def read_file(path: Path) -> tuple[Header, str]:
+    """The header of a Part 10 file and its Transfer Syntax UID. Raises CannotUnderstandError."""
+    try:
+        with path.open("rb") as stream:
+            read_preamble(stream, force=False)
+            meta = _read_file_meta_info(stream)
+            syntax, offset = str(meta.TransferSyntaxUID), stream.tell()
+    except _PARSER_ERRORS as error:
+        raise _unreadable(error) from error
+    return read_header(path, offset, syntax), syntax
+
+
+def parse_header(content: bytes, transfer_syntax_uid: str) -> Header:
+    """Read a whole data set that is in memory. Raises CannotUnderstandError."""
+    try:
+        return _read(BytesIO(content), len(content), UID(transfer_syntax_uid))
+    except CannotUnderstandError:
+        raise
+    except _PARSER_ERRORS as error:
+        raise _unreadable(error) from error
+
+
+def _unreadable(error: Exception) -> CannotUnderstandError:
+    return CannotUnderstandError(f"the data set cannot be read: {type(error).__name__}")
+
+
+def _read(stream: BinaryIO, size_bytes: int, syntax: UID) -> Header:
+    if syntax.is_transfer_syntax and syntax.is_deflated:
+        content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(stream.read(), _INFLATED_BYTES)
+        stream, size_bytes = BytesIO(content), len(content)
+    begin = stream.tell()
+    implicit = syntax.is_transfer_syntax and syntax.is_implicit_VR
+    little_endian = not syntax.is_transfer_syntax or syntax.is_little_endian
+    pixels = _PixelElement()
+    dataset = read_dataset(
+        stream, implicit, little_endian, stop_when=_stop_at(pixels), specific_tags=_TAG_LIST
+    )
+    if pixels.tag in _PIXEL_DATA:
+        _check_length(pixels, implicit, size_bytes - (stream.tell() - begin))
+    return _header(dataset, pixels.tag in _PIXEL_DATA)
+
+
+def _stop_at(pixels: _PixelElement) -> Any:
+    def stop(tag: int, vr: str | None, length: int) -> bool:
+        if tag < _FIRST_PIXEL_TAG:
+            return False
+        pixels.tag, pixels.vr, pixels.length = int(tag), vr, length
+        return True
+
+    return stop
+
+
+def _check_length(pixels: _PixelElement, implicit: bool, left_bytes: int) -> None:
+    header_bytes = 12 if not implicit and pixels.vr in _LONG_HEADER else 8
+    present = left_bytes - header_bytes
+    if pixels.length != _UNDEFINED_LENGTH and pixels.length > present:
         raise CannotUnderstandError(
-            f"the data set cannot be read: {type(error).__name__}"
-        ) from error
+            f"truncated: pixel data declares {pixels.length} bytes, {max(present, 0)} arrived"
+        )
 
 
-def _read(path: Path) -> Header:
-    with path.open("rb") as stream:
-        dataset = pydicom.dcmread(stream, stop_before_pixels=True)
-        has_pixels = _check_pixel_element(stream, path, dataset)
+def _header(dataset: Dataset, has_pixels: bool) -> Header:
+    encodings = _encodings(dataset)
+    uids = [_uid(dataset, keyword) for keyword in _UIDS]
     return Header(
-        study_uid=_uid(dataset, "StudyInstanceUID"),
-        series_uid=_uid(dataset, "SeriesInstanceUID"),
-        sop_instance_uid=_uid(dataset, "SOPInstanceUID"),
-        sop_class_uid=_uid(dataset, "SOPClassUID"),
-        transfer_syntax_uid=str(dataset.file_meta.TransferSyntaxUID),
+        study_uid=uids[0],
+        series_uid=uids[1],
+        sop_instance_uid=uids[2],
+        sop_class_uid=uids[3],
         attributes=_attributes(dataset) | {"HasPixelData": str(has_pixels).lower()},
+        study=_columns(dataset, STUDY_KEYS, encodings),
+        series=_columns(dataset, SERIES_KEYS, encodings),
+        instance_number=_text(dataset, "InstanceNumber")[:12],
     )
 
 
 def _uid(dataset: Dataset, keyword: str) -> str:
-    value = str(dataset.get(keyword) or "").strip("\0 ")
+    value = _text(dataset, keyword)
     if not is_uid(value):
         raise CannotUnderstandError(f"{keyword} is missing or not a UID")
     return value
@@ -87,16 +217,15 @@ def _uid(dataset: Dataset, keyword: str) -> str:
 
 def _attributes(dataset: Dataset) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for keyword in ROUTABLE:
-        value = dataset.get(keyword)
-        if value in (None, ""):
-            continue
-        found[keyword] = [str(v) for v in value] if _is_multiple(value) else str(value)
-    view = dataset.get("ViewCodeSequence")
-    if view:
-        found["ViewCodeValue"] = str(view[0].get("CodeValue", ""))
+    for keyword in _ROUTED:
+        text = _text(dataset, keyword)
+        if text:
+            found[keyword] = [part.strip() for part in text.split("\\")] if "\\" in text else text
+    if "ViewCodeSequence" in dataset and dataset.ViewCodeSequence:
+        view = dataset.ViewCodeSequence[0]
+        found["ViewCodeValue"] = str(view.get("CodeValue", ""))
         found.setdefault("ViewPosition", _VIEW_BY_CODE.get(found["ViewCodeValue"], ""))
-        modifiers = view[0].get("ViewModifierCodeSequence") or []
+        modifiers = view.get("ViewModifierCodeSequence") or []
         found["ViewModifierCodeValue"] = [str(item.get("CodeValue", "")) for item in modifiers]
     return found
 
@@ -114,31 +243,33 @@ _VIEW_BY_CODE = {
 }
 
 
-def _is_multiple(value: Any) -> bool:
-    return isinstance(value, (list, pydicom.multival.MultiValue))
+def _columns(dataset: Dataset, widths: dict[str, int], encodings: list[str]) -> dict[str, str]:
+    return {
+        keyword: _text(dataset, keyword, encodings)[:width] for keyword, width in widths.items()
+    }
 
 
-def _check_pixel_element(stream: BinaryIO, path: Path, dataset: Dataset) -> bool:
-    """Whether there is pixel data; refuses one that the file does not hold to its end.
+def _text(dataset: Dataset, keyword: str, encodings: list[str] | None = None) -> str:
+    """A value as text, several separated by backslashes; "" when absent or empty."""
+    tag = _TAGS[keyword]
+    if tag not in dataset:
+        return ""
+    element: Any = dataset.get_item(tag)
+    value = element.value
+    # Anything else was converted already, by a look at it that this module does not take.
+    if not value or not isinstance(value, bytes):
+        return ""
+    vr = dictionary_VR(tag)
+    if vr == "US":
+        little_endian = element.is_little_endian
+        return str(int.from_bytes(value[:2], "little" if little_endian else "big"))
+    if encodings and vr in _CHARACTER_SET_VRS and not value.isascii():
+        text = decode_bytes(value, encodings, TEXT_VR_DELIMS)
+    else:
+        text = value.decode("ascii", errors="replace")
+    return text.strip("\0 ").replace("\0", "")
 
-    pydicom has stopped before the pixel element, so its header is read here: tag, VR, length
-    (PS3.5 7.1).
-    """
-    syntax = UID(dataset.file_meta.TransferSyntaxUID)
-    if syntax.is_deflated:
-        return "PixelData" in pydicom.dcmread(path)
-    endian = "<" if syntax.is_little_endian else ">"
-    element = stream.read(12)
-    if len(element) < 8:
-        return False
-    group, number = struct.unpack(endian + "HH", element[:4])
-    if (group, number) not in _PIXEL_DATA:
-        return False
-    is_long = element[4:6] in _VR_WITH_LONG_LENGTH and not syntax.is_implicit_VR
-    (length,) = struct.unpack(endian + "I", element[8:12] if is_long else element[4:8])
-    present = path.stat().st_size - stream.tell() + (0 if is_long else 4)
-    if length != _UNDEFINED_LENGTH and length > present:
-        raise CannotUnderstandError(
-            f"truncated: pixel data declares {length} bytes and {present} arrived; send it again"
-        )
-    return True
+
+def _encodings(dataset: Dataset) -> list[str]:
+    names = _text(dataset, "SpecificCharacterSet")
+    return convert_encodings(names.split("\\")) if names else ["iso8859"]

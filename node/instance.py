@@ -1,188 +1,197 @@
-"""Stage 2: one C-STORE request becomes one durable instance, and only then a success.
+"""Stage 2: one received data set becomes one durable instance, and only then a success.
 
-In: a received file in `incoming/` with what the sender claimed about it. Out: a file under
-`instances/`, its row, its study's deadline, all committed; then status 0x0000.
+In: what a sender claims, then the bytes of its data set, from either door (C-STORE, STOW-RS). Out:
+a file under `instances/`, its row, its study's deadline, all committed; then status 0x0000.
 
-The order is: validate, fsync, rename, row, commit, answer. A crash before the commit leaves at most
-an unacknowledged file that the sender will send again. Nothing is ever overwritten: the same bytes
-again are a success, other bytes under a known SOP Instance UID are kept apart and reported.
+The order is: validate, temporary file, fsync, final name, fsync of the folder, row, commit, answer.
+A crash before the commit leaves nothing that was acknowledged and nothing that stays. Nothing is
+ever overwritten: the same bytes again are a success, other bytes under a known SOP Instance UID are
+kept apart, answered with a warning and reported.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from pynetdicom.events import Event
-from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session
 
+from node.admission import Admission
 from node.errors import (
+    CannotUnderstandError,
     DataSetMismatchError,
     OutOfResourcesError,
     RefusedError,
 )
-from node.header import Header, read_header
-from node.job import record, utc_now
+from node.header import Header, parse_header, read_header
+from node.identifiers import is_uid
 from node.logs import log
-from node.routes import Routes
+from node.peers import Peer
+from node.recording import CONFLICT, Arrival, is_recorded, record_arrivals
+from node.routes import Decision, Routes
 from node.settings import Settings
-from node.store.files import Files, sha256_of
+from node.store.files import Files
+from node.store.group_commit import GroupCommit
+from node.store.incoming import HEAD_BYTES, Incoming, Spool, abandoned, clean
+from node.store.incoming import Claim as Claim
 from node.store.session import Store
-from node.store.tables import Instance
-from node.study import open_study, register
+from node.study import PRIOR_REASON
 
 SUCCESS = 0x0000
-# PS3.4 Table B.2-1: the range for "cannot understand"; this one says that we failed, not the data.
+# PS3.4 table B.2-1. Kept, but not as the instance that was known by this UID before.
+KEPT_APART = 0xB000
+# The range for "cannot understand"; this one says that we failed, not the data.
 PROCESSING_FAILURE = 0xC211
+REFUSED, FAILED = "refused", "failed"
+
+PRIOR = Decision("prior", (), PRIOR_REASON)
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
-    """One complete file and what its sender claimed (PS3.7 9.3.1.1)."""
+class Outcome:
+    """What became of one instance. `comment` is an Error Comment, "" for success."""
 
-    path: Path
-    AffectedSOPClassUID: str
-    AffectedSOPInstanceUID: str
-    calling_ae_title: str
-    peer_host: str
+    status: int
+    comment: str
+    kind: str
 
 
 @dataclass(frozen=True, slots=True)
 class Reception:
-    """What storing needs; made once per process."""
+    """What receiving needs; made once per process."""
 
     settings: Settings
     store: Store
     files: Files
     routes: Routes
+    peers: dict[str, Peer] = field(default_factory=dict)
 
 
-def handle_store(event: Event, reception: Reception) -> int:
-    """The DIMSE shell: every outcome becomes a status (PS3.4 B.2.3) and a log line."""
-    received = _received(event)
-    facts = {
-        "sop_instance": received.AffectedSOPInstanceUID,
-        "calling_ae_title": received.calling_ae_title,
-    }
-    try:
-        outcome = store_instance(received, reception)
-    except RefusedError as error:
-        facts |= {"status": f"{error.status:04X}", "reason": str(error)}
-        log.warning("instance refused", extra=facts)
-        return error.status
-    except Exception:  # noqa: BLE001  # the outer shell: never acknowledge, never lose the listener
-        log.exception("instance not stored", extra=facts)
-        return PROCESSING_FAILURE
-    log.info("instance stored", extra=facts | {"outcome": outcome})
-    return SUCCESS
+class Inbox:
+    """What both doors put instances through; one for all associations of a process."""
+
+    def __init__(self, reception: Reception, spool: Spool) -> None:
+        self.reception = reception
+        self._spool = spool
+        self._admission = Admission(reception.settings, reception.store, reception.files)
+        self._commits: GroupCommit[Arrival, str] = GroupCommit(self._commit)
+
+    def open(self, claim: Claim) -> Incoming:
+        """Begin one data set. Never raises: a refusal is the outcome of its `settle`."""
+        try:
+            self._check(claim)
+        except RefusedError as error:
+            return Incoming.refused(error, claim)
+        return self._spool.new(claim)
+
+    def settle(self, batch: Sequence[Incoming]) -> list[Outcome]:
+        """Make complete data sets durable, in order; committed when this returns. Never raises."""
+        prepared = [self._prepare(incoming) for incoming in batch]
+        arrivals = [item for item in prepared if isinstance(item, Arrival)]
+        kinds = iter(self._committed(arrivals))
+        return [
+            self._finish(item.incoming, next(kinds)) if isinstance(item, Arrival) else item
+            for item in prepared
+        ]
+
+    def _check(self, claim: Claim) -> None:
+        self._admission.check(claim.calling_ae_title)
+        if not is_uid(claim.AffectedSOPInstanceUID) or not is_uid(claim.AffectedSOPClassUID):
+            raise CannotUnderstandError("Affected SOP Class or Instance UID is not a UID")
+
+    def _prepare(self, incoming: Incoming) -> Arrival | Outcome:
+        """Validate and sync; the shell where every failure becomes an outcome."""
+        try:
+            if incoming.failure is not None:
+                raise incoming.failure
+            header = _header_of(incoming)
+            _check_claims(incoming.claim, header)
+            incoming.sync()
+            return self._arrival(incoming, header)
+        except RefusedError as error:
+            return self._refuse(incoming, error)
+        except OSError as error:
+            return self._refuse(incoming, _no_room(error))
+        except Exception:  # noqa: BLE001  # never acknowledge, never lose the association
+            log.exception("instance not stored", extra=_facts(incoming.claim))
+            incoming.discard()
+            return Outcome(PROCESSING_FAILURE, "internal error, see the node's log", FAILED)
+
+    def _arrival(self, incoming: Incoming, header: Header) -> Arrival:
+        claim, reception = incoming.claim, self.reception
+        attributes = header.attributes | {"CallingAETitle": claim.calling_ae_title}
+        prior = claim.move_originator_ae_title == reception.settings.ae_title
+        decision = PRIOR if prior else reception.routes.decide(attributes)
+        return Arrival(incoming, header, incoming.hexdigest(), attributes, decision, prior)
+
+    def _committed(self, arrivals: Sequence[Arrival]) -> list[str | RefusedError]:
+        if not arrivals:
+            return []
+        try:
+            return list(self._commits.settle(arrivals))
+        except (OSError, SQLAlchemyError):
+            # One instance that cannot be written must not take those beside it along.
+            return [self._alone(arrival) for arrival in arrivals]
+
+    def _alone(self, arrival: Arrival) -> str | RefusedError:
+        try:
+            return self._commit([arrival])[0]
+        except (OSError, SQLAlchemyError) as error:
+            return _no_room(error)
+
+    def _commit(self, arrivals: list[Arrival]) -> list[str]:
+        reception = self.reception
+        return record_arrivals(reception.store, reception.files, arrivals, reception.settings)
+
+    def _finish(self, incoming: Incoming, kind: str | RefusedError) -> Outcome:
+        if isinstance(kind, RefusedError):
+            return self._refuse(incoming, kind)
+        incoming.discard()
+        claim = incoming.claim
+        self._admission.count(claim.calling_ae_title, incoming.size_bytes)
+        log.info("instance stored", extra=_facts(claim) | {"outcome": kind})
+        if kind == CONFLICT:
+            return Outcome(KEPT_APART, "other content under a known UID: kept apart", kind)
+        return Outcome(SUCCESS, "", kind)
+
+    def _refuse(self, incoming: Incoming, error: RefusedError) -> Outcome:
+        incoming.discard()
+        facts = {"status": f"{error.status:04X}", "reason": str(error)}
+        log.warning("instance refused", extra=_facts(incoming.claim) | facts)
+        return Outcome(error.status, str(error), REFUSED)
 
 
-def store_instance(received: Received, reception: Reception) -> str:
-    """Make one instance durable; returns "new", "same" or "conflict". Raises RefusedError."""
-    _check_space(reception)
-    header = read_header(received.path)
-    _check_claims(received, header)
-    digest = sha256_of(received.path)
-    try:
-        return _keep(received, header, digest, reception)
-    except (OSError, SQLAlchemyError) as error:
-        raise OutOfResourcesError(
-            f"disk or database cannot take it ({type(error).__name__}); send it again later"
-        ) from error
-
-
-def _keep(received: Received, header: Header, digest: str, reception: Reception) -> str:
-    with reception.store.reading() as session:
-        known = _digests(session, header.sop_instance_uid)
-    if digest in known:
-        return "same"
-    relative = reception.files.instance_path(header.study_uid, header.sop_instance_uid, digest)
-    size_bytes = received.path.stat().st_size
-    reception.files.publish(received.path, relative)
-    instance = _instance(received, header, reception.routes)
-    instance.path, instance.size_bytes, instance.sha256 = relative, size_bytes, digest
-    with reception.store.writing() as session:
-        return _insert(session, instance, reception.settings)
-
-
-def _insert(session: Session, instance: Instance, settings: Settings) -> str:
-    study = open_study(session, instance.study_uid, instance.received_at)
-    # Looked at again inside the transaction: another association may have been faster.
-    known = _digests(session, instance.sop_instance_uid)
-    if instance.sha256 in known:
-        return "same"
-    instance.conflict = bool(known)
-    session.add(instance)
-    session.flush()
-    register(session, study, instance, settings)
-    if instance.conflict:
-        record(
-            session,
-            instance.study_uid,
-            instance.revision or 0,
-            "conflict",
-            f"{instance.sop_instance_uid} came again with other content; kept apart",
-        )
-        return "conflict"
-    return "new"
-
-
-def _instance(received: Received, header: Header, routes: Routes) -> Instance:
-    attributes = header.attributes | {"CallingAETitle": received.calling_ae_title}
-    decision = routes.decide(attributes)
-    return Instance(
-        study_uid=header.study_uid,
-        series_uid=header.series_uid,
-        sop_instance_uid=header.sop_instance_uid,
-        sop_class_uid=header.sop_class_uid,
-        transfer_syntax_uid=header.transfer_syntax_uid,
-        calling_ae_title=received.calling_ae_title,
-        peer_host=received.peer_host,
-        received_at=utc_now(),
-        conflict=False,
-        route=decision.route,
-        models=list(decision.models),
-        skip_reason=decision.skip_reason,
-        attributes=attributes,
+def recover(reception: Reception) -> int:
+    """Remove what dead processes of this state folder left; returns how many files that was."""
+    files, store = reception.files, reception.store
+    return sum(
+        clean(folder, lambda relative: is_recorded(store, relative), files.root)
+        for folder in abandoned(files.incoming)
     )
 
 
-def _digests(session: Session, sop_instance_uid: str) -> set[str]:
-    return set(
-        session.scalars(
-            select(Instance.sha256).where(Instance.sop_instance_uid == sop_instance_uid)
-        )
-    )
+def _header_of(incoming: Incoming) -> Header:
+    content, syntax = incoming.head(), incoming.claim.transfer_syntax_uid
+    if incoming.size_bytes - incoming.dataset_offset <= HEAD_BYTES:
+        return parse_header(content, syntax)
+    incoming.flush()
+    return read_header(incoming.path, incoming.dataset_offset, syntax)
 
 
-def _check_space(reception: Reception) -> None:
-    free = reception.files.free_bytes()
-    if free < reception.settings.min_free_bytes:
-        raise OutOfResourcesError(
-            f"only {free} bytes of disk are free, below SENTINODE_MIN_FREE_BYTES; free some"
-        )
-
-
-def _check_claims(received: Received, header: Header) -> None:
-    if header.sop_class_uid != received.AffectedSOPClassUID:
-        raise DataSetMismatchError(
-            f"the data set is of SOP class {header.sop_class_uid}, "
-            f"the request said {received.AffectedSOPClassUID}"
-        )
-    if header.sop_instance_uid != received.AffectedSOPInstanceUID:
+def _check_claims(claim: Claim, header: Header) -> None:
+    if header.sop_class_uid != claim.AffectedSOPClassUID:
+        raise DataSetMismatchError("SOPClassUID differs from Affected SOP Class UID")
+    if header.sop_instance_uid != claim.AffectedSOPInstanceUID:
         raise DataSetMismatchError("SOPInstanceUID differs from Affected SOP Instance UID")
 
 
-def _received(event: Event) -> Received:
-    request: Any = event.request
-    requestor = event.assoc.requestor
-    return Received(
-        path=event.dataset_path,
-        AffectedSOPClassUID=str(request.AffectedSOPClassUID or ""),
-        AffectedSOPInstanceUID=str(request.AffectedSOPInstanceUID or ""),
-        calling_ae_title=str(requestor.ae_title).strip(),
-        peer_host=str(requestor.address),
-    )
+def _no_room(error: Exception) -> OutOfResourcesError:
+    what = "database" if isinstance(error, SQLAlchemyError) else "disk"
+    return OutOfResourcesError(f"{what} cannot take it; send it again later")
+
+
+def _facts(claim: Claim) -> dict[str, str]:
+    return {
+        "sop_instance": claim.AffectedSOPInstanceUID,
+        "calling_ae_title": claim.calling_ae_title,
+    }

@@ -1,35 +1,91 @@
-"""The receiver as a process: recover, listen, beat, stop in an orderly way."""
+"""The receiver as a process: recover, listen, beat, stop in an orderly way.
+
+With more than one process, a parent starts them and starts again what dies; they share the port and
+the state folder, and each has a spool folder of its own.
+"""
 
 from __future__ import annotations
 
+import gc
+import multiprocessing
 import threading
+from multiprocessing.process import BaseProcess
 
-from node.association import open_listener
-from node.instance import Reception
-from node.logs import log
-from node.process import beat_until
+from node.association import open_listeners
+from node.instance import Inbox, Reception, recover
+from node.logs import configure_logs, log
+from node.peers import load_peers
+from node.process import beat_until, stop_on_signals
 from node.routes import load_routes
 from node.settings import Settings
 from node.store.files import Files
+from node.store.incoming import Spool
 from node.store.session import open_store
+
+# A process that dies at once is not started again faster than this.
+_RESTART_SECONDS = 1.0
+# Associations that are at work get this long to end when the process is told to.
+_DRAIN_SECONDS = 5.0
 
 
 def run_receiver(settings: Settings, stop: threading.Event) -> None:
     """Serve associations until `stop` is set. Raises ConfigurationError."""
+    if settings.dicom_processes == 1:
+        _receive(settings, stop)
+    else:
+        _run_processes(settings, stop)
+
+
+def _receive(settings: Settings, stop: threading.Event) -> None:
     files = Files(settings.state_dir)
     files.prepare()
-    discarded = files.discard_incoming()
     store = open_store(settings)
-    reception = Reception(settings, store, files, load_routes(settings.routes))
-    server = open_listener(reception)
+    reception = Reception(
+        settings, store, files, load_routes(settings.routes), load_peers(settings.peers)
+    )
+    recovered = recover(reception)
+    spool = Spool(files.incoming)
+    listeners = open_listeners(Inbox(reception, spool))
+    # What is loaded by now stays; collections need not look at it again.
+    gc.freeze()
     log.info(
         "receiver listens",
         extra={
             "ae_title": settings.ae_title,
-            "port": settings.dicom_port,
-            "discarded_partial_files": discarded,
+            "ports": [each.server_address[1] for each in listeners],
+            "discarded_partial_files": recovered,
         },
     )
     beat_until(stop, store, "receive")
-    server.shutdown()
+    for each in listeners:
+        each.shutdown()
+    for each in listeners:
+        each.drain(_DRAIN_SECONDS)
+    spool.close()
     store.close()
+
+
+def _run_processes(settings: Settings, stop: threading.Event) -> None:
+    # Forked processes would share the database's connections and locks.
+    context = multiprocessing.get_context("spawn")
+
+    def start() -> BaseProcess:
+        process = context.Process(target=_receive_in_child, args=(settings,), daemon=False)
+        process.start()
+        return process
+
+    processes = [start() for _ in range(settings.dicom_processes)]
+    while not stop.wait(_RESTART_SECONDS):
+        for position, process in enumerate(processes):
+            if not process.is_alive():
+                log.error("receiver process died", extra={"exit_code": process.exitcode})
+                processes[position] = start()
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.join()
+
+
+def _receive_in_child(settings: Settings) -> None:
+    configure_logs(settings.log_level)
+    _receive(settings, stop_on_signals())

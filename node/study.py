@@ -11,10 +11,12 @@ next revision in the same way. Objects that no model wants never re-open a study
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import Row, select, update
 from sqlalchemy.orm import Session
 
 from node.job import (
@@ -33,43 +35,102 @@ from node.settings import Settings
 from node.store.session import Store, insert_for
 from node.store.tables import Instance, Study
 
+PRIOR_REASON = "prior study, kept for comparison"
 
-def open_study(session: Session, study_uid: str, now: datetime) -> Study:
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """What a study needs to know of one instance that is recorded now."""
+
+    route: str
+    # Some model wants it, and it is not the twin of a known instance with other content.
+    wanted: bool
+    # Fetched by this node for comparison.
+    prior: bool
+    # Laterality and view, as in `study_expected_views`.
+    view: str
+
+
+def register(
+    session: Session,
+    study_uid: str,
+    identity: Mapping[str, str],
+    arrived: Sequence[Arrived],
+    settings: Settings,
+    now: datetime,
+) -> list[int | None]:
+    """Count new instances in and move the study's deadline, in the instances' transaction.
+
+    Returns the revision of each, None for those that wait for the next one.
+    """
+    study = _locked(session, study_uid, identity, now)
+    waiting = [_waits(each, study.revision) for each in arrived]
+    changes: dict[str, Any] = {"last_instance_at": now}
+    first = study.deadline_at is None and any(waiting)
+    if any(waiting):
+        changes |= _moved(study, arrived, settings, now)
+    elif study.revision == 0 and study.deadline_at is None:
+        changes["error"] = PRIOR_REASON
+    session.execute(update(Study).where(Study.study_uid == study_uid).values(changes))
+    if first:
+        record(session, study_uid, study.revision + 1, RECEIVING, "first image")
+        session.flush()
+        show_state(session, study_uid)
+    for each, waits in zip(arrived, waiting, strict=True):
+        if not waits and not each.prior:
+            record(session, study_uid, study.revision, "late object", each.route)
+    return [None if waits else study.revision for waits in waiting]
+
+
+def _waits(arrived: Arrived, revision: int) -> bool:
+    """Whether an instance waits for the next revision: in a first one everything does."""
+    return not arrived.prior and (arrived.wanted or revision == 0)
+
+
+def _moved(
+    study: Row[Any], arrived: Sequence[Arrived], settings: Settings, now: datetime
+) -> dict[str, Any]:
+    views = set(study.views) | {each.view for each in arrived if each.wanted}
+    hard = study.hard_deadline_at or now + timedelta(seconds=settings.study_max_seconds)
+    ready = bool(settings.study_expected_views) and views >= set(settings.study_expected_views)
+    quiet = settings.study_ready_seconds if ready else settings.study_quiet_seconds
+    return {
+        "deadline_at": min(now + timedelta(seconds=quiet), hard),
+        "hard_deadline_at": hard,
+        "views": sorted(views),
+    }
+
+
+def _locked(
+    session: Session, study_uid: str, identity: Mapping[str, str], now: datetime
+) -> Row[Any]:
     """The study's row, made if missing, locked until the transaction ends.
 
-    It is locked before the instance is inserted: the foreign key takes a share lock on it, and two
-    receivers that both hold the share and want the row for themselves would deadlock.
+    It is locked before the instances are inserted: the foreign key takes a share lock on it, and
+    two receivers that both hold the share and want the row for themselves would deadlock.
     """
+    query = (
+        select(Study.revision, Study.deadline_at, Study.hard_deadline_at, Study.views)
+        .where(Study.study_uid == study_uid)
+        .with_for_update()
+    )
+    found = session.execute(query).one_or_none()
+    if found is not None:
+        return found
     session.execute(
         insert_for(session, Study)
         .values(
             study_uid=study_uid,
-            state=RECEIVING,
+            state=SKIPPED,
             revision=0,
             first_instance_at=now,
             last_instance_at=now,
+            views=[],
+            **identity,
         )
         .on_conflict_do_nothing()
     )
-    return session.get_one(Study, study_uid, with_for_update=True)
-
-
-def register(session: Session, study: Study, instance: Instance, settings: Settings) -> None:
-    """Count a new instance in and move the study's deadline, in the instance's transaction."""
-    now = instance.received_at
-    study.last_instance_at = now
-    wanted = bool(instance.models) and not instance.conflict
-    if not wanted and study.revision > 0:
-        instance.revision = study.revision
-        record(session, study.study_uid, study.revision, "late object", instance.route)
-        return
-    if study.deadline_at is None:
-        study.hard_deadline_at = now + timedelta(seconds=settings.study_max_seconds)
-        record(session, study.study_uid, study.revision + 1, RECEIVING, "first image")
-    hard = study.hard_deadline_at or now
-    session.flush()
-    study.deadline_at = min(now + _quiet_time(session, study.study_uid, settings), hard)
-    show_state(session, study.study_uid)
+    return session.execute(query).one()
 
 
 def complete_due(store: Store, routes: Routes, now: datetime | None = None) -> list[Bell]:
@@ -129,10 +190,10 @@ def _open_revision(session: Session, routes: Routes, study: Study) -> Bell | Non
 
 def leave_out_superfluous(members: Sequence[Instance], routes: Routes) -> None:
     """Take the models from an image whose better twin (`only_without`) is in the study."""
-    views = {(member.route, *_view_of(member)) for member in members}
+    views = {(member.route, view_of(member.attributes)) for member in members}
     for member in members:
         better = routes.only_without(member.route)
-        if better and member.models and (better, *_view_of(member)) in views:
+        if better and member.models and (better, view_of(member.attributes)) in views:
             member.models = []
             member.skip_reason = f"the same view is analysed as '{better}'"
 
@@ -143,19 +204,7 @@ def skip_reason(members: Sequence[Instance]) -> str:
     return "; ".join(reasons) or "every object conflicts with an earlier one of the same UID"
 
 
-def _quiet_time(session: Session, study_uid: str, settings: Settings) -> timedelta:
-    expected = set(settings.study_expected_views)
-    present = session.scalars(
-        select(Instance).where(Instance.study_uid == study_uid, Instance.conflict.is_(False))
-    )
-    views = {"-".join(_view_of(instance)) for instance in present if instance.models}
-    ready = bool(expected) and expected <= views
-    return timedelta(
-        seconds=settings.study_ready_seconds if ready else settings.study_quiet_seconds
-    )
-
-
-def _view_of(instance: Instance) -> tuple[str, str]:
-    facts = instance.attributes
-    laterality = facts.get("ImageLaterality") or facts.get("Laterality") or ""
-    return str(laterality), str(facts.get("ViewPosition") or "")
+def view_of(attributes: Mapping[str, Any]) -> str:
+    """Laterality and view of an image, e.g. "L-CC"."""
+    laterality = attributes.get("ImageLaterality") or attributes.get("Laterality") or ""
+    return f"{laterality}-{attributes.get('ViewPosition') or ''}"

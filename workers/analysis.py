@@ -13,7 +13,7 @@ from typing import Any
 
 from models.registry import get_model
 from node.errors import DecodingError, RefusedError
-from node.header import read_header
+from node.header import read_file
 from node.job import utc_now
 from node.routes import load_routes
 from node.send import find_instances
@@ -65,7 +65,7 @@ def _routed(paths: Sequence[Path], settings: Settings, skipped: dict[str, str]) 
     studies: dict[str, list[Instance]] = {}
     for path in paths:
         try:
-            header = read_header(path)
+            header, _ = read_file(path)
         except RefusedError as error:
             skipped[str(path)] = str(error)
             continue

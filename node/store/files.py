@@ -1,8 +1,8 @@
 """Files of the state directory: written whole or not at all, named by UIDs that were checked.
 
-incoming/   half-received instances; the receiver's alone, emptied when it starts
+incoming/   <process>/   files of instances that are not committed yet, see `incoming.py`
 scratch/    half-written files of everything else
-instances/  <study>/<sop instance>.<head of sha256>.dcm   as received, never changed
+instances/  <study>/<sop instance>.<head of sha256>-<random>.dcm   as received, never changed
 results/    <study>/<revision>/<sop instance>.dcm
 pictures/   <study>/<revision>/<sop instance>.png
 """
@@ -30,20 +30,17 @@ class Files:
         for name in ("incoming", "scratch", "instances", "results", "pictures"):
             (self.root / name).mkdir(parents=True, exist_ok=True)
 
-    def discard_incoming(self) -> int:
-        """Remove what an earlier process left half received; call before the listener opens."""
-        stale = [path for path in self.incoming.iterdir() if path.is_file()]
-        for path in stale:
-            path.unlink(missing_ok=True)
-        return len(stale)
-
     def absolute(self, relative: str) -> Path:
         """The file behind a path of the database."""
         return self.root / relative
 
     def instance_path(self, study_uid: str, sop_instance_uid: str, sha256: str) -> str:
-        """Relative path of an instance; its digest keeps other bytes under the same UID apart."""
-        return f"instances/{_safe(study_uid)}/{_safe(sop_instance_uid)}.{sha256[:16]}.dcm"
+        """A new relative path for an instance, never given before.
+
+        Two processes may receive the same object at once; neither may touch the other's file.
+        """
+        name = f"{_safe(sop_instance_uid)}.{sha256[:16]}-{os.urandom(4).hex()}.dcm"
+        return f"instances/{_safe(study_uid)}/{name}"
 
     def result_path(self, study_uid: str, revision: int, sop_instance_uid: str) -> str:
         """Relative path of a result object."""
@@ -61,9 +58,9 @@ class Files:
         finally:
             os.close(descriptor)
         target = self.absolute(relative)
-        _make_durable_folder(target.parent)
+        make_durable_folder(target.parent)
         temporary.replace(target)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
 
     def write(self, relative: str, content: bytes) -> None:
         """Write a file durably; an older one of that name is replaced in one step."""
@@ -82,9 +79,10 @@ class Files:
         return facts.f_bavail * facts.f_frsize
 
 
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, hex."""
+def sha256_of(path: Path, offset: int = 0) -> str:
+    """SHA-256 of a file from `offset` on, hex."""
     with path.open("rb") as stream:
+        stream.seek(offset)
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
@@ -94,15 +92,17 @@ def _safe(uid: str) -> str:
     return uid
 
 
-def _make_durable_folder(folder: Path) -> None:
+def make_durable_folder(folder: Path) -> None:
+    """Make a folder, and those above it, that will be there after a power loss."""
     if folder.is_dir():
         return
-    _make_durable_folder(folder.parent)
+    make_durable_folder(folder.parent)
     folder.mkdir(exist_ok=True)
-    _sync_folder(folder.parent)
+    sync_folder(folder.parent)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -1,0 +1,194 @@
+"""One transaction for the instances that arrived within a moment: files, rows, studies' deadlines.
+
+In: data sets that are valid and synced in the spool. Out: final names, synced folders, rows of
+studies, series and instances, moved deadlines; all of it committed when `record_arrivals` returns.
+
+Written with statements instead of objects: this runs for every instance, and nothing in it may grow
+with the size of the store or of the study.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import insert, select
+from sqlalchemy.orm import Session
+
+from node.header import Header
+from node.job import record, utc_now
+from node.routes import Decision
+from node.settings import Settings
+from node.store.files import Files, make_durable_folder, sync_folder
+from node.store.incoming import Incoming
+from node.store.session import Store, insert_for
+from node.store.tables import Instance, Series
+from node.study import Arrived, register, view_of
+
+NEW, SAME, CONFLICT = "new", "same", "conflict"
+
+
+@dataclass(slots=True)
+class Arrival:
+    """One valid data set, synced in the spool."""
+
+    incoming: Incoming
+    header: Header
+    sha256: str
+    attributes: dict[str, Any]
+    decision: Decision
+    # Fetched by this node for comparison: kept, never analysed.
+    prior: bool
+    kind: str = NEW
+    path: str = ""
+
+
+def record_arrivals(
+    store: Store, files: Files, arrivals: Sequence[Arrival], settings: Settings
+) -> list[str]:
+    """What each arrival was: NEW, SAME or CONFLICT. Raises OSError, SQLAlchemyError.
+
+    When it raises nothing is recorded, unless the connection was lost in the very commit; asking
+    again tells, because then the instance is SAME.
+    """
+    named: list[Path] = []
+    committing = False
+    try:
+        with store.writing() as session:
+            _classify(session, arrivals)
+            kept = [arrival for arrival in arrivals if arrival.kind != SAME]
+            _name(files, kept, named)
+            _insert(session, kept, settings)
+            committing = True
+    except BaseException:
+        # Names are this call's own, so nothing that another process recorded can be hit.
+        for path in () if committing else named:
+            path.unlink(missing_ok=True)
+        raise
+    return [arrival.kind for arrival in arrivals]
+
+
+def is_recorded(store: Store, relative: str) -> bool:
+    """Whether an instance's row names this path."""
+    sop_instance_uid = relative.rsplit("/", 1)[1].rsplit(".", 2)[0]
+    with store.reading() as session:
+        paths = session.scalars(
+            select(Instance.path).where(Instance.sop_instance_uid == sop_instance_uid)
+        )
+        return relative in set(paths)
+
+
+def _classify(session: Session, arrivals: Sequence[Arrival]) -> None:
+    """Tell new instances from known ones, and from others of the same UID."""
+    uids = {arrival.header.sop_instance_uid for arrival in arrivals}
+    known: dict[str, set[str]] = {uid: set() for uid in uids}
+    rows = session.execute(
+        select(Instance.sop_instance_uid, Instance.sha256).where(
+            Instance.sop_instance_uid.in_(sorted(uids))
+        )
+    )
+    for uid, sha256 in rows:
+        known[uid].add(sha256)
+    for arrival in arrivals:
+        digests = known[arrival.header.sop_instance_uid]
+        if arrival.sha256 in digests:
+            arrival.kind = SAME
+        else:
+            arrival.kind = CONFLICT if digests else NEW
+        digests.add(arrival.sha256)
+
+
+def _name(files: Files, kept: Sequence[Arrival], named: list[Path]) -> None:
+    """Link the files to their final names and sync the folders."""
+    folders: set[Path] = set()
+    for arrival in kept:
+        header = arrival.header
+        arrival.path = files.instance_path(
+            header.study_uid, header.sop_instance_uid, arrival.sha256
+        )
+        target = files.absolute(arrival.path)
+        if target.parent not in folders:
+            make_durable_folder(target.parent)
+            folders.add(target.parent)
+        named.append(target)
+        arrival.incoming.offer(target, arrival.path)
+    for folder in folders:
+        sync_folder(folder)
+
+
+def _insert(session: Session, kept: Sequence[Arrival], settings: Settings) -> None:
+    now = utc_now()
+    # In this order everywhere, so that two receivers never wait for each other's studies.
+    for study_uid in sorted({arrival.header.study_uid for arrival in kept}):
+        members = [arrival for arrival in kept if arrival.header.study_uid == study_uid]
+        _insert_into(session, study_uid, members, settings, now)
+
+
+def _insert_into(
+    session: Session,
+    study_uid: str,
+    members: Sequence[Arrival],
+    settings: Settings,
+    now: datetime,
+) -> None:
+    arrived = [
+        Arrived(
+            route=arrival.decision.route,
+            wanted=bool(arrival.decision.models) and arrival.kind == NEW,
+            prior=arrival.prior,
+            view=view_of(arrival.attributes),
+        )
+        for arrival in members
+    ]
+    revisions = register(session, study_uid, members[0].header.study, arrived, settings, now)
+    _insert_series(session, study_uid, members)
+    session.execute(
+        insert(Instance),
+        [
+            _row(arrival, revision, now)
+            for arrival, revision in zip(members, revisions, strict=True)
+        ],
+    )
+    for arrival, revision in zip(members, revisions, strict=True):
+        if arrival.kind == CONFLICT:
+            uid = arrival.header.sop_instance_uid
+            text = f"{uid} came again with other content; kept apart"
+            record(session, study_uid, revision or 0, CONFLICT, text)
+
+
+def _insert_series(session: Session, study_uid: str, members: Sequence[Arrival]) -> None:
+    series = {arrival.header.series_uid: arrival.header.series for arrival in members}
+    for series_uid in sorted(series):
+        session.execute(
+            insert_for(session, Series)
+            .values(study_uid=study_uid, series_uid=series_uid, **series[series_uid])
+            .on_conflict_do_nothing()
+        )
+
+
+def _row(arrival: Arrival, revision: int | None, now: datetime) -> dict[str, Any]:
+    header, claim = arrival.header, arrival.incoming.claim
+    return {
+        "study_uid": header.study_uid,
+        "series_uid": header.series_uid,
+        "sop_instance_uid": header.sop_instance_uid,
+        "sop_class_uid": header.sop_class_uid,
+        "transfer_syntax_uid": claim.transfer_syntax_uid,
+        "path": arrival.path,
+        "size_bytes": arrival.incoming.size_bytes,
+        "sha256": arrival.sha256,
+        "dataset_offset": arrival.incoming.dataset_offset,
+        "InstanceNumber": header.instance_number,
+        "calling_ae_title": claim.calling_ae_title,
+        "peer_host": claim.peer_host,
+        "received_at": now,
+        "conflict": arrival.kind == CONFLICT,
+        "route": arrival.decision.route,
+        "models": list(arrival.decision.models),
+        "skip_reason": arrival.decision.skip_reason,
+        "attributes": arrival.attributes,
+        "revision": revision,
+    }

@@ -1,0 +1,254 @@
+"""One data set on its way to disk: bytes in, a Part 10 file with its digest out.
+
+In: the encoded data set, in fragments. Out: a temporary file in this process's spool folder,
+synced, with the SHA-256 of the data set. Small data sets stay in memory until they are complete,
+so that they cost one write. A failure (a full disk) is kept and answered when the data set ends,
+because the sender cannot be interrupted earlier without losing the association.
+
+The spool folder is the process's own and locked while it lives; `recover` cleans what dead
+processes left. A spool file is linked to its final name before its row is committed and unlinked
+after, and its own name says which final name that is: so an orphan that a crash leaves between the
+two is found again without looking through the store.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import itertools
+import os
+import shutil
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from node.errors import RefusedError
+from node.identifiers import derived_uid
+
+# Data sets up to this size cost one write and no file until they are complete.
+_SMALL_BYTES = 1 << 16
+# Identity and routing attributes stand before the pixel data; what is longer is read from the file.
+HEAD_BYTES = 1 << 16
+# PS3.10 7.1: identifies the implementation that wrote the file.
+_IMPLEMENTATION_CLASS_UID = derived_uid("implementation")
+_IMPLEMENTATION_VERSION_NAME = "SENTINODE"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a sender says before the data set comes (PS3.7 9.3.1.1)."""
+
+    AffectedSOPClassUID: str
+    AffectedSOPInstanceUID: str
+    transfer_syntax_uid: str
+    # AE title; for STOW-RS the text "STOW-RS".
+    calling_ae_title: str
+    peer_host: str
+    move_originator_ae_title: str = ""
+
+
+class Incoming:
+    """One data set. Used by one thread; `write` and `discard` never raise."""
+
+    __slots__ = (
+        "_descriptor",
+        "_digest",
+        "_head",
+        "_pending",
+        "claim",
+        "dataset_offset",
+        "failure",
+        "path",
+        "size_bytes",
+    )
+
+    def __init__(self, path: Path, meta: bytes, claim: Claim) -> None:
+        self.path = path
+        self.claim = claim
+        self.dataset_offset = len(meta)
+        self.size_bytes = len(meta)
+        self.failure: Exception | None = None
+        self._digest = hashlib.sha256()
+        self._head = bytearray()
+        self._pending: bytearray | None = bytearray(meta)
+        self._descriptor = -1
+
+    @classmethod
+    def refused(cls, error: RefusedError, claim: Claim) -> Incoming:
+        """A data set that is read and thrown away, because its request is refused already."""
+        incoming = cls(Path(os.devnull), b"", claim)
+        incoming.failure = error
+        incoming._pending = None
+        return incoming
+
+    def write(self, fragment: memoryview | bytes) -> None:
+        """Take the next bytes of the data set."""
+        if self.failure is not None:
+            return
+        self._digest.update(fragment)
+        self.size_bytes += len(fragment)
+        if len(self._head) < HEAD_BYTES:
+            self._head += fragment[: HEAD_BYTES - len(self._head)]
+        try:
+            if self._pending is None:
+                _write_all(self._descriptor, fragment)
+            else:
+                self._gather(self._pending, fragment)
+        except OSError as error:
+            self.discard()
+            self.failure = error
+
+    def flush(self) -> None:
+        """Write what is pending. Raises OSError."""
+        if self._pending is not None:
+            self._spill(self._pending)
+
+    def sync(self) -> None:
+        """Make the file durable and close it. Raises OSError."""
+        self.flush()
+        os.fsync(self._descriptor)
+        self._close()
+
+    def offer(self, target: Path, relative: str) -> None:
+        """Give the synced file its final name as well. Raises OSError.
+
+        The folder of `target` must be synced afterwards; `discard` then removes the spool's name.
+        """
+        spooled = self.path.with_name(linking_name(relative))
+        self.path.replace(spooled)
+        self.path = spooled
+        os.link(spooled, target)
+
+    def discard(self) -> None:
+        """Forget the data set and remove its file from the spool."""
+        if self._descriptor >= 0:
+            self._close()
+        if self.failure is None:
+            self.path.unlink(missing_ok=True)
+        self._pending = None
+
+    def head(self) -> bytes:
+        """The first bytes of the data set, at most HEAD_BYTES."""
+        return bytes(self._head)
+
+    def hexdigest(self) -> str:
+        """SHA-256 of the data set."""
+        return self._digest.hexdigest()
+
+    def _gather(self, pending: bytearray, fragment: memoryview | bytes) -> None:
+        if len(pending) + len(fragment) <= _SMALL_BYTES:
+            pending += fragment
+            return
+        self._spill(pending)
+        _write_all(self._descriptor, fragment)
+
+    def _spill(self, pending: bytearray) -> None:
+        self._pending = None
+        self._descriptor = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o640)
+        _write_all(self._descriptor, pending)
+
+    def _close(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        os.close(descriptor)
+
+
+class Spool:
+    """The folder of one process for files that are not committed yet."""
+
+    def __init__(self, incoming: Path) -> None:
+        """Make and lock it. Raises OSError."""
+        self._numbers = itertools.count()
+        name = f"{os.getpid()}-{os.urandom(4).hex()}"
+        # Locked before it gets the name by which `abandoned` looks at it.
+        new = incoming / f".{name}"
+        new.mkdir(parents=True)
+        self._lock = os.open(new, os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self.folder = new.rename(incoming / name)
+
+    def new(self, claim: Claim) -> Incoming:
+        """A new data set; its file begins with a preamble and File Meta Information."""
+        return Incoming(self.folder / f"{next(self._numbers)}.part", file_meta(claim), claim)
+
+    def close(self) -> None:
+        """Remove the folder and give the lock back."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        os.close(self._lock)
+
+
+def abandoned(incoming: Path) -> list[Path]:
+    """Spool folders whose process has died."""
+    return [
+        folder
+        for folder in incoming.iterdir()
+        if folder.is_dir() and not folder.name.startswith(".") and not _locked(folder)
+    ]
+
+
+def clean(folder: Path, is_committed: Callable[[str], bool], root: Path) -> int:
+    """Remove a dead process's spool folder; returns how many files it held.
+
+    A file named after its final path was linked there; without a row that link is an orphan.
+    """
+    files = list(folder.iterdir())
+    for file in files:
+        relative = final_path(file.name)
+        if relative is not None and not is_committed(relative):
+            (root / relative).unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    return len(files)
+
+
+def linking_name(relative: str) -> str:
+    """The spool name of a file that is being linked to its final path."""
+    return relative.replace("/", "~")
+
+
+def final_path(name: str) -> str | None:
+    """The final path that a spool name tells, or None for a half received file."""
+    return name.replace("~", "/") if "~" in name else None
+
+
+def file_meta(claim: Claim) -> bytes:
+    """Preamble and File Meta Information (PS3.10 table 7.1-1), Explicit VR Little Endian."""
+    group = b"".join(
+        (
+            struct.pack("<HH2sHI", 0x0002, 0x0001, b"OB", 0, 2) + b"\0\1",
+            _element(0x0002, b"UI", claim.AffectedSOPClassUID),
+            _element(0x0003, b"UI", claim.AffectedSOPInstanceUID),
+            _element(0x0010, b"UI", claim.transfer_syntax_uid),
+            _element(0x0012, b"UI", _IMPLEMENTATION_CLASS_UID),
+            _element(0x0013, b"SH", _IMPLEMENTATION_VERSION_NAME),
+            _element(0x0016, b"AE", claim.calling_ae_title),
+        )
+    )
+    length = struct.pack("<HH2sHI", 0x0002, 0x0000, b"UL", 4, len(group))  # 16-bit length, value
+    return b"\0" * 128 + b"DICM" + length + group
+
+
+def _element(number: int, representation: bytes, text: str) -> bytes:
+    value = text.encode("ascii", errors="replace")
+    if len(value) % 2:
+        value += b"\0" if representation == b"UI" else b" "
+    return struct.pack("<HH2sH", 0x0002, number, representation, len(value)) + value
+
+
+def _write_all(descriptor: int, content: memoryview | bytes | bytearray) -> None:
+    view = memoryview(content)
+    while len(view):
+        view = view[os.write(descriptor, view) :]
+
+
+def _locked(folder: Path) -> bool:
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

@@ -1,0 +1,104 @@
+"""TLS of the DICOM listener and of the node's own calls, after BCP 195 (RFC 9325; PS3.15 B.12).
+
+TLS 1.2 with forward secrecy and authenticated encryption, TLS 1.3, nothing older. Certificates are
+looked at again for every handshake and read anew when a file has changed, so that a renewed
+certificate needs no restart and drops no association.
+"""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from pathlib import Path
+
+from node.errors import ConfigurationError
+from node.peers import Peer
+from node.settings import Settings
+
+# RFC 9325 section 4.2: recommended suites of TLS 1.2; those of TLS 1.3 are all sound.
+_TLS_1_2_SUITES = "ECDHE+AESGCM:ECDHE+CHACHA20"
+
+
+class ServerTls:
+    """The listener's TLS context in force."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Read the certificate once. Raises ConfigurationError."""
+        self._certificate = _required(settings.dicom_tls_certificate, "DICOM_TLS_CERTIFICATE")
+        self._key = _required(settings.dicom_tls_key, "DICOM_TLS_KEY")
+        self._client_ca = settings.dicom_tls_client_ca
+        self._lock = threading.Lock()
+        self._seen = self._stamps()
+        self._context = self._read()
+
+    def context(self) -> ssl.SSLContext:
+        """The context for the next handshake; the last good one while files are being replaced."""
+        with self._lock:
+            stamps = self._stamps()
+            if stamps != self._seen:
+                try:
+                    self._context = self._read()
+                    self._seen = stamps
+                except ConfigurationError:
+                    # Certificate and key are replaced one after the other; the next handshake
+                    # looks again.
+                    pass
+            return self._context
+
+    def _read(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        _restrict(context)
+        try:
+            context.load_cert_chain(self._certificate, self._key)
+            if self._client_ca is not None:
+                context.load_verify_locations(self._client_ca)
+                context.verify_mode = ssl.CERT_REQUIRED
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigurationError(
+                f"TLS: certificate, key or client CA cannot be read ({error}); see "
+                "SENTINODE_DICOM_TLS_CERTIFICATE, _KEY and _CLIENT_CA"
+            ) from error
+        return context
+
+    def _stamps(self) -> tuple[tuple[int, int] | None, ...]:
+        return tuple(_stamp(path) for path in (self._certificate, self._key, self._client_ca))
+
+
+def client_context(settings: Settings, peer: Peer) -> ssl.SSLContext:
+    """TLS for a call to `peer`, with the node's certificate if it has one.
+
+    Raises ConfigurationError.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    _restrict(context)
+    try:
+        if peer.ca_file is None:
+            context.load_default_certs()
+        else:
+            context.load_verify_locations(peer.ca_file)
+        if settings.dicom_tls_certificate is not None:
+            context.load_cert_chain(settings.dicom_tls_certificate, settings.dicom_tls_key)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(
+            f"TLS to {peer.ae_title}: certificate or authority cannot be read ({error})"
+        ) from error
+    return context
+
+
+def _restrict(context: ssl.SSLContext) -> None:
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(_TLS_1_2_SUITES)
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+
+
+def _required(path: Path | None, name: str) -> Path:
+    if path is None:
+        raise ConfigurationError(f"SENTINODE_DICOM_TLS_PORT needs SENTINODE_{name}")
+    return path
+
+
+def _stamp(path: Path | None) -> tuple[int, int] | None:
+    try:
+        return None if path is None else ((facts := path.stat()).st_mtime_ns, facts.st_size)
+    except OSError:
+        return None

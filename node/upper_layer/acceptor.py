@@ -1,0 +1,133 @@
+"""The acceptor's Association and ACSE: wait for events; negotiate asynchronous operations.
+
+Subclasses Association because its loop looks at two queues every millisecond: with a hundred idle
+associations that alone is a busy core. The loop stays pynetdicom's; the checkpoint that it passes
+once per turn holds it until there is something to do.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from pynetdicom import AE
+from pynetdicom._globals import MODE_ACCEPTOR
+from pynetdicom.acse import ACSE
+from pynetdicom.association import Association
+from pynetdicom.pdu_primitives import AsynchronousOperationsWindowNegotiation
+
+from node.upper_layer.connection import Connection
+from node.upper_layer.messages import StorageService
+from node.upper_layer.provider import StreamingProvider
+
+# Timers are looked at this often while nothing happens.
+_TICK_SECONDS = 1.0
+
+
+class WorkGate(threading.Event):
+    """The reactor's checkpoint: passes when it is set, as before, and there is work or a tick."""
+
+    def __init__(self, has_work: Callable[[], bool]) -> None:
+        super().__init__()
+        self._has_work = has_work
+        self._knock = threading.Event()
+
+    def knock(self) -> None:
+        """Say that there may be work."""
+        self._knock.set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Hold the reactor until there is work."""
+        if not self._has_work():
+            self._knock.wait(_TICK_SECONDS)
+        self._knock.clear()
+        return super().wait(timeout)
+
+
+class KnockingQueue(queue.Queue[Any]):
+    """A queue that knocks at a gate when something is put into it."""
+
+    def __init__(self, gate: WorkGate) -> None:
+        super().__init__()
+        self._gate = gate
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        """Put and knock."""
+        super().put(item, block, timeout)
+        self._gate.knock()
+
+
+class WindowACSE(ACSE):
+    """ACSE that accepts an asynchronous operations window (PS3.7 D.3.3.3)."""
+
+    def __init__(self, association: StreamingAssociation, window: int) -> None:
+        super().__init__(association)
+        self._association = association
+        self._window = window
+
+    def _check_async_ops(self) -> AsynchronousOperationsWindowNegotiation | None:
+        """Answer with what the requestor asked for, up to our own limit; 0 asks for no limit."""
+        invoked, _performed = self.requestor.asynchronous_operations
+        window = min(invoked or self._window, self._window)
+        self._association.dul.stream.window = window
+        item = AsynchronousOperationsWindowNegotiation()
+        item.maximum_number_operations_invoked = window
+        item.maximum_number_operations_performed = 1
+        return item
+
+
+class StreamingAssociation(Association):
+    """An association that receives; `on_end` is called once, when its thread ends."""
+
+    dul: StreamingProvider
+
+    def __init__(self, entity: AE, window: int, on_end: Callable[[], None]) -> None:
+        super().__init__(entity, MODE_ACCEPTOR)
+        gate = WorkGate(self._has_work)
+        gate.set()
+        self._reactor_checkpoint = gate
+        self.acse = WindowACSE(self, window)
+        self.dul = StreamingProvider(self)
+        self.dul.to_user_queue = KnockingQueue(gate)
+        self.dimse.msg_queue = KnockingQueue(gate)
+        # Its timer belongs to the provider that was just replaced.
+        self.acse_timeout = entity.acse_timeout
+        self._on_end = on_end
+
+    def attach(self, connection: Connection, service: StorageService) -> None:
+        """Use this socket and store with this service; before `start`."""
+        self.dul.attach(connection, service)
+        self.set_socket(connection)
+
+    def run_reactor(self) -> None:
+        """Run pynetdicom's loop to its end."""
+        try:
+            super().run_reactor()
+        finally:
+            self._on_end()
+
+    def _has_work(self) -> bool:
+        return (
+            self._kill
+            or not self.dimse.msg_queue.empty()
+            or not self.dul.to_user_queue.empty()
+            or not self.dul.is_alive()
+        )
+
+
+class ReceivingEntity(AE):
+    """An AE that counts an association from its request on, not from its first byte.
+
+    Else a hundred silent connections would take the place of a hundred modalities.
+    """
+
+    @property
+    def active_associations(self) -> list[Association]:
+        """Associations whose request has arrived and that have not ended."""
+        return [
+            association
+            for association in super().active_associations
+            if association.is_requestor or association.requestor.primitive is not None
+        ]

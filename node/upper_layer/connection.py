@@ -1,0 +1,140 @@
+"""The socket of one association: reads through the buffer, with deadlines; writes with one.
+
+Subclasses AssociationSocket because its `recv` loops over 4 kB reads without any deadline: six
+bytes and then silence hold a thread for ever. Because `ready` calls select, which fails above 1024
+open files. And because a peer that does not read its responses must not hold a thread either.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import ssl
+import threading
+import time
+from dataclasses import dataclass
+
+from pynetdicom.association import Association
+from pynetdicom.transport import AssociationSocket
+
+from node.upper_layer.buffer import ReceiveBuffer
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """What a peer may take, and how much it may send at once."""
+
+    # From the first byte of a PDU to its last, and for the peer to take what is sent to it.
+    pdu_seconds: float
+    association_seconds: float
+    # A PDU that is held whole: association requests and commands. P-DATA of C-STORE is streamed.
+    largest_held_pdu_bytes: int = 1 << 20
+
+
+class Connection(AssociationSocket):
+    """A connected socket of an acceptor."""
+
+    def __init__(
+        self, association: Association, client: socket.socket, deadlines: Deadlines
+    ) -> None:
+        super().__init__(association, client_socket=client)
+        self.deadlines = deadlines
+        self.buffer = ReceiveBuffer()
+        self._opened = time.monotonic()
+        client.settimeout(deadlines.pdu_seconds)
+        if client.family in (socket.AF_INET, socket.AF_INET6):
+            # Responses are small; waiting for more to send would delay every next object.
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._wake_descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._wake_lock = threading.Lock()
+        self._poll = select.poll()
+        self._poll.register(client, select.POLLIN)
+        self._poll.register(self._wake_descriptor, select.POLLIN)
+
+    def wait(self, seconds: float) -> bool:
+        """Whether there is something to read, after at most `seconds`, or sooner when woken."""
+        if self.ready_now():
+            return True
+        events = dict(self._poll.poll(seconds * 1000))
+        if events.pop(self._wake_descriptor, None) is not None:
+            os.eventfd_read(self._wake_descriptor)
+        return bool(events)
+
+    def ready_now(self) -> bool:
+        """Whether bytes lie in the buffer, or deciphered in the TLS layer."""
+        if len(self.buffer):
+            return True
+        return isinstance(self.socket, ssl.SSLSocket) and self.socket.pending() > 0
+
+    @property
+    def ready(self) -> bool:
+        """Whether a read would not block."""
+        if self.socket is None or not self._is_connected:
+            return False
+        return self.wait(0)
+
+    def wake(self) -> None:
+        """End a `wait` of the DUL's thread; any thread may call this."""
+        with self._wake_lock:
+            if self._wake_descriptor >= 0:
+                os.eventfd_write(self._wake_descriptor, 1)
+
+    def expired(self) -> bool:
+        """Whether the association has lived too long."""
+        return time.monotonic() - self._opened > self.deadlines.association_seconds
+
+    def need(self, count: int, deadline: float) -> bool:
+        """Have `count` bytes in the buffer; False when the peer closed before.
+
+        `deadline` is on the clock of time.monotonic. Raises OSError, TimeoutError.
+        """
+        while len(self.buffer) < count:
+            if not self.more(deadline):
+                return False
+        return True
+
+    def more(self, deadline: float) -> bool:
+        """Read once, waiting until `deadline`; False when the peer closed. Raises OSError."""
+        client = self.socket
+        if client is None:
+            return False
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the peer took too long for one PDU")
+        client.settimeout(left)
+        return self.buffer.fill(client) > 0
+
+    def pdu_deadline(self) -> float:
+        """When a PDU that begins now must be complete."""
+        return time.monotonic() + self.deadlines.pdu_seconds
+
+    def recv(self, nr_bytes: int) -> bytearray:
+        """Read a header, or the rest of a PDU that is held whole. Raises OSError."""
+        if nr_bytes > self.deadlines.largest_held_pdu_bytes:
+            raise OSError(f"a PDU of {nr_bytes} bytes is refused")
+        deadline = self.pdu_deadline()
+        received = bytearray()
+        while len(received) < nr_bytes:
+            if not len(self.buffer) and not self.more(deadline):
+                break
+            received += self.buffer.take(nr_bytes - len(received))
+        return received
+
+    def send(self, bytestream: bytes) -> None:
+        """Send all, or close: Evt17 (PS3.8 table 9-10) when the peer does not take it in time."""
+        client = self.socket
+        try:
+            if client is None:
+                raise ConnectionError("closed")
+            client.settimeout(self.deadlines.pdu_seconds)
+            client.sendall(bytestream)
+        except OSError:
+            self.event_queue.put("Evt17")
+
+    def release_descriptors(self) -> None:
+        """Close the waking descriptor; only the DUL's thread, when it ends."""
+        with self._wake_lock:
+            os.close(self._wake_descriptor)
+            # Its number may be another file's from now on.
+            self._wake_descriptor = -1

@@ -1,0 +1,118 @@
+"""The DUL service provider of a receiving association: waits for events, streams C-STORE.
+
+Subclasses DULServiceProvider because its loop sleeps a millisecond between looks at the socket and
+its queues, and because it turns every P-DATA into objects. The loop itself stays pynetdicom's: it
+blocks in `_is_transport_event` instead of sleeping, and every PDU that is not P-DATA of an
+established association is read and acted on as before.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from typing import Any
+
+from pynetdicom.association import Association
+from pynetdicom.dul import DULServiceProvider
+
+from node.upper_layer.connection import Connection
+from node.upper_layer.messages import ProtocolError, StorageService
+from node.upper_layer.stream import StoreStream
+
+_PDU_HEADER = struct.Struct(">BBI")
+_P_DATA_TF = 0x04
+# PS3.8 table 9-10: the association is established and may transfer data.
+_ESTABLISHED, _CLOSING = "Sta6", "Sta13"
+_CLOSED, _INVALID_PDU = "Evt17", "Evt19"
+# Timers are looked at this often while nothing happens.
+_TICK_SECONDS = 1.0
+
+
+class StreamingProvider(DULServiceProvider):
+    """`stream` is set with the socket, before the thread starts."""
+
+    stream: StoreStream
+    connection: Connection
+
+    def __init__(self, association: Association) -> None:
+        super().__init__(association)
+        # The loop's own pause; waiting happens in `_is_transport_event`.
+        self._run_loop_delay = 0
+        self.daemon = True
+
+    def attach(self, connection: Connection, service: StorageService) -> None:
+        """Use this socket and store with this service."""
+        self.connection = connection
+        self.stream = StoreStream(self.assoc, connection, service, self._hand_over)
+
+    def run_reactor(self) -> None:
+        """Run pynetdicom's loop; whatever ends it, nothing half received stays."""
+        try:
+            super().run_reactor()
+        finally:
+            self.stream.abandon()
+            self.connection.release_descriptors()
+
+    def send_pdu(self, primitive: Any) -> None:
+        """Queue a primitive, and wake the loop that sends it."""
+        super().send_pdu(primitive)
+        self.connection.wake()
+
+    def kill_dul(self) -> None:
+        """End the loop."""
+        super().kill_dul()
+        self.connection.wake()
+
+    def stop_dul(self) -> bool:
+        """End the loop if the association is idle."""
+        self.connection.wake()
+        return bool(super().stop_dul())
+
+    def idle_timer_expired(self) -> bool:
+        """Whether the peer was silent for too long, or has been here for too long."""
+        return bool(super().idle_timer_expired()) or self.connection.expired()
+
+    def _is_transport_event(self) -> bool:
+        if not self.event_queue.empty():
+            return False
+        if self.connection.socket is None or self.state_machine.current_state == _CLOSING:
+            # Nothing to wait for: the peer's last bytes are here or they never come.
+            time.sleep(0.001)
+            return bool(super()._is_transport_event())
+        if self.connection.wait(0 if self.stream.waiting else _TICK_SECONDS):
+            self._read_pdu_data()
+            return True
+        self.stream.settle()
+        return False
+
+    def _read_pdu_data(self) -> None:
+        try:
+            if self._is_p_data():
+                self._read_p_data()
+                return
+        except (OSError, ProtocolError) as error:
+            self.event_queue.put(_INVALID_PDU if isinstance(error, ProtocolError) else _CLOSED)
+            return
+        self.stream.settle()
+        super()._read_pdu_data()
+
+    def _is_p_data(self) -> bool:
+        if self.state_machine.current_state != _ESTABLISHED:
+            return False
+        connection = self.connection
+        if not connection.need(1, connection.pdu_deadline()):
+            return False
+        return connection.buffer.peek(1)[0] == _P_DATA_TF
+
+    def _read_p_data(self) -> None:
+        connection = self.connection
+        deadline = connection.pdu_deadline()
+        if not connection.need(_PDU_HEADER.size, deadline):
+            raise ConnectionResetError("the peer closed in the middle of a PDU")
+        _, _, length = _PDU_HEADER.unpack(connection.buffer.take(_PDU_HEADER.size))
+        self.stream.read(length, deadline)
+
+    def _hand_over(self, encoded: bytes) -> None:
+        pdu, event = self._decode_pdu(bytearray(encoded))
+        self.event_queue.put(event)
+        self._recv_pdu.put(pdu)

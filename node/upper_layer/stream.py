@@ -1,0 +1,190 @@
+"""The C-STORE messages of one association: from the receive buffer to the storage service.
+
+In: the body of a P-DATA-TF PDU (PS3.8 9.3.5), fragment by fragment (annex E). Out: data set bytes
+to a sink while they arrive, one response for each message once it is durable. Messages other than
+C-STORE are wrapped again and handed to pynetdicom.
+
+Responses may be withheld while more requests of an asynchronous window are already here, so that
+one fsync and one transaction serve them all; never longer than `LONGEST_WAIT_SECONDS`.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pynetdicom.association import Association
+
+from node.upper_layer.command_set import (
+    StoreRequest,
+    elements,
+    has_data_set,
+    p_data,
+    store_request,
+    store_response,
+)
+from node.upper_layer.connection import Connection
+from node.upper_layer.messages import DataSetSink, ProtocolError, StorageService
+
+_ITEM_HEADER = struct.Struct(">IBB")
+_PDU_HEADER = struct.Struct(">BBI")
+# PS3.8 E.2: bits of the message control header.
+_COMMAND, _LAST = 0x01, 0x02
+# A command set is some hundred bytes; an N-ACTION or a C-FIND identifier some thousand.
+LARGEST_COMMAND_BYTES = 1 << 16
+LARGEST_OTHER_MESSAGE_BYTES = 1 << 22
+LONGEST_WAIT_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    request: StoreRequest
+    context_id: int
+    sink: DataSetSink
+
+
+class StoreStream:
+    """Reads P-DATA for one association; used by its DUL thread alone."""
+
+    def __init__(
+        self,
+        association: Association,
+        connection: Connection,
+        service: StorageService,
+        hand_over: Callable[[bytes], None],
+    ) -> None:
+        self.window = 1
+        self._association = association
+        self._connection = connection
+        self._service = service
+        # Takes one P-DATA-TF PDU of a message that pynetdicom serves.
+        self._hand_over = hand_over
+        self._command = bytearray()
+        self._current: _Message | None = None
+        self._other_bytes: int | None = None
+        self._complete: list[_Message] = []
+        self._waiting_since = 0.0
+
+    @property
+    def waiting(self) -> bool:
+        """Whether complete messages have no response yet."""
+        return bool(self._complete)
+
+    def read(self, length: int, deadline: float) -> None:
+        """Read the `length` bytes of one PDU's body. Raises OSError, ProtocolError."""
+        while length:
+            item_length, context_id, control = self._item_header(deadline)
+            length -= 4 + item_length
+            if item_length < 2 or length < 0:
+                raise ProtocolError("a PDV does not fit its PDU")
+            if control & _COMMAND:
+                self._read_command(item_length - 2, context_id, control, deadline)
+            elif self._current is not None:
+                self._read_data_set(item_length - 2, context_id, control, deadline)
+            else:
+                self._pass_data_set(item_length - 2, context_id, control, deadline)
+
+    def settle(self) -> None:
+        """Make what is complete durable and answer it."""
+        messages, self._complete = self._complete, []
+        if not messages:
+            return
+        answers = self._service.settle([message.sink for message in messages])
+        responses = [
+            p_data(
+                message.context_id, store_response(message.request, answer.status, answer.comment)
+            )
+            for message, answer in zip(messages, answers, strict=True)
+        ]
+        self._connection.send(b"".join(responses))
+
+    def abandon(self) -> None:
+        """Forget the message in progress; what is complete is kept, its sender may have gone."""
+        if self._current is not None:
+            self._current.sink.discard()
+            self._current = None
+        self.settle()
+
+    def _item_header(self, deadline: float) -> tuple[int, int, int]:
+        self._need(_ITEM_HEADER.size, deadline)
+        item_length, context_id, control = _ITEM_HEADER.unpack(
+            self._connection.buffer.take(_ITEM_HEADER.size)
+        )
+        return item_length, context_id, control
+
+    def _read_command(self, length: int, context_id: int, control: int, deadline: float) -> None:
+        if self._current is not None or self._other_bytes is not None:
+            raise ProtocolError("a command began before the data set of the last one had ended")
+        if len(self._command) + length > LARGEST_COMMAND_BYTES:
+            raise ProtocolError("the command set is too long")
+        self._need(length, deadline)
+        self._command += self._connection.buffer.take(length)
+        if not control & _LAST:
+            return
+        encoded, self._command = bytes(self._command), bytearray()
+        try:
+            found = elements(encoded)
+            request = store_request(found)
+            followed = has_data_set(found)
+        except ValueError as error:
+            raise ProtocolError(str(error)) from error
+        if request is None:
+            self._other_bytes = 0 if followed else None
+            self._hand_over(p_data(context_id, encoded))
+            return
+        self._begin(request, context_id)
+
+    def _begin(self, request: StoreRequest, context_id: int) -> None:
+        context = self._association._accepted_cx.get(context_id)
+        if context is None:
+            raise ProtocolError("the presentation context was not accepted")
+        sink = self._service.open(request, context, self._association)
+        self._current = _Message(request, context_id, sink)
+        if not request.has_data_set:
+            self._end()
+
+    def _read_data_set(self, length: int, context_id: int, control: int, deadline: float) -> None:
+        message = self._current
+        assert message is not None
+        if context_id != message.context_id:
+            raise ProtocolError("a fragment of another presentation context")
+        buffer, sink = self._connection.buffer, message.sink
+        while length:
+            if not len(buffer):
+                self._need(1, deadline)
+            fragment = buffer.take(length)
+            sink.write(fragment)
+            length -= len(fragment)
+        if control & _LAST:
+            self._end()
+
+    def _end(self) -> None:
+        assert self._current is not None
+        if not self._complete:
+            self._waiting_since = time.monotonic()
+        self._complete.append(self._current)
+        self._current = None
+        waited = time.monotonic() - self._waiting_since
+        if len(self._complete) >= self.window or waited > LONGEST_WAIT_SECONDS:
+            self.settle()
+
+    def _pass_data_set(self, length: int, context_id: int, control: int, deadline: float) -> None:
+        if self._other_bytes is None:
+            raise ProtocolError("a data set without a command")
+        self._other_bytes += length
+        if self._other_bytes > LARGEST_OTHER_MESSAGE_BYTES:
+            raise ProtocolError("the data set of this message is too long")
+        fragment = bytearray()
+        while len(fragment) < length:
+            self._need(1, deadline)
+            fragment += self._connection.buffer.take(length - len(fragment))
+        if control & _LAST:
+            self._other_bytes = None
+        item = _ITEM_HEADER.pack(length + 2, context_id, control)
+        self._hand_over(_PDU_HEADER.pack(0x04, 0, len(item) + length) + item + fragment)
+
+    def _need(self, count: int, deadline: float) -> None:
+        if not self._connection.need(count, deadline):
+            raise ConnectionResetError("the peer closed in the middle of a PDU")
