@@ -32,7 +32,7 @@ from node.routes import Decision, Routes
 from node.settings import Settings
 from node.store.files import Files
 from node.store.group_commit import GroupCommit
-from node.store.incoming import HEAD_BYTES, Incoming, Spool, abandoned, clean
+from node.store.incoming import HEAD_BYTES, Incoming, Spool, abandoned, clean, loose_files
 from node.store.incoming import Claim as Claim
 from node.store.session import Store
 from node.study import PRIOR_REASON
@@ -164,7 +164,7 @@ class Inbox:
 def recover(reception: Reception) -> int:
     """Remove what dead processes of this state folder left; returns how many files that was."""
     files, store = reception.files, reception.store
-    return sum(
+    return loose_files(files.incoming) + sum(
         clean(folder, lambda relative: is_recorded(store, relative), files.root)
         for folder in abandoned(files.incoming)
     )

@@ -186,6 +186,14 @@ def abandoned(incoming: Path) -> list[Path]:
     ]
 
 
+def loose_files(incoming: Path) -> int:
+    """Remove files outside of any spool folder, which version 0.1 left; returns how many."""
+    loose = [path for path in incoming.iterdir() if path.is_file()]
+    for path in loose:
+        path.unlink(missing_ok=True)
+    return len(loose)
+
+
 def clean(folder: Path, is_committed: Callable[[str], bool], root: Path) -> int:
     """Remove a dead process's spool folder; returns how many files it held.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
 from collections.abc import Iterator
@@ -48,8 +47,8 @@ class Receiver:
             return session.scalar(select(func.count()).select_from(Instance)) or 0
 
     def incoming(self) -> list[str]:
-        """Temporary files left."""
-        return os.listdir(self.state_dir / "incoming")
+        """Temporary files left, in the spool folders of all processes."""
+        return [str(path) for path in (self.state_dir / "incoming").rglob("*") if path.is_file()]
 
 
 @pytest.fixture(scope="module")

@@ -8,18 +8,19 @@ import pytest
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from node.errors import CannotUnderstandError
-from node.header import read_header
+from node.header import read_file
 from tests.datasets import encapsulated_pdf, mammogram, saved
 
 
 def test_header_of_a_mammogram(tmp_path: Path) -> None:
-    """Identity and routing attributes are read; nothing of the patient is."""
+    """Identity and routing attributes are read; the patient's stand apart from the latter."""
     image = mammogram(laterality="R", view="MLO")
-    header = read_header(saved(image, tmp_path))
+    header, _ = read_file(saved(image, tmp_path))
     assert header.study_uid == image.StudyInstanceUID
     assert header.attributes["ImageLaterality"] == "R"
     assert header.attributes["HasPixelData"] == "true"
-    assert "TEST" not in repr(header)
+    assert "TEST" not in repr(header.attributes)
+    assert "TEST" in header.study["PatientName"]
 
 
 def test_view_comes_from_its_code(tmp_path: Path) -> None:
@@ -29,7 +30,7 @@ def test_view_comes_from_its_code(tmp_path: Path) -> None:
     code = encapsulated_pdf()
     code.CodeValue, code.CodingSchemeDesignator = "399368009", "SCT"
     image.ViewCodeSequence = [code]
-    assert read_header(saved(image, tmp_path)).attributes["ViewPosition"] == "MLO"
+    assert read_file(saved(image, tmp_path))[0].attributes["ViewPosition"] == "MLO"
 
 
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian])
@@ -39,12 +40,12 @@ def test_other_encodings(tmp_path: Path, syntax: str) -> None:
     image.file_meta.TransferSyntaxUID = syntax
     path = tmp_path / "x.dcm"
     image.save_as(path, enforce_file_format=True, implicit_vr=syntax == ImplicitVRLittleEndian)
-    assert read_header(path).attributes["HasPixelData"] == "true"
+    assert read_file(path)[0].attributes["HasPixelData"] == "true"
 
 
 def test_pdf_has_no_pixels(tmp_path: Path) -> None:
     """An object without pixels says so."""
-    header = read_header(saved(encapsulated_pdf(), tmp_path))
+    header, _ = read_file(saved(encapsulated_pdf(), tmp_path))
     assert header.attributes["HasPixelData"] == "false"
 
 
@@ -54,7 +55,7 @@ def test_truncated_files_are_refused(tmp_path: Path, lost_bytes: int) -> None:
     path = saved(mammogram(), tmp_path)
     path.write_bytes(path.read_bytes()[:-lost_bytes])
     with pytest.raises(CannotUnderstandError, match="truncated"):
-        read_header(path)
+        read_file(path)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom warns before it gives up
@@ -64,4 +65,4 @@ def test_rubbish_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "x.dcm"
     path.write_bytes(content)
     with pytest.raises(CannotUnderstandError):
-        read_header(path)
+        read_file(path)
