@@ -19,13 +19,10 @@ from typing import Any
 from pynetdicom import AE, build_context, evt
 from pynetdicom.association import Association
 
-from node.errors import (
-    ConfigurationError,
-    DestinationRefusedError,
-    DestinationUnavailableError,
-)
+from node.errors import DestinationRefusedError, DestinationUnavailableError
 from node.peers import Peer
 from node.settings import Settings
+from node.tls import client_context
 
 VERIFICATION = "1.2.840.10008.1.1"  # PS3.6 table A-1
 # Abstract syntax UID, transfer syntax UIDs.
@@ -129,9 +126,7 @@ def answer_text(status: int | None) -> str:
 
 
 def _tls(peer: Peer, settings: Settings) -> tuple[SSLContext, str] | None:
-    if not peer.tls:
-        return None
-    raise ConfigurationError(f"{_where(peer)}: calls with TLS are not possible yet; set tls: false")
+    return (client_context(settings, peer), peer.host) if peer.tls else None
 
 
 def _limit_waiting(event: evt.Event, peer: Peer) -> None:

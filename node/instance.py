@@ -28,7 +28,7 @@ from node.identifiers import is_uid
 from node.logs import log
 from node.peers import Peer
 from node.recording import CONFLICT, Arrival, is_recorded, record_arrivals
-from node.routes import Decision, Routes
+from node.routes import PRIOR_ROUTE, Decision, Routes
 from node.settings import Settings
 from node.store.files import Files
 from node.store.group_commit import GroupCommit
@@ -44,7 +44,7 @@ KEPT_APART = 0xB000
 PROCESSING_FAILURE = 0xC211
 REFUSED, FAILED = "refused", "failed"
 
-PRIOR = Decision("prior", (), PRIOR_REASON)
+PRIOR = Decision(PRIOR_ROUTE, (), PRIOR_REASON)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
 from node.header import Header
 from node.job import record, utc_now
-from node.routes import Decision
+from node.routes import PRIOR_ROUTE, Decision
 from node.settings import Settings
 from node.store.files import Files, make_durable_folder, sync_folder
 from node.store.incoming import Incoming
@@ -44,6 +44,8 @@ class Arrival:
     prior: bool
     kind: str = NEW
     path: str = ""
+    # Until now the object was only here as a prior; its modality sends it, so it is analysed.
+    takes_over: bool = False
 
 
 def record_arrivals(
@@ -61,7 +63,7 @@ def record_arrivals(
             _classify(session, arrivals)
             kept = [arrival for arrival in arrivals if arrival.kind != SAME]
             _name(files, kept, named)
-            _insert(session, kept, settings)
+            _insert(session, [a for a in arrivals if a.kind != SAME or a.takes_over], settings)
             committing = True
     except BaseException:
         # Names are this call's own, so nothing that another process recorded can be hit.
@@ -84,21 +86,24 @@ def is_recorded(store: Store, relative: str) -> bool:
 def _classify(session: Session, arrivals: Sequence[Arrival]) -> None:
     """Tell new instances from known ones, and from others of the same UID."""
     uids = {arrival.header.sop_instance_uid for arrival in arrivals}
-    known: dict[str, set[str]] = {uid: set() for uid in uids}
+    # By digest: whether it was only fetched as a prior.
+    known: dict[str, dict[str, bool]] = {uid: {} for uid in uids}
     rows = session.execute(
-        select(Instance.sop_instance_uid, Instance.sha256).where(
+        select(Instance.sop_instance_uid, Instance.sha256, Instance.route).where(
             Instance.sop_instance_uid.in_(sorted(uids))
         )
     )
-    for uid, sha256 in rows:
-        known[uid].add(sha256)
+    for uid, sha256, route in rows:
+        known[uid][sha256] = route == PRIOR_ROUTE
     for arrival in arrivals:
         digests = known[arrival.header.sop_instance_uid]
+        # An archive may have encoded or completed its copy anew: no conflict with the original.
+        arrival.takes_over = bool(digests) and all(digests.values()) and not arrival.prior
         if arrival.sha256 in digests:
             arrival.kind = SAME
         else:
-            arrival.kind = CONFLICT if digests else NEW
-        digests.add(arrival.sha256)
+            arrival.kind = NEW if arrival.takes_over or not digests else CONFLICT
+        digests[arrival.sha256] = digests.get(arrival.sha256, True) and arrival.prior
 
 
 def _name(files: Files, kept: Sequence[Arrival], named: list[Path]) -> None:
@@ -137,7 +142,7 @@ def _insert_into(
     arrived = [
         Arrived(
             route=arrival.decision.route,
-            wanted=bool(arrival.decision.models) and arrival.kind == NEW,
+            wanted=bool(arrival.decision.models) and arrival.kind != CONFLICT,
             prior=arrival.prior,
             view=view_of(arrival.attributes),
         )
@@ -145,18 +150,31 @@ def _insert_into(
     ]
     revisions = register(session, study_uid, members[0].header.study, arrived, settings, now)
     _insert_series(session, study_uid, members)
-    session.execute(
-        insert(Instance),
-        [
-            _row(arrival, revision, now)
-            for arrival, revision in zip(members, revisions, strict=True)
-        ],
-    )
-    for arrival, revision in zip(members, revisions, strict=True):
+    pairs = list(zip(members, revisions, strict=True))
+    rows = [_row(arrival, revision, now) for arrival, revision in pairs if arrival.kind != SAME]
+    if rows:
+        session.execute(insert(Instance), rows)
+    for arrival, revision in pairs:
+        if arrival.takes_over:
+            _take_over(session, arrival, revision, now)
         if arrival.kind == CONFLICT:
             uid = arrival.header.sop_instance_uid
             text = f"{uid} came again with other content; kept apart"
             record(session, study_uid, revision or 0, CONFLICT, text)
+
+
+def _take_over(session: Session, arrival: Arrival, revision: int | None, now: datetime) -> None:
+    """Put the modality's object in the place of its copies that were fetched as priors."""
+    copies = update(Instance).where(
+        Instance.sop_instance_uid == arrival.header.sop_instance_uid,
+        Instance.route == PRIOR_ROUTE,
+    )
+    session.execute(copies.where(Instance.sha256 != arrival.sha256).values(conflict=True))
+    row = _row(arrival, revision, now)
+    decided = ("calling_ae_title", "peer_host", "received_at", "conflict", "route", "models")
+    values = {name: row[name] for name in (*decided, "skip_reason", "attributes", "revision")}
+    # Where these very bytes were fetched their row and file stay; else the row is inserted.
+    session.execute(copies.where(Instance.sha256 == arrival.sha256).values(values))
 
 
 def _insert_series(session: Session, study_uid: str, members: Sequence[Arrival]) -> None:

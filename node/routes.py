@@ -50,6 +50,10 @@ ROUTABLE = (
 )
 
 
+# Objects that this node fetched for comparison; no rule decides about them.
+PRIOR_ROUTE = "prior"
+
+
 def _as_list(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
@@ -91,6 +95,8 @@ class Rule(BaseModel):
     def _decides(self) -> Rule:
         if bool(self.models) == bool(self.skip):
             raise ValueError("a rule has either `models` or `skip`")
+        if self.name == PRIOR_ROUTE:
+            raise ValueError(f"the name {PRIOR_ROUTE!r} is the node's own")
         return self
 
 

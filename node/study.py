@@ -30,7 +30,9 @@ from node.job import (
     show_state,
     utc_now,
 )
-from node.routes import Routes
+from node.priors.requests import request_priors
+from node.priors.rules import PriorRule
+from node.routes import PRIOR_ROUTE, Routes
 from node.settings import Settings
 from node.store.session import Store, insert_for
 from node.store.tables import Instance, Study
@@ -133,10 +135,16 @@ def _locked(
     return session.execute(query).one()
 
 
-def complete_due(store: Store, routes: Routes, now: datetime | None = None) -> list[Bell]:
+def complete_due(
+    store: Store,
+    routes: Routes,
+    now: datetime | None = None,
+    priors: Sequence[PriorRule] = (),
+) -> list[Bell]:
     """Turn every study whose deadline has passed into its next revision; publish what is returned.
 
-    A study whose previous revision is still being worked on waits for it.
+    A study whose previous revision is still being worked on waits for it. `priors`: rules by which
+    the study asks for earlier ones of its patient.
     """
     now = now or utc_now()
     with store.reading() as session:
@@ -145,12 +153,17 @@ def complete_due(store: Store, routes: Routes, now: datetime | None = None) -> l
                 Study.deadline_at <= now
             )
         ).all()
-    bells = [_complete(store, routes, *row) for row in due]
+    bells = [_complete(store, routes, priors, *row) for row in due]
     return [bell for bell in bells if bell is not None]
 
 
 def _complete(
-    store: Store, routes: Routes, study_uid: str, revision: int, deadline_at: datetime | None
+    store: Store,
+    routes: Routes,
+    priors: Sequence[PriorRule],
+    study_uid: str,
+    revision: int,
+    deadline_at: datetime | None,
 ) -> Bell | None:
     with store.writing() as session:
         last = last_job(session, study_uid)
@@ -166,10 +179,12 @@ def _complete(
         )
         if moved.rowcount != 1:  # type: ignore[attr-defined]  # Result of an UPDATE is a CursorResult
             return None
-        return _open_revision(session, routes, session.get_one(Study, study_uid))
+        return _open_revision(session, routes, priors, session.get_one(Study, study_uid))
 
 
-def _open_revision(session: Session, routes: Routes, study: Study) -> Bell | None:
+def _open_revision(
+    session: Session, routes: Routes, priors: Sequence[PriorRule], study: Study
+) -> Bell | None:
     session.execute(
         update(Instance)
         .where(Instance.study_uid == study.study_uid, Instance.revision.is_(None))
@@ -180,6 +195,8 @@ def _open_revision(session: Session, routes: Routes, study: Study) -> Bell | Non
     ).all()
     leave_out_superfluous(members, routes)
     session.flush()
+    sent = [member for member in members if member.route != PRIOR_ROUTE]
+    request_priors(session, study, sent, priors)
     if any(member.models for member in members):
         return new_job(session, study, f"complete with {len(members)} instances")
     study.error = skip_reason(members)

@@ -8,9 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from models.registry import get_model
+from node.calling import echo as echo_peer
 from node.destinations import Destination, load_destinations
 from node.errors import SentinodeError
 from node.health import Check, readiness
+from node.peers import Peer, load_peers
+from node.priors.rules import PriorRule, load_priors
 from node.routes import load_routes
 from node.settings import Settings
 from node.store.files import Files
@@ -21,12 +24,13 @@ from workers.triton.contract import check_model
 
 
 def all_checks(settings: Settings) -> list[Check]:
-    """Configuration, readiness of the node, models, destinations."""
+    """Configuration, readiness of the node, models, destinations, peers."""
     return [
         *_configuration(settings),
         *readiness(open_store(settings), Files(settings.state_dir), settings),
         *_models(settings),
         *_destinations(settings),
+        *_peers(settings),
     ]
 
 
@@ -35,6 +39,8 @@ def _configuration(settings: Settings) -> Iterator[Check]:
     yield _tried(
         "destinations", lambda: f"{len(load_destinations(settings.destinations))} destinations"
     )
+    yield _tried("peers", lambda: f"{len(load_peers(settings.peers))} peers")
+    yield _tried("priors", lambda: f"{len(_prior_rules(settings))} rules")
 
 
 def _models(settings: Settings) -> Iterator[Check]:
@@ -68,6 +74,27 @@ def _destination(destination: Destination, ae_title: str) -> Check:
         return f"answers by {destination.protocol}"
 
     return _tried(f"destination {destination.name}", answer)
+
+
+def _peers(settings: Settings) -> Iterator[Check]:
+    try:
+        peers = load_peers(settings.peers)
+    except SentinodeError:
+        return
+    for peer in peers.values():
+        yield _peer(peer, settings)
+
+
+def _peer(peer: Peer, settings: Settings) -> Check:
+    def answer() -> str:
+        echo_peer(peer, settings)
+        return "answers C-ECHO"
+
+    return _tried(f"peer {peer.ae_title}", answer)
+
+
+def _prior_rules(settings: Settings) -> tuple[PriorRule, ...]:
+    return load_priors(settings.priors, load_peers(settings.peers))
 
 
 def _tried(name: str, look: Callable[[], str]) -> Check:

@@ -3,9 +3,11 @@
     rules      when a completed study wants priors, which, and where from
     storage    the presentation contexts that a C-GET needs
     requests   one row per study and rule: claimed, renewed, tried again, given up
-    archive    C-FIND and C-MOVE at the source
-    getting    C-GET at the source, into the node's own inbox
-    retrieval  one request from claim to end; a thread for each source
+    archive    C-FIND, C-MOVE and C-GET as the archive sees them
+    known      what the store knows: the patient, and what is here already
+    getting    what C-GET brings, into the node's own inbox
+    retrieval  one request from claim to end
+    sources    the threads of the sweeper, one for each archive
 
 In: a study that was just completed. Out: instances on the route `prior`, which no model looks at,
 and lines on the study's timeline. What must hold: the request is made in the transaction that

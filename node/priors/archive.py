@@ -28,6 +28,9 @@ STUDY_ROOT_GET = "1.2.840.10008.5.1.4.1.2.2.3"
 _MOST_ANSWERS = 1000
 _PENDING = (0xFF00, 0xFF01)
 _MOVE_DESTINATION_UNKNOWN = 0xA801
+# PS3.4 table C.4-2: one or more sub-operations failed or had a warning, as ours has for an object
+# that is kept apart from another of its UID.
+_WITH_WARNINGS = 0xB000
 # PS3.4 tables C.4-1 to C.4-3, PS3.7 annex C: the question itself is wrong for this archive.
 _REFUSED = (0xA900, 0x0122, 0x0112)
 
@@ -155,7 +158,7 @@ def _finish(answers: Iterator[tuple[Dataset, Any]], ae_title: str) -> None:
         if code in _REFUSED:
             raise DestinationRefusedError(f"{answer_text(code)} to the retrieval")
         failed = int(status.get("NumberOfFailedSuboperations") or 0)
-        if code != 0x0000 or failed:
+        if code not in (0x0000, _WITH_WARNINGS) or failed:
             raise DestinationUnavailableError(
                 f"{answer_text(code)} to the retrieval, {failed} instances failed"
             )

@@ -305,18 +305,27 @@ class Commitment(Base):
     """One Storage Commitment request that a modality made of us (PS3.4 annex J)."""
 
     __tablename__ = "commitment"
-    __table_args__ = (Index("ix_commitment_state_due_at", "state", "due_at"),)
+    __table_args__ = (
+        # The same request again, from whichever process, is the same row.
+        UniqueConstraint("transaction_uid", "calling_ae_title", "items_sha256"),
+        Index("ix_commitment_state_due_at", "state", "due_at"),
+    )
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
-    transaction_uid: Mapped[str] = mapped_column(Uid, index=True)
+    # No index of its own: the unique constraint begins with it.
+    transaction_uid: Mapped[str] = mapped_column(Uid)
     calling_ae_title: Mapped[str] = mapped_column(String(16))
     peer_host: Mapped[str] = mapped_column(String(64))
     requested_at: Mapped[datetime]
     # Referenced SOP Sequence as asked: [[sop_class_uid, sop_instance_uid], ...]
     items: Mapped[list[Any]]
+    # Of the items in sorted order.
+    items_sha256: Mapped[str] = mapped_column(String(64))
     state: Mapped[str] = mapped_column(String(16))  # waiting | reported | abandoned
+    # Claims so far; whoever holds the row writes only while this is still its own number.
     attempts: Mapped[int] = mapped_column(default=0)
     due_at: Mapped[datetime]
+    lease_until: Mapped[datetime | None]
     reported_at: Mapped[datetime | None]
     error: Mapped[str | None] = mapped_column(Text)
 
@@ -334,7 +343,10 @@ class PriorRequest(Base):
     study_uid: Mapped[str] = mapped_column(ForeignKey("study.study_uid"), index=True)
     rule: Mapped[str] = mapped_column(String(64))
     state: Mapped[str] = mapped_column(String(16))  # waiting | done | failed
+    # Counts up with every claim and never down: who claimed last is the only one that may write.
     attempts: Mapped[int] = mapped_column(default=0)
+    # When the next try is due; while one is under way, until when it may stay silent.
     due_at: Mapped[datetime]
+    failing_since: Mapped[datetime | None]
     found: Mapped[list[Any]] = mapped_column(default=list)  # Study Instance UIDs
     error: Mapped[str | None] = mapped_column(Text)

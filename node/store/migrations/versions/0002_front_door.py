@@ -87,18 +87,23 @@ def _commitment() -> None:
         sa.Column("peer_host", sa.String(length=64), nullable=False),
         sa.Column("requested_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("items", sa.JSON(), nullable=False),
+        sa.Column("items_sha256", sa.String(length=64), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("reported_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_commitment")),
+        sa.UniqueConstraint(
+            "transaction_uid",
+            "calling_ae_title",
+            "items_sha256",
+            name=op.f("uq_commitment_transaction_uid"),
+        ),
     )
     with op.batch_alter_table("commitment", schema=None) as batch_op:
         batch_op.create_index("ix_commitment_state_due_at", ["state", "due_at"], unique=False)
-        batch_op.create_index(
-            batch_op.f("ix_commitment_transaction_uid"), ["transaction_uid"], unique=False
-        )
 
 
 def _prior_request() -> None:
@@ -110,6 +115,7 @@ def _prior_request() -> None:
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("failing_since", sa.DateTime(timezone=True), nullable=True),
         sa.Column("found", sa.JSON(), nullable=False),
         sa.Column("error", sa.Text(), nullable=True),
         sa.ForeignKeyConstraint(
@@ -120,9 +126,7 @@ def _prior_request() -> None:
     )
     with op.batch_alter_table("prior_request", schema=None) as batch_op:
         batch_op.create_index("ix_prior_request_state_due_at", ["state", "due_at"], unique=False)
-        batch_op.create_index(
-            batch_op.f("ix_prior_request_study_uid"), ["study_uid"], unique=False
-        )
+        batch_op.create_index(batch_op.f("ix_prior_request_study_uid"), ["study_uid"], unique=False)
 
 
 def _text(name: str, length: int) -> sa.Column[str]:
