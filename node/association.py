@@ -18,7 +18,10 @@ from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
 
 from node.access import host_allowed
+from node.calling import UNCOMPRESSED
+from node.commitment import Archive, CommitmentProvider
 from node.errors import ConfigurationError, RefusedError
+from node.event_report import STORAGE_COMMITMENT
 from node.instance import SUCCESS, Claim, Inbox
 from node.logs import log
 from node.settings import Settings
@@ -77,13 +80,13 @@ def open_listeners(inbox: Inbox) -> list[Listener]:
     Raises ConfigurationError when a port is taken or a certificate cannot be read.
     """
     settings = inbox.reception.settings
-    entity = application_entity(settings)
+    entity, handlers = application_entity(settings), _handlers(inbox)
     opened: list[Listener] = []
     for port, tls in _ports(settings):
         acceptance = _acceptance(inbox, settings, tls)
         try:
             address = (settings.dicom_host, port)
-            opened.append(Listener(entity, address, acceptance, _handlers(inbox)))
+            opened.append(Listener(entity, address, acceptance, handlers))
         except OSError as error:
             raise ConfigurationError(
                 f"cannot listen on {settings.dicom_host}:{port} ({error.strerror}); "
@@ -107,6 +110,7 @@ def application_entity(settings: Settings) -> ReceivingEntity:
     entity.supported_contexts = VerificationPresentationContexts
     for sop_class_uid in storage_classes(settings.dicom_storage_classes):
         entity.add_supported_context(sop_class_uid, AllTransferSyntaxes)
+    entity.add_supported_context(STORAGE_COMMITMENT, list(UNCOMPRESSED))
     return entity
 
 
@@ -137,9 +141,12 @@ def _acceptance(inbox: Inbox, settings: Settings, tls: ServerTls | None) -> Acce
 
 
 def _handlers(inbox: Inbox) -> list[Any]:
+    reception = inbox.reception
+    archive = Archive(reception.settings, reception.store, reception.files, reception.peers)
     return [
-        (evt.EVT_REQUESTED, _check_host, [inbox.reception.settings]),
+        (evt.EVT_REQUESTED, _check_host, [reception.settings]),
         (evt.EVT_C_ECHO, _answer_echo),
+        (evt.EVT_N_ACTION, CommitmentProvider(archive).handle),
     ]
 
 

@@ -1,7 +1,7 @@
 """The sweeper: completes studies whose deadline passed, rings jobs whose message was lost.
 
-In: the clock and the database. Out: Celery messages. It holds no state of its own, so any number
-may run and each may die at any moment.
+In: the clock and the database. Out: Celery messages, Storage Commitment reports. It holds no state
+of its own, so any number may run and each may die at any moment.
 """
 
 from __future__ import annotations
@@ -11,12 +11,16 @@ import threading
 from sqlalchemy import update
 from sqlalchemy.exc import SQLAlchemyError
 
+from node.callback import report_until
+from node.commitment import Archive
 from node.doorbell import Doorbell
 from node.job import Bell, bell_of, unrung, utc_now
 from node.logs import log
+from node.peers import load_peers
 from node.process import beat_until
 from node.routes import Routes, load_routes
 from node.settings import Settings
+from node.store.files import Files
 from node.store.session import Store, open_store
 from node.store.tables import Job
 from node.study import complete_due
@@ -26,6 +30,9 @@ def run_sweeper(settings: Settings, stop: threading.Event) -> None:
     """Sweep until `stop` is set."""
     store, routes, doorbell = open_store(settings), load_routes(settings.routes), Doorbell(settings)
     threading.Thread(target=beat_until, args=(stop, store, "sweep"), daemon=True).start()
+    archive = Archive(settings, store, Files(settings.state_dir), load_peers(settings.peers))
+    # Of its own: a peer that does not answer must not hold up a study.
+    threading.Thread(target=report_until, args=(stop, archive), daemon=True).start()
     while not stop.wait(settings.sweep_seconds):
         try:
             sweep(store, routes, doorbell, settings)

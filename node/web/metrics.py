@@ -19,7 +19,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from node.job import ACTIVE, DELIVERING, DONE, FAILED, QUEUED, RECEIVING, RUNNING, SKIPPED
-from node.store.tables import Delivery, Instance, Job, ModelRun, Process, Study
+from node.store.commitments import STATES as COMMITMENT_STATES
+from node.store.tables import Commitment, Delivery, Instance, Job, ModelRun, Process, Study
 from node.web.site import Site
 
 JOB_STATES = (QUEUED, RUNNING, DELIVERING, DONE, FAILED)
@@ -123,6 +124,14 @@ def _deliveries(session: Session) -> Iterator[Metric]:
     yield metric
 
 
+def _commitments(session: Session) -> Iterator[Metric]:
+    text = "Storage Commitment requests by state"
+    metric = GaugeMetricFamily("sentinode_commitments", text, labels=["state"])
+    by_state = select(Commitment.state, func.count()).group_by(Commitment.state)
+    _add_all(metric, COMMITMENT_STATES, session.execute(by_state).all())
+    yield metric
+
+
 def _processes(session: Session) -> Iterator[Metric]:
     metric = GaugeMetricFamily(
         "sentinode_heartbeat_age_seconds", "Age of a role's latest heartbeat", labels=["role"]
@@ -136,7 +145,7 @@ def _processes(session: Session) -> Iterator[Metric]:
     yield metric
 
 
-_PARTS = (_states, _waiting, _received, _model_runs, _deliveries, _processes)
+_PARTS = (_states, _waiting, _received, _model_runs, _deliveries, _commitments, _processes)
 
 
 def _add_all(metric: GaugeMetricFamily, states: Iterable[str], rows: Sequence[Any]) -> None:

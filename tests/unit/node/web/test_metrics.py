@@ -6,6 +6,9 @@ from datetime import UTC, datetime
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from node.settings import Settings
+from node.store.commitments import STATES as COMMITMENT_STATES
+from node.store.commitments import Asked, Reference, keep_request
 from node.store.session import Store
 from node.store.tables import Base
 from tests.unit.node.web.conftest import Client
@@ -27,6 +30,8 @@ def test_metrics_count_what_the_database_holds(client: Client, store: Store) -> 
     add_study(store, 2, state="failed", failed_run="no memory", delivery_state="refused")
     add_study(store, 3, state="receiving")
     add_beat(store, "worker", datetime.now(UTC))
+    asked = Asked("2.25.99", (Reference("1.2.3", "2.25.1"),))
+    keep_request(store, asked, "MAMMO1", "192.0.2.7", Settings())
     found = _scrape(client)
     assert found["sentinode_studies", "done"] == 1
     assert found["sentinode_studies", "receiving"] == 1
@@ -37,6 +42,7 @@ def test_metrics_count_what_the_database_holds(client: Client, store: Store) -> 
     assert found["sentinode_model_runs_total", "mask_rcnn_mg", "failed"] == 1
     assert found["sentinode_model_run_seconds_total", "mask_rcnn_mg", "succeeded"] == 1.5
     assert found["sentinode_deliveries", DESTINATION, "refused"] == 1
+    assert [found["sentinode_commitments", state] for state in COMMITMENT_STATES] == [1, 0, 0]
     assert 0 <= found["sentinode_heartbeat_age_seconds", "worker"] < 60
     assert found["sentinode_free_disk_bytes",] > 0
     assert found["sentinode_database_up",] == 1

@@ -1,0 +1,82 @@
+"""Whether a kept file is still what was received."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from node.custody import (
+    PROCESSING_FAILURE,
+    RESOURCE_LIMITATION,
+    Copy,
+    damage,
+    is_whole,
+)
+from node.store.files import Files
+
+META, CONTENT = b"meta" * 40, b"data set" * 100_000
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    """A state directory with one kept object."""
+    (tmp_path / "object.dcm").write_bytes(META + CONTENT)
+    return Files(tmp_path)
+
+
+def copy(**instead: object) -> Copy:
+    """What the row of that object says."""
+    right = {
+        "sop_class_uid": "1.2.3",
+        "path": "object.dcm",
+        "size_bytes": len(META + CONTENT),
+        "dataset_offset": len(META),
+        "sha256": hashlib.sha256(CONTENT).hexdigest(),
+    }
+    return Copy(**(right | instead))
+
+
+def test_digest_covers_the_data_set(files: Files) -> None:
+    """The digest is that of the bytes from the row's offset on; 0 is the whole file."""
+    path = files.absolute("object.dcm")
+    assert is_whole(path, copy())
+    whole = copy(dataset_offset=0, sha256=hashlib.sha256(META + CONTENT).hexdigest())
+    assert is_whole(path, whole)
+    assert damage(copy(), files) is None
+
+
+@pytest.mark.parametrize("position", [len(META), len(META + CONTENT) - 1])
+def test_one_changed_bit_is_damage(files: Files, position: int) -> None:
+    """The first and the last byte of the data set count."""
+    content = bytearray(META + CONTENT)
+    content[position] ^= 1
+    files.absolute("object.dcm").write_bytes(content)
+    assert damage(copy(), files) == PROCESSING_FAILURE
+
+
+@pytest.mark.parametrize("content", [b"", META + CONTENT[:-1], META + CONTENT + b"x"])
+def test_another_length_is_damage(files: Files, content: bytes) -> None:
+    """Cut, emptied or grown."""
+    files.absolute("object.dcm").write_bytes(content)
+    assert damage(copy(), files) == PROCESSING_FAILURE
+
+
+def test_a_missing_file_is_damage(files: Files) -> None:
+    """No file, and a folder in its place."""
+    files.absolute("object.dcm").unlink()
+    assert damage(copy(), files) == PROCESSING_FAILURE
+    files.absolute("object.dcm").mkdir()
+    assert damage(copy(), files) == PROCESSING_FAILURE
+
+
+def test_a_shortage_is_not_damage(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No free file descriptor says nothing about the object."""
+
+    def no_descriptor(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(Path, "open", no_descriptor)
+    assert damage(copy(), files) == RESOURCE_LIMITATION
