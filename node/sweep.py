@@ -1,12 +1,13 @@
 """The sweeper: completes studies whose deadline passed, rings jobs whose message was lost.
 
-In: the clock and the database. Out: Celery messages, Storage Commitment reports. It holds no state
-of its own, so any number may run and each may die at any moment.
+In: the clock and the database. Out: Celery messages, Storage Commitment reports, prior studies. It
+holds no state of its own, so any number may run and each may die at any moment.
 """
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 
 from sqlalchemy import update
 from sqlalchemy.exc import SQLAlchemyError
@@ -17,6 +18,8 @@ from node.doorbell import Doorbell
 from node.job import Bell, bell_of, unrung, utc_now
 from node.logs import log
 from node.peers import load_peers
+from node.priors.rules import PriorRule, load_priors
+from node.priors.sources import start_sources
 from node.process import beat_until
 from node.routes import Routes, load_routes
 from node.settings import Settings
@@ -30,12 +33,15 @@ def run_sweeper(settings: Settings, stop: threading.Event) -> None:
     """Sweep until `stop` is set."""
     store, routes, doorbell = open_store(settings), load_routes(settings.routes), Doorbell(settings)
     threading.Thread(target=beat_until, args=(stop, store, "sweep"), daemon=True).start()
-    archive = Archive(settings, store, Files(settings.state_dir), load_peers(settings.peers))
+    peers = load_peers(settings.peers)
+    archive = Archive(settings, store, Files(settings.state_dir), peers)
     # Of its own: a peer that does not answer must not hold up a study.
     threading.Thread(target=report_until, args=(stop, archive), daemon=True).start()
+    priors = load_priors(settings.priors, peers)
+    start_sources(priors, peers, settings, store, stop)
     while not stop.wait(settings.sweep_seconds):
         try:
-            sweep(store, routes, doorbell, settings)
+            sweep(store, routes, doorbell, settings, priors)
         except SQLAlchemyError as error:
             reason = str(error).splitlines()[0]
             log.error("database error; sweeping again soon", extra={"reason": reason})
@@ -43,9 +49,15 @@ def run_sweeper(settings: Settings, stop: threading.Event) -> None:
     store.close()
 
 
-def sweep(store: Store, routes: Routes, doorbell: Doorbell, settings: Settings) -> None:
+def sweep(
+    store: Store,
+    routes: Routes,
+    doorbell: Doorbell,
+    settings: Settings,
+    priors: Sequence[PriorRule] = (),
+) -> None:
     """One round."""
-    bells = complete_due(store, routes)
+    bells = complete_due(store, routes, priors=priors)
     bells += _lost_bells(store, doorbell, settings)
     for bell in bells:
         # Each call to a broker that is away costs seconds; the next round will ring the rest.

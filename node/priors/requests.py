@@ -119,7 +119,8 @@ def finish(store: Store, errand: Errand, studies: int, instances: int) -> None:
     """All that was found is here. Raises LeaseLostError."""
     with store.writing() as session:
         _write(session, errand, state=DONE, error=None, failing_since=None)
-        text = f"{studies} studies, {instances} new instances (rule {errand.rule})"
+        counted = f"{_count(studies, 'study', 'studies')}, {_count(instances, 'new instance')}"
+        text = f"{counted} (rule {errand.rule})"
         _tell(session, errand, "prior found", text)
 
 
@@ -214,6 +215,10 @@ def _tell(session: Session, errand: Errand, stage: str, text: str) -> None:
 def _pause(attempt: int, settings: Settings) -> timedelta:
     doubled = settings.retry_seconds * 2 ** min(attempt - 1, 16)
     return timedelta(seconds=min(doubled, settings.retry_max_seconds))
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def _lease_end(settings: Settings) -> datetime:
