@@ -10,20 +10,30 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from pydicom.uid import AllTransferSyntaxes
 from pynetdicom import VerificationPresentationContexts, evt
 from pynetdicom.association import Association
+from pynetdicom.dimse_primitives import C_GET, C_MOVE
 from pynetdicom.presentation import PresentationContext
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made when it is imported
+    StudyRootQueryRetrieveInformationModelFind,
+    StudyRootQueryRetrieveInformationModelGet,
+    StudyRootQueryRetrieveInformationModelMove,
+)
 
 from node.access import host_allowed
 from node.calling import UNCOMPRESSED
 from node.commitment import Archive, CommitmentProvider
 from node.errors import ConfigurationError, RefusedError
 from node.event_report import STORAGE_COMMITMENT
-from node.instance import SUCCESS, Claim, Inbox
+from node.instance import SUCCESS, Claim, Inbox, Reception
 from node.logs import log
+from node.query import handle_find
+from node.retrieve import serve_retrieval
+from node.roles import offer_roles
 from node.settings import Settings
 from node.sop_classes import storage_classes
 from node.store.incoming import Incoming
@@ -34,6 +44,11 @@ from node.upper_layer.connection import Deadlines
 from node.upper_layer.messages import Answer
 from node.upper_layer.server import Acceptance, Listener
 
+_STUDY_ROOT = (
+    StudyRootQueryRetrieveInformationModelFind,
+    StudyRootQueryRetrieveInformationModelMove,
+    StudyRootQueryRetrieveInformationModelGet,
+)
 # PS3.8 table 9-21: result, source, reason.
 _CALLING_AE_NOT_RECOGNISED = (0x01, 0x01, 0x03)
 _LOCAL_LIMIT_EXCEEDED = (0x02, 0x03, 0x02)
@@ -81,6 +96,8 @@ def open_listeners(inbox: Inbox) -> list[Listener]:
     """
     settings = inbox.reception.settings
     entity, handlers = application_entity(settings), _handlers(inbox)
+    retrieval = partial(serve_retrieval, reception=inbox.reception)
+    entity.services = {C_GET: retrieval, C_MOVE: retrieval}
     opened: list[Listener] = []
     for port, tls in _ports(settings):
         acceptance = _acceptance(inbox, settings, tls)
@@ -110,6 +127,9 @@ def application_entity(settings: Settings) -> ReceivingEntity:
     entity.supported_contexts = VerificationPresentationContexts
     for sop_class_uid in storage_classes(settings.dicom_storage_classes):
         entity.add_supported_context(sop_class_uid, AllTransferSyntaxes)
+    for sop_class_uid in _STUDY_ROOT:
+        # Not deflated: an identifier that inflates without end would cost memory.
+        entity.add_supported_context(sop_class_uid, list(UNCOMPRESSED))
     entity.add_supported_context(STORAGE_COMMITMENT, list(UNCOMPRESSED))
     return entity
 
@@ -144,18 +164,21 @@ def _handlers(inbox: Inbox) -> list[Any]:
     reception = inbox.reception
     archive = Archive(reception.settings, reception.store, reception.files, reception.peers)
     return [
-        (evt.EVT_REQUESTED, _check_host, [reception.settings]),
+        (evt.EVT_REQUESTED, _check_request, [reception]),
         (evt.EVT_C_ECHO, _answer_echo),
+        (evt.EVT_C_FIND, handle_find, [reception]),
         (evt.EVT_N_ACTION, CommitmentProvider(archive).handle),
     ]
 
 
-def _check_host(event: evt.Event, settings: Settings) -> None:
-    host = str(event.assoc.requestor.address)
+def _check_request(event: evt.Event, reception: Reception) -> None:
+    host, settings = str(event.assoc.requestor.address), reception.settings
     if not host_allowed(host, settings.dicom_allowed_networks):
         _reject(event.assoc, host, _CALLING_AE_NOT_RECOGNISED, "host not allowed")
     elif _associations_of(event.assoc)[host] > settings.dicom_max_associations_per_host:
         _reject(event.assoc, host, _LOCAL_LIMIT_EXCEEDED, "too many associations of this host")
+    else:
+        offer_roles(event.assoc, reception.store)
 
 
 def _associations_of(association: Association) -> Counter[str]:

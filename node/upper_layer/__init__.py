@@ -5,6 +5,7 @@
     command_set   the C-STORE command set: read a request, write a response
     messages      which message the next P-DATA belongs to, and what a storage service must offer
     stream        one association's C-STORE messages: from P-DATA to the storage service
+    sending       objects of any size, sent with bounded memory
     provider      DULServiceProvider: waits for events; hands P-DATA to `stream`
     acceptor      Association and ACSE: waits for events; negotiates asynchronous operations
     server        the listening socket: limits, TLS handshake off the accept thread

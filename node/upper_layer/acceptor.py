@@ -17,10 +17,14 @@ from pynetdicom._globals import MODE_ACCEPTOR
 from pynetdicom.acse import ACSE
 from pynetdicom.association import Association
 from pynetdicom.pdu_primitives import AsynchronousOperationsWindowNegotiation
+from pynetdicom.presentation import PresentationContext
 
 from node.upper_layer.connection import Connection
 from node.upper_layer.messages import StorageService
 from node.upper_layer.provider import StreamingProvider
+from node.upper_layer.sending import bound_sending
+
+Service = Callable[[Association, Any, PresentationContext], None]
 
 # Timers are looked at this often while nothing happens.
 _TICK_SECONDS = 1.0
@@ -90,11 +94,13 @@ class StreamingAssociation(Association):
         self._reactor_checkpoint = gate
         self.acse = WindowACSE(self, window)
         self.dul = StreamingProvider(self)
+        bound_sending(self)
         self.dul.to_user_queue = KnockingQueue(gate)
         self.dimse.msg_queue = KnockingQueue(gate)
         # Its timer belongs to the provider that was just replaced.
         self.acse_timeout = entity.acse_timeout
         self._on_end = on_end
+        self._services = entity.services if isinstance(entity, ReceivingEntity) else {}
 
     def attach(self, connection: Connection, service: StorageService) -> None:
         """Use this socket and store with this service; before `start`."""
@@ -107,6 +113,20 @@ class StreamingAssociation(Association):
             super().run_reactor()
         finally:
             self._on_end()
+
+    def _serve_request(self, msg: Any, context_id: int) -> None:
+        """Serve a request by the entity's own service, where it has one for it."""
+        serve = self._services.get(type(msg))
+        context = self._accepted_cx.get(context_id)
+        if serve is None or context is None or self._sent_release or not msg.is_valid_request:
+            super()._serve_request(msg, context_id)
+            return
+        self.dimse.cancel_req = {}
+        # The service may call `send_c_store`, which waits until this loop stands still.
+        self._is_paused = True
+        serve(self, msg, context)
+        self._is_paused = False
+        self.dimse.cancel_req = {}
 
     def _has_work(self) -> bool:
         return (
@@ -122,6 +142,12 @@ class ReceivingEntity(AE):
 
     Else a hundred silent connections would take the place of a hundred modalities.
     """
+
+    def __init__(self, ae_title: str) -> None:
+        super().__init__(ae_title)
+        # What serves a request instead of pynetdicom's service classes, by DIMSE primitive. A
+        # service answers the request whatever happens, and does not raise.
+        self.services: dict[type[Any], Service] = {}
 
     @property
     def active_associations(self) -> list[Association]:

@@ -54,8 +54,12 @@ class StreamingProvider(DULServiceProvider):
             self.connection.release_descriptors()
 
     def send_pdu(self, primitive: Any) -> None:
-        """Queue a primitive, and wake the loop that sends it."""
+        """Queue a primitive, and wake the loop that sends it.
+
+        A peer that waits for a long retrieval is not silent: we are the ones who speak.
+        """
         super().send_pdu(primitive)
+        self._idle_timer.restart()
         self.connection.wake()
 
     def kill_dul(self) -> None:
