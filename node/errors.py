@@ -14,10 +14,16 @@ SentinodeError
 |  |- IllegalMoveError           a state change that `job.LEGAL_MOVES` does not know
 |  |- NotFoundError              no such study, job or file
 |  `- ConfigurationError         a setting, route or destination is wrong
-`- RefusedError              the sender is answered with a DIMSE status (PS3.4 B.2.3)
-   |- OutOfResourcesError        0xA700
-   |- DataSetMismatchError       0xA900
-   `- CannotUnderstandError      0xC000
+|- RefusedError              the sender is answered with a DIMSE status (PS3.4 B.2.3)
+|  |- OutOfResourcesError        0xA700
+|  |- DataSetMismatchError       0xA900
+|  |- CannotUnderstandError      0xC000
+|  |- SopClassNotSupportedError  0x0122
+|  `- TransferSyntaxNotSupportedError  0xC122
+`- BrokenRequestError        an HTTP request that cannot be read to its end
+   |- MalformedRequestError      400
+   |- SlowRequestError           408
+   `- LargeRequestError          413
 """
 
 from __future__ import annotations
@@ -103,3 +109,37 @@ class CannotUnderstandError(RefusedError):
     """Error: Cannot Understand."""
 
     status = 0xC000
+
+
+class SopClassNotSupportedError(RefusedError):
+    """Refused: SOP Class not supported (PS3.7 9.1.1.1.9, PS3.18 table I.2-2)."""
+
+    status = 0x0122
+
+
+class TransferSyntaxNotSupportedError(RefusedError):
+    """Referenced Transfer Syntax not supported (PS3.18 table I.2-2)."""
+
+    status = 0xC122
+
+
+class BrokenRequestError(SentinodeError):
+    """An HTTP request cannot be read to its end; it is answered with `http_status`."""
+
+    http_status: ClassVar[int] = 400
+
+
+class MalformedRequestError(BrokenRequestError):
+    """The body is not what its Content-Type says."""
+
+
+class SlowRequestError(BrokenRequestError):
+    """The sender is silent for too long, or takes too long altogether."""
+
+    http_status = 408
+
+
+class LargeRequestError(BrokenRequestError):
+    """The body is larger than this node takes."""
+
+    http_status = 413

@@ -136,12 +136,28 @@ def read_file(path: Path) -> tuple[Header, str]:
     """The header of a Part 10 file and its Transfer Syntax UID. Raises CannotUnderstandError."""
     try:
         with path.open("rb") as stream:
-            read_preamble(stream, force=False)
-            meta = _read_file_meta_info(stream)
-            syntax, offset = str(meta.TransferSyntaxUID), stream.tell()
-    except _PARSER_ERRORS as error:
+            meta, offset = read_file_meta(stream)
+    except OSError as error:
         raise _unreadable(error) from error
+    syntax = str(meta.TransferSyntaxUID)
     return read_header(path, offset, syntax), syntax
+
+
+def read_file_meta(stream: BinaryIO) -> tuple[Dataset, int]:
+    """File Meta Information of a Part 10 file, and where its data set begins (PS3.10 7.1).
+
+    It has a Transfer Syntax UID. Raises CannotUnderstandError.
+    """
+    try:
+        read_preamble(stream, force=False)
+        meta: Dataset = _read_file_meta_info(stream)
+        if "TransferSyntaxUID" not in meta:
+            raise CannotUnderstandError("the File Meta Information has no Transfer Syntax UID")
+    except CannotUnderstandError:
+        raise
+    except _PARSER_ERRORS as error:
+        raise CannotUnderstandError(f"not a Part 10 file: {type(error).__name__}") from error
+    return meta, stream.tell()
 
 
 def parse_header(content: bytes, transfer_syntax_uid: str) -> Header:

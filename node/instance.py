@@ -183,6 +183,8 @@ def _check_claims(claim: Claim, header: Header) -> None:
         raise DataSetMismatchError("SOPClassUID differs from Affected SOP Class UID")
     if header.sop_instance_uid != claim.AffectedSOPInstanceUID:
         raise DataSetMismatchError("SOPInstanceUID differs from Affected SOP Instance UID")
+    if claim.study_instance_uid not in ("", header.study_uid):
+        raise DataSetMismatchError("StudyInstanceUID is not that of the request")
 
 
 def _no_room(error: Exception) -> OutOfResourcesError:

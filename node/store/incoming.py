@@ -46,6 +46,8 @@ class Claim:
     calling_ae_title: str
     peer_host: str
     move_originator_ae_title: str = ""
+    # The study that the sender stores into, where it names one (PS3.18 10.5.1.1); "" for any.
+    study_instance_uid: str = ""
 
 
 class Incoming:
