@@ -9,7 +9,7 @@ MODELS ?= mask_rcnn_mg mask_rcnn_us mtu_net resnet50
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: ## One study from C-STORE to SEG and SR in Orthanc (KEEP=1 leaves it running)
@@ -62,6 +62,19 @@ models: ## Train and export the models again (MODELS="name ...")
 	  $(BIN)/sentinode models train $$name --out runs/$$name && \
 	  $(BIN)/sentinode models export $$name --weights runs/$$name || exit 1; \
 	done
+
+# Options of the measurement, e.g. OPTIONS="--database both --rounds 3"
+OPTIONS ?=
+
+.PHONY: bench-receive
+bench-receive: ## Our receiver beside Orthanc, DCMTK and pynetdicom; writes docs/benchmarks/receive.*
+	@scripts/bootstrap.sh test
+	@$(BIN)/python -m benchmarks.receive $(OPTIONS)
+
+.PHONY: bench-flatness
+bench-flatness: ## What a million stored instances cost; writes docs/benchmarks/flatness.*
+	@scripts/bootstrap.sh test
+	@$(BIN)/python -m benchmarks.flatness $(OPTIONS)
 
 .PHONY: configuration
 configuration: ## Write docs/configuration.md and .env.example from the settings

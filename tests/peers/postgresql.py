@@ -8,7 +8,7 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,12 +61,17 @@ def missing() -> str | None:
 
 
 @contextmanager
-def running_postgresql() -> Iterator[Postgresql]:
-    """Run an empty PostgreSQL until the block ends."""
+def running_postgresql(
+    options: Sequence[str] = _OPTIONS, parent: Path | None = None
+) -> Iterator[Postgresql]:
+    """Run an empty PostgreSQL until the block ends, its data in a folder of `parent`.
+
+    Without `options` it runs as it comes, durable.
+    """
     binaries, user, port = _folder(), _user(), free_port()
     if binaries is None:
         raise FileNotFoundError(INSTALL)
-    with tempfile.TemporaryDirectory(prefix="sentinode-postgresql-") as name:
+    with tempfile.TemporaryDirectory(prefix="sentinode-postgresql-", dir=parent) as name:
         folder = Path(name)
         if user is not None:
             shutil.chown(folder, user)
@@ -74,7 +79,7 @@ def running_postgresql() -> Iterator[Postgresql]:
         _initialise(binaries, data, user)
         argv = [str(binaries / "postgres"), "-D", str(data), "-p", str(port)]
         argv += ["-h", "127.0.0.1", "-k", str(folder)]
-        for option in _OPTIONS:
+        for option in options:
             argv += ["-c", option]
         log = folder / "postgresql.log"
         with running(argv, log, lambda: _answers(port), user) as process:

@@ -1,0 +1,41 @@
+"""`sentinode bench NAME`: measurements, which stand in the checkout and are not installed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from node.errors import ConfigurationError
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.argument("name", type=click.Choice(["receive", "flatness"]))
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+def bench(name: str, options: tuple[str, ...]) -> None:
+    """Measure the receiver; `sentinode bench NAME --help` lists the options of one.
+
+    Needs a source checkout with the test extra (`make test` installs it): the measurements are not
+    part of the package. `receive` sets it beside Orthanc, DCMTK and pynetdicom; `flatness` measures
+    what a million stored instances cost.
+    """
+    become(CHECKOUT, name, options)
+
+
+def become(checkout: Path, name: str, options: tuple[str, ...]) -> None:
+    """Turn this process into the measurement. Raises ConfigurationError without a checkout."""
+    if not (checkout / "benchmarks" / f"{name}.py").is_file():
+        raise ConfigurationError(
+            f"`bench {name}` needs a source checkout with the test extra; clone the repository and "
+            f"run `make bench-{name}` there"
+        )
+    path = os.pathsep.join(filter(None, [str(checkout), os.environ.get("PYTHONPATH")]))
+    os.execve(  # noqa: S606  # an argv list, no shell
+        sys.executable,
+        [sys.executable, "-m", f"benchmarks.{name}", *options],
+        os.environ | {"PYTHONPATH": path},
+    )
