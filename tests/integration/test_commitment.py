@@ -124,6 +124,11 @@ def shared(
     node.store.close()
 
 
+def large_mammogram() -> Dataset:
+    """An image that has a file of its own, whatever is done with small ones."""
+    return mammogram(size_px=(512, 400))
+
+
 def stored(modality: Modality, node: Node, *datasets: Dataset) -> None:
     """Store these; every one must be accepted."""
     classes = [dataset.SOPClassUID for dataset in datasets]
@@ -180,6 +185,33 @@ def test_answer_on_a_new_association(shared: tuple[Node, Modality, Modality]) ->
     assert row.error is None
 
 
+def test_callback_without_role_negotiation(shared: tuple[Node, Modality, Modality]) -> None:
+    """A modality that ignores the proposed role, as many do, gets its report all the same."""
+    node, modality, _ = shared
+    image = mammogram()
+    stored(modality, node, image)
+    with modality.listening(negotiates_role=False):
+        uid = asked(modality, node, image)
+        assert modality.report().committed == [image.SOPInstanceUID]
+        node.wait(uid, lambda row: row.state == "reported")
+
+
+def test_modality_that_wants_a_new_association(shared: tuple[Node, Modality, Modality]) -> None:
+    """A modality that stays connected but refuses the report there is called back."""
+    node, modality, _ = shared
+    uid = generate_uid()
+    with (
+        modality.listening(),
+        modality.connected(node.port, takes_reports=False) as association,
+    ):
+        assert ask(association, commitment_request(uid, [mammogram()])) == 0x0000
+        report = modality.report()
+        assert association.is_established
+        node.wait(uid, lambda row: row.state == "reported")
+    assert report.scp_proposed
+    assert report.event_type == 2
+
+
 def test_modality_that_is_away_is_tried_again(shared: tuple[Node, Modality, Modality]) -> None:
     """Nothing listens at first; when it does, the answer comes."""
     node, modality, _ = shared
@@ -197,7 +229,7 @@ def test_modality_that_is_away_is_tried_again(shared: tuple[Node, Modality, Moda
 def test_failures_have_their_reason(shared: tuple[Node, Modality, Modality]) -> None:
     """Unknown, of another class, corrupted, cut and missing: each fails for its own reason."""
     node, modality, _ = shared
-    good, corrupted, cut, missing, unknown = (mammogram(seed=number) for number in range(5))
+    good, corrupted, cut, missing, unknown = (large_mammogram() for _ in range(5))
     stored(modality, node, good, corrupted, cut, missing)
     content = bytearray(node.file(corrupted).read_bytes())
     content[-100] ^= 1
@@ -275,7 +307,9 @@ def test_long_report_comes_in_parts(shared: tuple[Node, Modality, Modality]) -> 
 def alone(tmp_path: Path, database_url: str) -> Iterator[tuple[Node, Modality]]:
     """A node of which nothing runs yet, on each database."""
     modality = Modality("MAMMO1")
-    node = new_node(tmp_path, database_url, {modality.ae_title: modality.port})
+    # A lease long enough that a sweeper on a busy machine does not lose it.
+    peers = {modality.ae_title: modality.port}
+    node = new_node(tmp_path, database_url, peers, lease_seconds=4)
     yield node, modality
     node.store.close()
 
@@ -286,7 +320,7 @@ def test_kill_between_request_and_report(alone: tuple[Node, Modality]) -> None:
     Two sweepers: one report.
     """
     node, modality = alone
-    kept, lost = mammogram(), mammogram()
+    kept, lost = large_mammogram(), large_mammogram()
     with node.receiving() as receiver:
         stored(modality, node, kept, lost)
         uid = generate_uid()
@@ -302,6 +336,21 @@ def test_kill_between_request_and_report(alone: tuple[Node, Modality]) -> None:
         node.wait(uid, lambda row: row.state == "reported")
     assert report.committed == [kept.SOPInstanceUID]
     assert report.failed == {lost.SOPInstanceUID: PROCESSING_FAILURE}
+    assert modality.reports.empty()
+
+
+def test_two_sweepers_report_each_request_once(alone: tuple[Node, Modality]) -> None:
+    """Twenty requests left by a receiver that ended: twenty reports."""
+    node, modality = alone
+    with node.receiving(), modality.connected(node.port, takes_reports=False) as association:
+        uids = [generate_uid() for _ in range(20)]
+        for uid in uids:
+            assert ask(association, commitment_request(uid, [mammogram()])) == 0x0000
+    with modality.listening(), node.sweeping(1), node.sweeping(2):
+        reports = [modality.report() for _ in uids]
+        for uid in uids:
+            node.wait(uid, lambda row: row.state == "reported")
+    assert sorted(report.information.TransactionUID for report in reports) == sorted(uids)
     assert modality.reports.empty()
 
 

@@ -50,10 +50,11 @@ class Modality:
     reports: queue.Queue[Report] = field(default_factory=queue.Queue)
 
     @contextmanager
-    def listening(self) -> Iterator[None]:
+    def listening(self, negotiates_role: bool = True) -> Iterator[None]:
         """Take reports on new associations inside the block."""
         entity = AE(self.ae_title)
-        entity.add_supported_context(StorageCommitmentPushModel, scu_role=False, scp_role=True)
+        roles = {"scu_role": False, "scp_role": True} if negotiates_role else {}
+        entity.add_supported_context(StorageCommitmentPushModel, **roles)
         server = entity.start_server(
             ("127.0.0.1", self.port), block=False, evt_handlers=self._handlers()
         )
@@ -63,12 +64,18 @@ class Modality:
             server.shutdown()
 
     @contextmanager
-    def connected(self, node_port: int, *sop_class_uids: str) -> Iterator[Association]:
-        """An association for these storage classes and for commitment, which takes reports too."""
+    def connected(
+        self, node_port: int, *sop_class_uids: str, takes_reports: bool = True
+    ) -> Iterator[Association]:
+        """An association for these storage classes and for commitment.
+
+        Without `takes_reports` a report on it is answered with 0110H, processing failure.
+        """
         entity = AE(self.ae_title)
         for uid in {*sop_class_uids, StorageCommitmentPushModel}:
             entity.add_requested_context(uid, ExplicitVRLittleEndian)
-        association = entity.associate("127.0.0.1", node_port, evt_handlers=self._handlers())
+        handlers = self._handlers() if takes_reports else []
+        association = entity.associate("127.0.0.1", node_port, evt_handlers=handlers)
         assert association.is_established
         try:
             yield association
