@@ -28,6 +28,8 @@ STUDY_ROOT_GET = "1.2.840.10008.5.1.4.1.2.2.3"
 _MOST_ANSWERS = 1000
 _PENDING = (0xFF00, 0xFF01)
 _MOVE_DESTINATION_UNKNOWN = 0xA801
+# The first of a range; Orthanc answers it for an unknown destination, and for one out of reach.
+_UNABLE_TO_PROCESS = 0xC000
 # PS3.4 table C.4-2: one or more sub-operations failed or had a warning, as ours has for an object
 # that is kept apart from another of its UID.
 _WITH_WARNINGS = 0xB000
@@ -151,9 +153,10 @@ def _finish(answers: Iterator[tuple[Dataset, Any]], ae_title: str) -> None:
         code = status.get("Status")
         if code in _PENDING:
             continue
-        if code == _MOVE_DESTINATION_UNKNOWN:
+        if code == _MOVE_DESTINATION_UNKNOWN or (ae_title and code == _UNABLE_TO_PROCESS):
             raise DestinationUnavailableError(
-                f"it does not know {ae_title} as a move destination; register it there"
+                f"{answer_text(code)} to C-MOVE; check that {ae_title} is registered there as a "
+                "move destination, with this node's address and port"
             )
         if code in _REFUSED:
             raise DestinationRefusedError(f"{answer_text(code)} to the retrieval")

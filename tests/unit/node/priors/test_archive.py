@@ -189,7 +189,7 @@ def test_flood_of_answers_is_cut() -> None:
 def test_unknown_move_destination_says_what_to_do() -> None:
     """0xA801 heals once somebody registers the node at the archive."""
     asked = Answering(last=0xA801)
-    with pytest.raises(DestinationUnavailableError, match="NODE as a move destination"):
+    with pytest.raises(DestinationUnavailableError, match="NODE is registered there"):
         move_series(asked, FoundSeries("1.2", "1.3", 1), "NODE")  # type: ignore[arg-type]
 
 
