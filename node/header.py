@@ -58,6 +58,7 @@ SERIES_KEYS = {
     "BodyPartExamined": 16,
     "Laterality": 16,
 }
+_FILE_META_UIDS = ("MediaStorageSOPClassUID", "MediaStorageSOPInstanceUID", "TransferSyntaxUID")
 _UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
 _ROUTED = tuple(keyword for keyword in ROUTABLE if tag_for_keyword(keyword) is not None)
 _TAGS = {
@@ -110,6 +111,17 @@ class Header:
     instance_number: str
 
 
+@dataclass(frozen=True, slots=True)
+class FileMeta:
+    """What the File Meta Information of a Part 10 file says (PS3.10 7.1); "" where it is silent."""
+
+    MediaStorageSOPClassUID: str
+    MediaStorageSOPInstanceUID: str
+    TransferSyntaxUID: str
+    # Where the data set begins.
+    dataset_offset: int
+
+
 @dataclass(slots=True)
 class _PixelElement:
     """Where the walk stopped."""
@@ -136,28 +148,23 @@ def read_file(path: Path) -> tuple[Header, str]:
     """The header of a Part 10 file and its Transfer Syntax UID. Raises CannotUnderstandError."""
     try:
         with path.open("rb") as stream:
-            meta, offset = read_file_meta(stream)
+            meta = read_file_meta(stream)
     except OSError as error:
         raise _unreadable(error) from error
-    syntax = str(meta.TransferSyntaxUID)
-    return read_header(path, offset, syntax), syntax
+    return read_header(path, meta.dataset_offset, meta.TransferSyntaxUID), meta.TransferSyntaxUID
 
 
-def read_file_meta(stream: BinaryIO) -> tuple[Dataset, int]:
-    """File Meta Information of a Part 10 file, and where its data set begins (PS3.10 7.1).
-
-    It has a Transfer Syntax UID. Raises CannotUnderstandError.
-    """
+def read_file_meta(stream: BinaryIO) -> FileMeta:
+    """Read preamble and File Meta Information of a Part 10 file. Raises CannotUnderstandError."""
     try:
         read_preamble(stream, force=False)
-        meta: Dataset = _read_file_meta_info(stream)
-        if "TransferSyntaxUID" not in meta:
-            raise CannotUnderstandError("the File Meta Information has no Transfer Syntax UID")
-    except CannotUnderstandError:
-        raise
+        found = _read_file_meta_info(stream)
+        uids = [str(found.get(keyword) or "") for keyword in _FILE_META_UIDS]
     except _PARSER_ERRORS as error:
         raise CannotUnderstandError(f"not a Part 10 file: {type(error).__name__}") from error
-    return meta, stream.tell()
+    if not uids[-1]:
+        raise CannotUnderstandError("the File Meta Information has no Transfer Syntax UID")
+    return FileMeta(uids[0], uids[1], uids[2], dataset_offset=stream.tell())
 
 
 def parse_header(content: bytes, transfer_syntax_uid: str) -> Header:

@@ -1,4 +1,7 @@
-"""The web process: uvicorn calls `application` after it has set itself up."""
+"""The web process: uvicorn calls `application` after it has set itself up.
+
+Beside the pages it has the door for STOW-RS, which they know nothing of.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from fastapi import FastAPI
 from node.doorbell import Doorbell
 from node.job import Bell
 from node.settings import load_settings
+from node.stow.door import Door
 from node.web.app import create_app
 
 
@@ -21,4 +25,4 @@ def application() -> FastAPI:
         # Beside the request: a broker that is away costs seconds, and the sweeper rings anyway.
         threading.Thread(target=doorbell.ring, args=(bell,), daemon=True).start()
 
-    return create_app(settings, ring)
+    return create_app(settings, ring, [Door(settings).router])

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from fastapi.staticfiles import StaticFiles
@@ -29,10 +29,15 @@ from node.web.site import Site
 _HERE = Path(__file__).parent
 
 
-def create_app(settings: Settings, ring: Callable[[Bell], object] | None = None) -> FastAPI:
+def create_app(
+    settings: Settings,
+    ring: Callable[[Bell], object] | None = None,
+    doors: Sequence[APIRouter] = (),
+) -> FastAPI:
     """The application.
 
     `ring` publishes the message of a retried job; without it the sweeper does so, a little later.
+    `doors` are routers of the process that are no business of the pages.
     """
     site = Site(
         settings=settings,
@@ -45,7 +50,8 @@ def create_app(settings: Settings, ring: Callable[[Bell], object] | None = None)
     app = FastAPI(title="Sentinode", openapi_url=None, lifespan=_lifespan)
     app.state.site = site
     app.add_middleware(Guard, http_host=settings.http_host)
-    for router in (probes.router, metrics.router(site), studies.router, dicomweb.router):
+    parts = (probes.router, metrics.router(site), studies.router, dicomweb.router)
+    for router in (*parts, *doors):
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=_HERE / "static"))
     viewer.install(app, settings.ohif_dir)
