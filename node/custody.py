@@ -8,17 +8,18 @@ file's own bytes have been read again; memory stays bounded whatever the size of
 from __future__ import annotations
 
 import errno
-import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from node.logs import log
 from node.store.commitments import Reference
+from node.store.digest import agrees
 from node.store.files import Files
+from node.store.originals import open_original
 from node.store.session import Store
 from node.store.tables import Instance
 
@@ -41,7 +42,8 @@ class Copy:
     path: str
     size_bytes: int
     dataset_offset: int
-    sha256: str
+    digest: str
+    content: bytes | None = None
 
 
 def failure_reason(store: Store, files: Files, item: Reference) -> int | None:
@@ -60,19 +62,19 @@ def failure_reason(store: Store, files: Files, item: Reference) -> int | None:
     return next((reason for copy in meant if (reason := damage(copy, files)) is not None), None)
 
 
-def is_whole(path: Path, copy: Copy) -> bool:
+def is_whole(files: Files, copy: Copy) -> bool:
     """Whether the file has the size and the digest of its row. Raises OSError."""
-    with path.open("rb", buffering=0) as stream:
-        if path.stat().st_size != copy.size_bytes:
+    with open_original(files, copy.path, copy.content) as stream:
+        if stream.seek(0, os.SEEK_END) != copy.size_bytes:
             return False
         stream.seek(copy.dataset_offset)
-        return hashlib.file_digest(stream, "sha256").hexdigest() == copy.sha256
+        return agrees(stream, copy.digest)
 
 
 def damage(copy: Copy, files: Files) -> int | None:
     """The Failure Reason of one kept object; None when its file is whole."""
     try:
-        whole, why = is_whole(files.absolute(copy.path), copy), "its bytes are not those received"
+        whole, why = is_whole(files, copy), "its bytes are not those received"
     except OSError as error:
         if error.errno in _SHORTAGES:
             return RESOURCE_LIMITATION
@@ -90,7 +92,8 @@ def _copies(session: Session, sop_instance_uid: str) -> Sequence[Copy]:
             Instance.path,
             Instance.size_bytes,
             Instance.dataset_offset,
-            Instance.sha256,
+            Instance.digest,
+            Instance.content,
         )
         .where(Instance.sop_instance_uid == sop_instance_uid)
         .order_by(Instance.id)

@@ -32,8 +32,8 @@ from node.routes import PRIOR_ROUTE, Decision, Routes
 from node.settings import Settings
 from node.store.files import Files
 from node.store.group_commit import GroupCommit
-from node.store.incoming import HEAD_BYTES, Incoming, Spool, abandoned, clean, loose_files
 from node.store.incoming import Claim as Claim
+from node.store.incoming import Incoming, Spool, abandoned, clean, loose_files
 from node.store.session import Store
 from node.study import PRIOR_REASON
 
@@ -122,7 +122,7 @@ class Inbox:
         attributes = header.attributes | {"CallingAETitle": claim.calling_ae_title}
         prior = claim.move_originator_ae_title == reception.settings.ae_title
         decision = PRIOR if prior else reception.routes.decide(attributes)
-        return Arrival(incoming, header, incoming.hexdigest(), attributes, decision, prior)
+        return Arrival(incoming, header, incoming.digest(), attributes, decision, prior)
 
     def _committed(self, arrivals: Sequence[Arrival]) -> list[str | RefusedError]:
         if not arrivals:
@@ -171,11 +171,10 @@ def recover(reception: Reception) -> int:
 
 
 def _header_of(incoming: Incoming) -> Header:
-    content, syntax = incoming.head(), incoming.claim.transfer_syntax_uid
-    if incoming.size_bytes - incoming.dataset_offset <= HEAD_BYTES:
-        return parse_header(content, syntax)
-    incoming.flush()
-    return read_header(incoming.path, incoming.dataset_offset, syntax)
+    content, syntax = incoming.content(), incoming.claim.transfer_syntax_uid
+    if content is None:
+        return read_header(incoming.path, incoming.dataset_offset, syntax)
+    return parse_header(content[incoming.dataset_offset :], syntax)
 
 
 def _check_claims(claim: Claim, header: Header) -> None:

@@ -1,10 +1,10 @@
 """One transaction for the instances that arrived within a moment: files, rows, studies' deadlines.
 
-In: data sets that are valid and synced in the spool. Out: final names, synced folders, rows of
-studies, series and instances, moved deadlines; all of it committed when `record_arrivals` returns.
+In: data sets that are valid and, if they are files, synced in the spool. Out: final names, synced
+folders, rows of studies, series and instances, moved deadlines; all of it committed when
+`record_arrivals` returns.
 
-Written with statements instead of objects: this runs for every instance, and nothing in it may grow
-with the size of the store or of the study.
+This runs for every instance, so nothing in it may grow with the size of the store or of the study.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import insert, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from node.header import Header
-from node.job import record, utc_now
+from node.job import utc_now
 from node.routes import PRIOR_ROUTE, Decision
 from node.settings import Settings
 from node.store.files import Files, make_durable_folder, sync_folder
 from node.store.incoming import Incoming
 from node.store.session import Store, insert_for
-from node.store.tables import Instance, Series
+from node.store.statements import Statement
+from node.store.tables import Event, Instance, Series
 from node.study import Arrived, register, view_of
 
 NEW, SAME, CONFLICT = "new", "same", "conflict"
@@ -37,7 +37,7 @@ class Arrival:
 
     incoming: Incoming
     header: Header
-    sha256: str
+    digest: str
     attributes: dict[str, Any]
     decision: Decision
     # Fetched by this node for comparison: kept, never analysed.
@@ -59,11 +59,11 @@ def record_arrivals(
     named: list[Path] = []
     committing = False
     try:
-        with store.writing() as session:
-            _classify(session, arrivals)
+        with store.committing() as connection:
+            _classify(connection, arrivals)
             kept = [arrival for arrival in arrivals if arrival.kind != SAME]
             _name(files, kept, named)
-            _insert(session, [a for a in arrivals if a.kind != SAME or a.takes_over], settings)
+            _insert(connection, [a for a in arrivals if a.kind != SAME or a.takes_over], settings)
             committing = True
     except BaseException:
         # Names are this call's own, so nothing that another process recorded can be hit.
@@ -83,37 +83,50 @@ def is_recorded(store: Store, relative: str) -> bool:
         return relative in set(paths)
 
 
-def _classify(session: Session, arrivals: Sequence[Arrival]) -> None:
-    """Tell new instances from known ones, and from others of the same UID."""
-    uids = {arrival.header.sop_instance_uid for arrival in arrivals}
-    # By digest: whether it was only fetched as a prior.
-    known: dict[str, dict[str, bool]] = {uid: {} for uid in uids}
-    rows = session.execute(
-        select(Instance.sop_instance_uid, Instance.sha256, Instance.route).where(
-            Instance.sop_instance_uid.in_(sorted(uids))
-        )
+_ROW = Instance.__table__.c
+_DIGESTS = Statement(
+    select(_ROW.digest, _ROW.route).where(_ROW.sop_instance_uid == bindparam("uid"))
+)
+_SERIES = Statement(
+    select(Series.__table__.c.series_uid).where(
+        Series.__table__.c.study_uid == bindparam("study_uid"),
+        Series.__table__.c.series_uid == bindparam("series_uid"),
     )
-    for uid, sha256, route in rows:
-        known[uid][sha256] = route == PRIOR_ROUTE
+)
+_INSERT_INSTANCE = Statement(
+    insert(Instance).values(
+        {column.name: bindparam(column.name) for column in _ROW if column.name != "id"}
+    )
+)
+
+
+def _classify(connection: Connection, arrivals: Sequence[Arrival]) -> None:
+    """Tell new instances from known ones, and from others of the same UID."""
+    # By digest: whether it was only fetched as a prior.
+    known: dict[str, dict[str, bool]] = {}
     for arrival in arrivals:
-        digests = known[arrival.header.sop_instance_uid]
+        uid = arrival.header.sop_instance_uid
+        if uid not in known:
+            rows = _DIGESTS.rows(connection, uid=uid)
+            known[uid] = {digest: route == PRIOR_ROUTE for digest, route in rows}
+        digests = known[uid]
         # An archive may have encoded or completed its copy anew: no conflict with the original.
         arrival.takes_over = bool(digests) and all(digests.values()) and not arrival.prior
-        if arrival.sha256 in digests:
+        if arrival.digest in digests:
             arrival.kind = SAME
         else:
             arrival.kind = NEW if arrival.takes_over or not digests else CONFLICT
-        digests[arrival.sha256] = digests.get(arrival.sha256, True) and arrival.prior
+        digests[arrival.digest] = digests.get(arrival.digest, True) and arrival.prior
 
 
 def _name(files: Files, kept: Sequence[Arrival], named: list[Path]) -> None:
     """Link the files to their final names and sync the folders."""
     folders: set[Path] = set()
     for arrival in kept:
+        if arrival.incoming.content() is not None:
+            continue
         header = arrival.header
-        arrival.path = files.instance_path(
-            header.study_uid, header.sop_instance_uid, arrival.sha256
-        )
+        arrival.path = files.instance_path(header.study_uid, header.sop_instance_uid)
         target = files.absolute(arrival.path)
         if target.parent not in folders:
             make_durable_folder(target.parent)
@@ -124,16 +137,16 @@ def _name(files: Files, kept: Sequence[Arrival], named: list[Path]) -> None:
         sync_folder(folder)
 
 
-def _insert(session: Session, kept: Sequence[Arrival], settings: Settings) -> None:
+def _insert(connection: Connection, kept: Sequence[Arrival], settings: Settings) -> None:
     now = utc_now()
     # In this order everywhere, so that two receivers never wait for each other's studies.
     for study_uid in sorted({arrival.header.study_uid for arrival in kept}):
         members = [arrival for arrival in kept if arrival.header.study_uid == study_uid]
-        _insert_into(session, study_uid, members, settings, now)
+        _insert_into(connection, study_uid, members, settings, now)
 
 
 def _insert_into(
-    session: Session,
+    connection: Connection,
     study_uid: str,
     members: Sequence[Arrival],
     settings: Settings,
@@ -148,43 +161,55 @@ def _insert_into(
         )
         for arrival in members
     ]
-    revisions = register(session, study_uid, members[0].header.study, arrived, settings, now)
-    _insert_series(session, study_uid, members)
-    pairs = list(zip(members, revisions, strict=True))
-    rows = [_row(arrival, revision, now) for arrival, revision in pairs if arrival.kind != SAME]
+    revisions = register(connection, study_uid, members[0].header.study, arrived, settings, now)
+    _insert_series(connection, study_uid, members)
+    paired = list(zip(members, revisions, strict=True))
+    rows = [_row(arrival, revision, now) for arrival, revision in paired if arrival.kind != SAME]
     if rows:
-        session.execute(insert(Instance), rows)
-    for arrival, revision in pairs:
+        _INSERT_INSTANCE.run(connection, rows)
+    for arrival, revision in paired:
         if arrival.takes_over:
-            _take_over(session, arrival, revision, now)
+            _take_over(connection, arrival, revision, now)
         if arrival.kind == CONFLICT:
-            uid = arrival.header.sop_instance_uid
-            text = f"{uid} came again with other content; kept apart"
-            record(session, study_uid, revision or 0, CONFLICT, text)
+            _record_conflict(connection, arrival, revision or 0, now)
 
 
-def _take_over(session: Session, arrival: Arrival, revision: int | None, now: datetime) -> None:
+def _take_over(
+    connection: Connection, arrival: Arrival, revision: int | None, now: datetime
+) -> None:
     """Put the modality's object in the place of its copies that were fetched as priors."""
     copies = update(Instance).where(
         Instance.sop_instance_uid == arrival.header.sop_instance_uid,
         Instance.route == PRIOR_ROUTE,
     )
-    session.execute(copies.where(Instance.sha256 != arrival.sha256).values(conflict=True))
+    connection.execute(copies.where(Instance.digest != arrival.digest).values(conflict=True))
     row = _row(arrival, revision, now)
     decided = ("calling_ae_title", "peer_host", "received_at", "conflict", "route", "models")
     values = {name: row[name] for name in (*decided, "skip_reason", "attributes", "revision")}
     # Where these very bytes were fetched their row and file stay; else the row is inserted.
-    session.execute(copies.where(Instance.sha256 == arrival.sha256).values(values))
+    connection.execute(copies.where(Instance.digest == arrival.digest).values(values))
 
 
-def _insert_series(session: Session, study_uid: str, members: Sequence[Arrival]) -> None:
+def _insert_series(connection: Connection, study_uid: str, members: Sequence[Arrival]) -> None:
     series = {arrival.header.series_uid: arrival.header.series for arrival in members}
     for series_uid in sorted(series):
-        session.execute(
-            insert_for(session, Series)
-            .values(study_uid=study_uid, series_uid=series_uid, **series[series_uid])
-            .on_conflict_do_nothing()
+        if not _SERIES.rows(connection, study_uid=study_uid, series_uid=series_uid):
+            connection.execute(
+                insert_for(connection, Series)
+                .values(study_uid=study_uid, series_uid=series_uid, **series[series_uid])
+                .on_conflict_do_nothing()
+            )
+
+
+def _record_conflict(
+    connection: Connection, arrival: Arrival, revision: int, now: datetime
+) -> None:
+    text = f"{arrival.header.sop_instance_uid} came again with other content; kept apart"
+    connection.execute(
+        insert(Event).values(
+            study_uid=arrival.header.study_uid, revision=revision, at=now, stage=CONFLICT, text=text
         )
+    )
 
 
 def _row(arrival: Arrival, revision: int | None, now: datetime) -> dict[str, Any]:
@@ -197,7 +222,7 @@ def _row(arrival: Arrival, revision: int | None, now: datetime) -> dict[str, Any
         "transfer_syntax_uid": claim.transfer_syntax_uid,
         "path": arrival.path,
         "size_bytes": arrival.incoming.size_bytes,
-        "sha256": arrival.sha256,
+        "digest": arrival.digest,
         "dataset_offset": arrival.incoming.dataset_offset,
         "InstanceNumber": header.instance_number,
         "calling_ae_title": claim.calling_ae_title,
@@ -209,4 +234,5 @@ def _row(arrival: Arrival, revision: int | None, now: datetime) -> dict[str, Any
         "skip_reason": arrival.decision.skip_reason,
         "attributes": arrival.attributes,
         "revision": revision,
+        "content": arrival.incoming.content(),
     }

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import Connection, Update, bindparam, select, update
 from sqlalchemy.orm import Session
 
 from node.job import (
@@ -35,6 +35,7 @@ from node.priors.rules import PriorRule
 from node.routes import PRIOR_ROUTE, Routes
 from node.settings import Settings
 from node.store.session import Store, insert_for
+from node.store.statements import Statement
 from node.store.tables import Instance, Study
 
 PRIOR_REASON = "prior study, kept for comparison"
@@ -54,7 +55,7 @@ class Arrived:
 
 
 def register(
-    session: Session,
+    connection: Connection,
     study_uid: str,
     identity: Mapping[str, str],
     arrived: Sequence[Arrived],
@@ -65,23 +66,34 @@ def register(
 
     Returns the revision of each, None for those that wait for the next one.
     """
-    study = _locked(session, study_uid, identity, now)
+    study = _locked(connection, study_uid, identity, now)
     waiting = [_waits(each, study.revision) for each in arrived]
-    changes: dict[str, Any] = {"last_instance_at": now}
-    first = study.deadline_at is None and any(waiting)
     if any(waiting):
-        changes |= _moved(study, arrived, settings, now)
+        _move_deadline(connection, study_uid, study, arrived, settings, now)
     elif study.revision == 0 and study.deadline_at is None:
-        changes["error"] = PRIOR_REASON
-    session.execute(update(Study).where(Study.study_uid == study_uid).values(changes))
-    if first:
-        record(session, study_uid, study.revision + 1, RECEIVING, "first image")
-        session.flush()
-        show_state(session, study_uid)
-    for each, waits in zip(arrived, waiting, strict=True):
-        if not waits and not each.prior:
-            record(session, study_uid, study.revision, "late object", each.route)
+        connection.execute(_of(study_uid).values(error=PRIOR_REASON, last_instance_at=now))
+    late = [
+        each.route
+        for each, waits in zip(arrived, waiting, strict=True)
+        if not waits and not each.prior
+    ]
+    if late:
+        connection.execute(_of(study_uid).values(last_instance_at=now))
+        with Session(connection) as session:
+            for route in late:
+                record(session, study_uid, study.revision, "late object", route)
+            session.flush()
     return [None if waits else study.revision for waits in waiting]
+
+
+@dataclass(frozen=True, slots=True)
+class _Locked:
+    """What a study's row says while it is locked."""
+
+    revision: int
+    deadline_at: datetime | None
+    hard_deadline_at: datetime | None
+    views: list[str]
 
 
 def _waits(arrived: Arrived, revision: int) -> bool:
@@ -89,50 +101,85 @@ def _waits(arrived: Arrived, revision: int) -> bool:
     return not arrived.prior and (arrived.wanted or revision == 0)
 
 
-def _moved(
-    study: Row[Any], arrived: Sequence[Arrived], settings: Settings, now: datetime
-) -> dict[str, Any]:
+def _move_deadline(
+    connection: Connection,
+    study_uid: str,
+    study: _Locked,
+    arrived: Sequence[Arrived],
+    settings: Settings,
+    now: datetime,
+) -> None:
     views = set(study.views) | {each.view for each in arrived if each.wanted}
     hard = study.hard_deadline_at or now + timedelta(seconds=settings.study_max_seconds)
     ready = bool(settings.study_expected_views) and views >= set(settings.study_expected_views)
     quiet = settings.study_ready_seconds if ready else settings.study_quiet_seconds
-    return {
-        "deadline_at": min(now + timedelta(seconds=quiet), hard),
-        "hard_deadline_at": hard,
-        "views": sorted(views),
-    }
+    deadline = min(now + timedelta(seconds=quiet), hard)
+    if len(views) == len(study.views) and _is_near(study.deadline_at, deadline, quiet):
+        return
+    connection.execute(
+        _of(study_uid).values(
+            deadline_at=deadline, hard_deadline_at=hard, views=sorted(views), last_instance_at=now
+        )
+    )
+    if study.deadline_at is None:
+        with Session(connection) as session:
+            record(session, study_uid, study.revision + 1, RECEIVING, "first image")
+            session.flush()
+            show_state(session, study_uid)
+            session.flush()
+
+
+def _is_near(deadline_at: datetime | None, moved: datetime, quiet_seconds: float) -> bool:
+    """Whether moving the deadline would change it by less than a fiftieth of the quiet time.
+
+    Not writing the study's row for each of a thousand images halves what they cost.
+    """
+    if deadline_at is None:
+        return False
+    return abs((moved - deadline_at).total_seconds()) < quiet_seconds / 50
+
+
+_STUDY = Statement(
+    select(
+        *(
+            Study.__table__.c[name]
+            for name in ("revision", "deadline_at", "hard_deadline_at", "views")
+        )
+    )
+    .where(Study.__table__.c.study_uid == bindparam("uid"))
+    .with_for_update()
+)
 
 
 def _locked(
-    session: Session, study_uid: str, identity: Mapping[str, str], now: datetime
-) -> Row[Any]:
+    connection: Connection, study_uid: str, identity: Mapping[str, str], now: datetime
+) -> _Locked:
     """The study's row, made if missing, locked until the transaction ends.
 
     It is locked before the instances are inserted: the foreign key takes a share lock on it, and
     two receivers that both hold the share and want the row for themselves would deadlock.
     """
-    query = (
-        select(Study.revision, Study.deadline_at, Study.hard_deadline_at, Study.views)
-        .where(Study.study_uid == study_uid)
-        .with_for_update()
-    )
-    found = session.execute(query).one_or_none()
-    if found is not None:
-        return found
-    session.execute(
-        insert_for(session, Study)
-        .values(
-            study_uid=study_uid,
-            state=SKIPPED,
-            revision=0,
-            first_instance_at=now,
-            last_instance_at=now,
-            views=[],
-            **identity,
+    found = _STUDY.rows(connection, uid=study_uid)
+    if not found:
+        connection.execute(
+            insert_for(connection, Study)
+            .values(
+                study_uid=study_uid,
+                state=SKIPPED,
+                revision=0,
+                first_instance_at=now,
+                last_instance_at=now,
+                views=[],
+                **identity,
+            )
+            .on_conflict_do_nothing()
         )
-        .on_conflict_do_nothing()
-    )
-    return session.execute(query).one()
+        found = _STUDY.rows(connection, uid=study_uid)
+    return _Locked(*found[0])
+
+
+def _of(study_uid: str) -> Update:
+    return update(Study).where(Study.study_uid == study_uid)
 
 
 def complete_due(
@@ -194,6 +241,8 @@ def _open_revision(
         select(Instance).where(Instance.study_uid == study.study_uid, Instance.conflict.is_(False))
     ).all()
     leave_out_superfluous(members, routes)
+    # Reception does not write this for each image.
+    study.last_instance_at = max(member.received_at for member in members)
     session.flush()
     sent = [member for member in members if member.route != PRIOR_ROUTE]
     request_priors(session, study, sent, priors)

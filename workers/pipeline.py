@@ -80,7 +80,7 @@ class Pipeline:
         self._work(job_id, DELIVERING, self._deliver)
 
     def _analyse(self, lease: Lease) -> Bell | None:
-        for work in images_to_do(self.store, lease):
+        for work in images_to_do(self.store, self.files, lease):
             outcomes = self._look_at(work, lease)
             with self.store.writing() as session:
                 store_outcomes(session, hold(session, lease), outcomes)
@@ -100,7 +100,7 @@ class Pipeline:
     def _look_at(self, work: ImageWork, lease: Lease) -> list[RunOutcome]:
         models = [get_model(name) for name in work.models]
         try:
-            source = read_source(self.files.absolute(work.path))
+            source = read_source(work.path)
         except DecodingError as error:
             return [failed_run(model.spec, work.sop_instance_uid, str(error)) for model in models]
         uid, revision = lease.study_uid, lease.revision

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from sqlalchemy.orm import Session
 
 from node.destinations import Destination
 from node.job import Lease, instances_of
+from node.store.files import Files
+from node.store.originals import as_file
 from node.store.session import Store
 from node.store.tables import Delivery, Job, ModelRun, Result
 from workers.findings import RunOutcome, from_row, to_row
@@ -22,7 +25,7 @@ class ImageWork:
     """One image and the models that have not looked at it yet."""
 
     sop_instance_uid: str
-    path: str
+    path: Path
     models: tuple[str, ...]
 
 
@@ -39,16 +42,20 @@ class WrittenResult:
     size_bytes: int
 
 
-def images_to_do(store: Store, lease: Lease) -> list[ImageWork]:
+def images_to_do(store: Store, files: Files, lease: Lease) -> list[ImageWork]:
     """What is left of a job; an image counts as done when all of its models have a run."""
     with store.reading() as session:
         job = session.get_one(Job, lease.job_id)
         done = {(run.source_sop_uid, run.model) for run in job.model_runs}
-        return [
-            ImageWork(instance.sop_instance_uid, instance.path, left)
+        todo = [
+            (instance, left)
             for instance in instances_of(session, job)
             if (left := _left(instance.sop_instance_uid, instance.models, done))
         ]
+    return [
+        ImageWork(instance.sop_instance_uid, as_file(store, files, instance.id), left)
+        for instance, left in todo
+    ]
 
 
 def store_outcomes(session: Session, job: Job, outcomes: Sequence[RunOutcome]) -> None:

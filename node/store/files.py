@@ -2,14 +2,13 @@
 
 incoming/   <process>/   files of instances that are not committed yet, see `incoming.py`
 scratch/    half-written files of everything else
-instances/  <study>/<sop instance>.<head of sha256>-<random>.dcm   as received, never changed
+instances/  <study>/<sop instance>.<random>.dcm   as received, never changed
 results/    <study>/<revision>/<sop instance>.dcm
 pictures/   <study>/<revision>/<sop instance>.png
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tempfile
 from pathlib import Path
@@ -34,12 +33,13 @@ class Files:
         """The file behind a path of the database."""
         return self.root / relative
 
-    def instance_path(self, study_uid: str, sop_instance_uid: str, sha256: str) -> str:
+    def instance_path(self, study_uid: str, sop_instance_uid: str) -> str:
         """A new relative path for an instance, never given before.
 
-        Two processes may receive the same object at once; neither may touch the other's file.
+        Other bytes may come under the same UID, and two processes may receive the same object at
+        once: neither may touch the other's file.
         """
-        name = f"{_safe(sop_instance_uid)}.{sha256[:16]}-{os.urandom(4).hex()}.dcm"
+        name = f"{_safe(sop_instance_uid)}.{os.urandom(8).hex()}.dcm"
         return f"instances/{_safe(study_uid)}/{name}"
 
     def result_path(self, study_uid: str, revision: int, sop_instance_uid: str) -> str:
@@ -77,13 +77,6 @@ class Files:
         """Free disk for an ordinary user."""
         facts = os.statvfs(self.root)
         return facts.f_bavail * facts.f_frsize
-
-
-def sha256_of(path: Path, offset: int = 0) -> str:
-    """SHA-256 of a file from `offset` on, hex."""
-    with path.open("rb") as stream:
-        stream.seek(offset)
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _safe(uid: str) -> str:

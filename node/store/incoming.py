@@ -1,9 +1,10 @@
 """One data set on its way to disk: bytes in, a Part 10 file with its digest out.
 
 In: the encoded data set, in fragments. Out: a temporary file in this process's spool folder,
-synced, with the SHA-256 of the data set. Small data sets stay in memory until they are complete,
-so that they cost one write. A failure (a full disk) is kept and answered when the data set ends,
-because the sender cannot be interrupted earlier without losing the association.
+synced; or, for a small data set, the file's bytes in memory, which become durable with their row
+in one commit instead of three syncs. Either with the digest of the data set. A failure (a full
+disk) is kept and answered when the data set ends, because the sender cannot be interrupted earlier
+without losing the association.
 
 The spool folder is the process's own and locked while it lives; `recover` cleans what dead
 processes left. A spool file is linked to its final name before its row is committed and unlinked
@@ -14,7 +15,6 @@ two is found again without looking through the store.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import itertools
 import os
 import shutil
@@ -25,11 +25,10 @@ from pathlib import Path
 
 from node.errors import RefusedError
 from node.identifiers import derived_uid
+from node.store.digest import digest_text, new_digest
 
-# Data sets up to this size cost one write and no file until they are complete.
-_SMALL_BYTES = 1 << 16
-# Identity and routing attributes stand before the pixel data; what is longer is read from the file.
-HEAD_BYTES = 1 << 16
+# A Part 10 file up to this size is kept in its row (SQLite is then faster than a file system).
+SMALL_BYTES = 1 << 16
 # PS3.10 7.1: identifies the implementation that wrote the file.
 _IMPLEMENTATION_CLASS_UID = derived_uid("implementation")
 _IMPLEMENTATION_VERSION_NAME = "SENTINODE"
@@ -56,7 +55,6 @@ class Incoming:
     __slots__ = (
         "_descriptor",
         "_digest",
-        "_head",
         "_pending",
         "claim",
         "dataset_offset",
@@ -71,8 +69,7 @@ class Incoming:
         self.dataset_offset = len(meta)
         self.size_bytes = len(meta)
         self.failure: Exception | None = None
-        self._digest = hashlib.sha256()
-        self._head = bytearray()
+        self._digest = new_digest()
         self._pending: bytearray | None = bytearray(meta)
         self._descriptor = -1
 
@@ -90,8 +87,6 @@ class Incoming:
             return
         self._digest.update(fragment)
         self.size_bytes += len(fragment)
-        if len(self._head) < HEAD_BYTES:
-            self._head += fragment[: HEAD_BYTES - len(self._head)]
         try:
             if self._pending is None:
                 _write_all(self._descriptor, fragment)
@@ -101,16 +96,15 @@ class Incoming:
             self.discard()
             self.failure = error
 
-    def flush(self) -> None:
-        """Write what is pending. Raises OSError."""
-        if self._pending is not None:
-            self._spill(self._pending)
-
     def sync(self) -> None:
-        """Make the file durable and close it. Raises OSError."""
-        self.flush()
-        os.fsync(self._descriptor)
-        self._close()
+        """Make the file durable and close it; a small one has none. Raises OSError."""
+        if self._pending is None:
+            os.fsync(self._descriptor)
+            self._close()
+
+    def content(self) -> bytes | None:
+        """The whole Part 10 file of a small data set; None when it is a file."""
+        return None if self._pending is None else bytes(self._pending)
 
     def offer(self, target: Path, relative: str) -> None:
         """Give the synced file its final name as well. Raises OSError.
@@ -126,20 +120,16 @@ class Incoming:
         """Forget the data set and remove its file from the spool."""
         if self._descriptor >= 0:
             self._close()
-        if self.failure is None:
+        if self._pending is None and self.failure is None:
             self.path.unlink(missing_ok=True)
         self._pending = None
 
-    def head(self) -> bytes:
-        """The first bytes of the data set, at most HEAD_BYTES."""
-        return bytes(self._head)
-
-    def hexdigest(self) -> str:
-        """SHA-256 of the data set."""
-        return self._digest.hexdigest()
+    def digest(self) -> str:
+        """Of the data set, as it is stored."""
+        return digest_text(self._digest)
 
     def _gather(self, pending: bytearray, fragment: memoryview | bytes) -> None:
-        if len(pending) + len(fragment) <= _SMALL_BYTES:
+        if len(pending) + len(fragment) <= SMALL_BYTES:
             pending += fragment
             return
         self._spill(pending)

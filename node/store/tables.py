@@ -118,7 +118,7 @@ class Instance(Base):
     """One durable SOP instance. Written once; only `revision` changes, once."""
 
     __tablename__ = "instance"
-    __table_args__ = (UniqueConstraint("sop_instance_uid", "sha256"),)
+    __table_args__ = (UniqueConstraint("sop_instance_uid", "digest"),)
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
     study_uid: Mapped[str] = mapped_column(ForeignKey("study.study_uid"), index=True)
@@ -127,11 +127,12 @@ class Instance(Base):
     sop_instance_uid: Mapped[str] = mapped_column(Uid)
     sop_class_uid: Mapped[str] = mapped_column(Uid)
     transfer_syntax_uid: Mapped[str] = mapped_column(Uid)
+    # Of the Part 10 file; "" when it is small and stands in `content`.
     path: Mapped[str] = mapped_column(String(255))
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     # Of the data set as received, without preamble and file meta information: the same object
-    # from another sender is the same.
-    sha256: Mapped[str] = mapped_column(String(64))
+    # from another sender is the same. See `digest.py`.
+    digest: Mapped[str] = mapped_column(String(80))
     # Where the data set begins in the file.
     dataset_offset: Mapped[int] = mapped_column(default=0)
     InstanceNumber: Mapped[str] = mapped_column(String(12), default="")
@@ -148,6 +149,9 @@ class Instance(Base):
     attributes: Mapped[dict[str, Any]]
     # First revision that holds this instance; None while it waits.
     revision: Mapped[int | None]
+    # The Part 10 file of a small object: one commit makes bytes and row durable together. Last
+    # and deferred, so that reading other columns does not read it.
+    content: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
 
     study: Mapped[Study] = relationship(back_populates="instances")
 

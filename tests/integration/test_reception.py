@@ -16,6 +16,8 @@ from pynetdicom import AE
 from sqlalchemy import func, select
 
 from node.settings import load_settings
+from node.store.files import Files
+from node.store.originals import as_file
 from node.store.session import Store, open_store
 from node.store.tables import Instance
 from tests.datasets import encapsulated_pdf, mammogram, saved
@@ -40,6 +42,10 @@ class Receiver:
             return list(
                 session.scalars(select(Instance).where(Instance.sop_instance_uid.in_(uids)))
             )
+
+    def kept(self, row: Instance) -> Dataset:
+        """What is kept of an instance."""
+        return dcmread(as_file(self.store, Files(self.state_dir), row.id))
 
     def count(self) -> int:
         """How many instances are stored."""
@@ -117,9 +123,10 @@ def test_stored_bytes_are_those_sent(receiver: Receiver, tmp_path: Path) -> None
     path = saved(image, tmp_path)
     assert dcmtk("storescu", receiver, str(path)).returncode == 0
     (row,) = receiver.stored(image)
-    kept = dcmread(receiver.state_dir / row.path)
+    kept = receiver.kept(row)
     assert kept == dcmread(path)
     assert row.size_bytes == (receiver.state_dir / row.path).stat().st_size
+    assert row.path.startswith(f"instances/{image.StudyInstanceUID}/")
     assert receiver.incoming() == []
 
 
@@ -131,7 +138,7 @@ def test_every_real_mammogram_is_kept_as_sent(receiver: Receiver, real_data: Pat
     sent = {source.SOPInstanceUID: source for source in map(dcmread, folder.glob("*.dcm"))}
     rows = receiver.stored(*sent.values())
     for row in rows:
-        source, kept = sent[row.sop_instance_uid], dcmread(receiver.state_dir / row.path)
+        source, kept = sent[row.sop_instance_uid], receiver.kept(row)
         syntax = source.file_meta.TransferSyntaxUID
         # dcmsend may itself turn one uncompressed syntax into another.
         assert not syntax.is_compressed or kept.file_meta.TransferSyntaxUID == syntax
@@ -238,5 +245,5 @@ def test_kill_after_success_loses_nothing(tmp_path: Path) -> None:
         (receiver.state_dir / "incoming" / "half.dcm").write_bytes(b"half")
     with started(tmp_path) as receiver:
         (row,) = receiver.stored(image)
-        assert dcmread(receiver.state_dir / row.path).SOPInstanceUID == image.SOPInstanceUID
+        assert receiver.kept(row).SOPInstanceUID == image.SOPInstanceUID
         assert receiver.incoming() == []

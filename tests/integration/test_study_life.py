@@ -34,6 +34,7 @@ from node.settings import Settings
 from node.status import study_status
 from node.store.files import Files
 from node.store.incoming import Spool
+from node.store.originals import as_file
 from node.store.session import Store
 from node.store.tables import Delivery, Event, Job, ModelRun, Result, Study
 from node.study import complete_due
@@ -183,8 +184,8 @@ def test_resend_changes_nothing_and_other_bytes_are_kept_apart(node: Node, store
     with store.reading() as session:
         status = study_status(session, image.StudyInstanceUID)
         instances = session.get_one(Study, image.StudyInstanceUID).instances
-        kept = [node.files.absolute(instance.path).is_file() for instance in instances]
-    assert kept == [True, True]
+    kept = [as_file(store, node.files, instance.id).read_bytes() for instance in instances]
+    assert kept[0] != kept[1]
     assert status["instances"] == 1
     assert any(event["stage"] == "conflict" for event in status["events"])
 

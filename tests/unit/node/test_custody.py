@@ -34,17 +34,16 @@ def copy(**instead: object) -> Copy:
         "path": "object.dcm",
         "size_bytes": len(META + CONTENT),
         "dataset_offset": len(META),
-        "sha256": hashlib.sha256(CONTENT).hexdigest(),
+        "digest": "sha256:" + hashlib.sha256(CONTENT).hexdigest(),
     }
     return Copy(**(right | instead))
 
 
 def test_digest_covers_the_data_set(files: Files) -> None:
     """The digest is that of the bytes from the row's offset on; 0 is the whole file."""
-    path = files.absolute("object.dcm")
-    assert is_whole(path, copy())
-    whole = copy(dataset_offset=0, sha256=hashlib.sha256(META + CONTENT).hexdigest())
-    assert is_whole(path, whole)
+    assert is_whole(files, copy())
+    whole = "sha256:" + hashlib.sha256(META + CONTENT).hexdigest()
+    assert is_whole(files, copy(dataset_offset=0, digest=whole))
     assert damage(copy(), files) is None
 
 

@@ -1,7 +1,7 @@
 """the front door: identity for queries, series, storage commitment, prior studies
 
-The SHA-256 of an instance is that of its file from `dataset_offset` on; rows written before this
-migration keep offset 0, which is what their digest covers.
+The digest of an instance is that of its file from `dataset_offset` on; rows written before this
+migration keep SHA-256 and offset 0, which is what their digest covers.
 """
 
 import sqlalchemy as sa
@@ -75,7 +75,19 @@ def _instance() -> None:
             sa.Column("dataset_offset", sa.Integer(), nullable=False, server_default="0")
         )
         batch_op.add_column(_text("InstanceNumber", 12))
+        batch_op.add_column(sa.Column("content", sa.LargeBinary(), nullable=True))
         batch_op.drop_index(batch_op.f("ix_instance_sop_instance_uid"))
+        batch_op.drop_constraint(batch_op.f("uq_instance_sop_instance_uid"), type_="unique")
+        batch_op.alter_column(
+            "sha256",
+            new_column_name="digest",
+            existing_type=sa.String(length=64),
+            type_=sa.String(length=80),
+        )
+        batch_op.create_unique_constraint(
+            batch_op.f("uq_instance_sop_instance_uid"), ["sop_instance_uid", "digest"]
+        )
+    op.execute("UPDATE instance SET digest = 'sha256:' || digest")
 
 
 def _commitment() -> None:

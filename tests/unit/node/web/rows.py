@@ -86,7 +86,7 @@ def _instance(uid: str, image_uid: str, at: datetime, state: str) -> Instance:
         transfer_syntax_uid="1.2.840.10008.1.2.1",
         path=f"instances/{uid}/{image_uid}.dcm",
         size_bytes=SIZE_BYTES,
-        sha256="0" * 64,
+        digest="0" * 64,
         calling_ae_title="MODALITY",
         peer_host="192.0.2.7",
         received_at=at,
