@@ -27,7 +27,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made when it
 from node.access import host_allowed
 from node.calling import UNCOMPRESSED
 from node.commitment import Archive, CommitmentProvider
-from node.errors import ConfigurationError, RefusedError
+from node.errors import ConfigurationError, SopClassNotSupportedError
 from node.event_report import STORAGE_COMMITMENT
 from node.instance import SUCCESS, Claim, Inbox, Reception
 from node.logs import log
@@ -52,12 +52,6 @@ _STUDY_ROOT = (
 # PS3.8 table 9-21: result, source, reason.
 _CALLING_AE_NOT_RECOGNISED = (0x01, 0x01, 0x03)
 _LOCAL_LIMIT_EXCEEDED = (0x02, 0x03, 0x02)
-
-
-class SopClassNotSupportedError(RefusedError):
-    """Refused: SOP Class not supported (PS3.7 9.1.1.1.9): not that of the presentation context."""
-
-    status = 0x0122
 
 
 class StoreDoor:
