@@ -1,0 +1,130 @@
+"""Calls to peers: an answer, or an error in time that says what to look at."""
+
+from __future__ import annotations
+
+import gc
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from pynetdicom import AE
+
+from node.calling import UNCOMPRESSED, VERIFICATION, calling, echo
+from node.errors import DestinationRefusedError, DestinationUnavailableError
+from node.peers import Peer
+from node.settings import Settings, load_settings
+from tests.peers.orthanc import Orthanc
+from tests.peers.ports import free_port
+
+_HALF_A_PDU = b"\x02\x00\x00\x00\x10\x00"  # A-ASSOCIATE-AC header that promises 4096 bytes
+CT = "1.2.840.10008.5.1.4.1.1.2"
+
+
+@pytest.fixture
+def settings() -> Settings:
+    """Return settings of a node; nothing is opened."""
+    return load_settings()
+
+
+def peer(port: int, ae_title: str = "ORTHANC", **values: object) -> Peer:
+    """A peer of this machine that may be silent for half a second."""
+    facts = {"ae_title": ae_title, "host": "127.0.0.1", "port": port, "timeout_seconds": 0.5}
+    return Peer.model_validate(facts | values)
+
+
+@contextmanager
+def saying(content: bytes) -> Iterator[int]:
+    """A TCP peer that answers its first message with these bytes and then stays silent."""
+    done = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(1 << 16)
+                connection.sendall(content)
+                done.wait()
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield listener.getsockname()[1]
+        done.set()
+        thread.join()
+
+
+def test_orthanc_answers(orthanc: Orthanc, settings: Settings) -> None:
+    """C-ECHO to a real archive."""
+    echo(peer(orthanc.dicom_port, timeout_seconds=10), settings)
+
+
+def test_wrong_ae_title_is_told(orthanc: Orthanc, settings: Settings) -> None:
+    """A rejection may heal, once somebody corrects an AE title."""
+    with pytest.raises(DestinationUnavailableError, match="check both AE titles"):
+        echo(peer(orthanc.dicom_port, "OTHER", timeout_seconds=10), settings)
+
+
+# pynetdicom leaves the socket of a failed connection to the garbage collector, which says so.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_nobody_there_is_told(settings: Settings) -> None:
+    """A port where nothing listens."""
+    with pytest.raises(DestinationUnavailableError, match=r"ORTHANC \(127.0.0.1:\d+\) does not"):
+        echo(peer(free_port()), settings)
+    gc.collect()
+
+
+@pytest.mark.parametrize("content", [b"", _HALF_A_PDU], ids=["silence", "half a PDU"])
+def test_silence_ends_in_time(settings: Settings, content: bytes) -> None:
+    """A peer that says nothing, or stops in the middle of a PDU, costs its timeout and no more."""
+    with saying(content) as port:
+        begun = time.monotonic()
+        with pytest.raises(DestinationUnavailableError, match="does not answer"):
+            echo(peer(port), settings)
+        assert time.monotonic() - begun < 15
+
+
+def test_refused_contexts_are_named(settings: Settings) -> None:
+    """A peer without the service: trying again cannot help."""
+    entity = AE("ECHO")
+    entity.add_supported_context(VERIFICATION)
+    server = entity.start_server(("127.0.0.1", 0), block=False)
+    try:
+        target = peer(server.server_address[1], "ECHO", timeout_seconds=10)
+        with (
+            pytest.raises(DestinationRefusedError, match=CT),
+            calling(target, [(CT, UNCOMPRESSED)], settings),
+        ):
+            pass
+        with calling(target, [(CT, UNCOMPRESSED), (VERIFICATION, UNCOMPRESSED)], settings) as call:
+            assert [each.abstract_syntax for each in call.accepted_contexts] == [VERIFICATION]
+    finally:
+        server.shutdown()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_echo_through_tls(tmp_path: Path, settings: Settings) -> None:
+    """A peer with TLS is called by its own authority's certificate, and not without it."""
+    certificate, key = tmp_path / "peer.pem", tmp_path / "peer.key"
+    request = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    names = ["-subj", "/CN=peer", "-addext", "subjectAltName=IP:127.0.0.1"]
+    files = ["-keyout", str(key), "-out", str(certificate)]
+    subprocess.run([*request, *names, *files], check=True, capture_output=True, timeout=60)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    entity = AE("SECURE")
+    entity.add_supported_context(VERIFICATION)
+    server = entity.start_server(("127.0.0.1", 0), block=False, ssl_context=context)
+    facts = {"timeout_seconds": 10, "tls": True}
+    try:
+        port = server.server_address[1]
+        echo(peer(port, "SECURE", ca_file=certificate, **facts), settings)
+        with pytest.raises(DestinationUnavailableError):
+            echo(peer(port, "SECURE", **facts), settings)
+        gc.collect()
+    finally:
+        server.shutdown()
