@@ -35,6 +35,15 @@ test-slow: ## What takes long: every fault with a part away for a whole minute
 	@scripts/bootstrap.sh test
 	@SENTINODE_FAULT_SECONDS=60 $(BIN)/pytest tests/faults
 
+# make fuzz INPUTS=20000 SEED=7: fewer inputs, those of a run that failed
+INPUTS ?= 1000000
+SEED ?= $(shell date +%s)
+
+.PHONY: fuzz
+fuzz: ## A million broken inputs for the DICOM listener, at low priority (INPUTS=n SEED=n)
+	@scripts/bootstrap.sh test
+	@nice -n 19 $(BIN)/python -m tests.fuzz.run --inputs $(INPUTS) --seed $(SEED)
+
 .PHONY: lint
 lint: ## Lint, formatting and import contracts
 	@scripts/bootstrap.sh test

@@ -8,6 +8,7 @@ what no archive could keep either.
 
 from __future__ import annotations
 
+import struct
 import zlib
 from dataclasses import dataclass
 from io import BytesIO
@@ -91,6 +92,7 @@ _PARSER_ERRORS = (
     IndexError,
     NotImplementedError,
     RecursionError,
+    struct.error,
     zlib.error,
 )
 

@@ -108,9 +108,12 @@ class StreamingAssociation(Association):
         self.set_socket(connection)
 
     def run_reactor(self) -> None:
-        """Run pynetdicom's loop to its end."""
+        """Run pynetdicom's loop to its end, or to what it cannot negotiate or serve."""
         try:
             super().run_reactor()
+        except Exception:  # noqa: BLE001  # a peer's bytes: whatever they broke, it is told
+            self.abort()
+            self.kill()
         finally:
             self._on_end()
 

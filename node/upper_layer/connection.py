@@ -132,6 +132,18 @@ class Connection(AssociationSocket):
         except OSError:
             self.event_queue.put("Evt17")
 
+    def _shutdown_socket(self) -> None:
+        # Closed also when the peer was first: pynetdicom then leaves it to garbage collection.
+        client = self.socket
+        if client is None:
+            return
+        try:
+            client.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        finally:
+            client.close()
+
     def release_descriptors(self) -> None:
         """Close the waking descriptor; only the DUL's thread, when it ends."""
         with self._wake_lock:

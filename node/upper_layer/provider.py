@@ -14,6 +14,9 @@ from typing import Any
 
 from pynetdicom.association import Association
 from pynetdicom.dul import DULServiceProvider
+from pynetdicom.fsm import StateMachine
+from pynetdicom.pdu import A_ABORT_RQ
+from pynetdicom.pdu_primitives import A_P_ABORT
 
 from node.upper_layer.connection import Connection
 from node.upper_layer.messages import ProtocolError, StorageService
@@ -28,6 +31,23 @@ _CLOSED, _INVALID_PDU = "Evt17", "Evt19"
 _TICK_SECONDS = 1.0
 
 
+class LastingStateMachine(StateMachine):
+    """pynetdicom's; what it cannot act on ends the association instead of its thread.
+
+    An A-ABORT with a reserved source and a command of an unknown kind raise in it, and the peer
+    would not hear that it was aborted.
+    """
+
+    dul: StreamingProvider
+
+    def do_action(self, event: str) -> None:
+        """Act on an event, or give up."""
+        try:
+            super().do_action(event)
+        except Exception:  # noqa: BLE001  # a peer's bytes: whatever they broke, it is told
+            self.dul.give_up()
+
+
 class StreamingProvider(DULServiceProvider):
     """`stream` is set with the socket, before the thread starts."""
 
@@ -36,6 +56,7 @@ class StreamingProvider(DULServiceProvider):
 
     def __init__(self, association: Association) -> None:
         super().__init__(association)
+        self.state_machine = LastingStateMachine(self)
         # The loop's own pause; waiting happens in `_is_transport_event`.
         self._run_loop_delay = 0
         self.daemon = True
@@ -71,6 +92,17 @@ class StreamingProvider(DULServiceProvider):
         """End the loop if the association is idle."""
         self.connection.wake()
         return bool(super().stop_dul())
+
+    def give_up(self) -> None:
+        """Do what AA-8 does (PS3.8 table 9-9), past a state machine that is in no known state."""
+        abort = A_ABORT_RQ()
+        abort.source, abort.reason_diagnostic = 0x02, 0x00
+        self.connection.send(abort.encode())
+        self.connection.close()
+        indication = A_P_ABORT()
+        indication.provider_reason = 0x00
+        self.to_user_queue.put(indication)
+        self.kill_dul()
 
     def idle_timer_expired(self) -> bool:
         """Whether the peer was silent for too long, or has been here for too long."""
