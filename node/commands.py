@@ -14,9 +14,11 @@ from rich.progress import Progress
 from rich.table import Table
 
 from node.doorbell import Doorbell
+from node.errors import IllegalMoveError, NotFoundError
 from node.identifiers import AETitle
 from node.job import ACTIVE, RECEIVING
 from node.job import retry as retry_study
+from node.priors.requests import ask_again
 from node.send import Peer, find_instances, parse_peer, send_instances
 from node.settings import Settings, load_settings
 from node.status import study_status
@@ -62,9 +64,19 @@ def status(study_uid: str, as_json: bool, wait: float) -> None:
 @click.command()
 @click.argument("study_uid")
 def retry(study_uid: str) -> None:
-    """Try a failed study again."""
+    """Try a failed study again, and its failed requests for prior studies."""
     settings = load_settings()
-    bell = retry_study(open_store(settings), study_uid)
+    store = open_store(settings)
+    with store.writing() as session:
+        asked = ask_again(session, study_uid)
+    if asked:
+        click.echo(f"{asked} failed requests for prior studies are tried again")
+    try:
+        bell = retry_study(store, study_uid)
+    except (IllegalMoveError, NotFoundError):
+        if asked:
+            return
+        raise
     rung = Doorbell(settings).ring(bell)
     click.echo("queued" if rung else "queued; the sweeper rings once the broker is back")
 

@@ -16,6 +16,7 @@ from node.priors.rules import PriorRule
 from node.settings import Settings
 from node.store.session import Store
 from node.store.tables import Event, Instance, PriorRequest, Study
+from tests.peers.node import sentinode
 
 RULE = PriorRule(name="mg", source="ARCHIVE", modalities=("MG",), within_days=10)
 OTHER = PriorRule(
@@ -148,3 +149,14 @@ def test_lasting_failure_is_given_up_and_can_be_asked_again(
     again = claim(asked, settings)
     assert again is not None
     assert again.attempt == 2
+
+
+def test_retry_asks_again(asked: Store, settings: Settings) -> None:
+    """`sentinode retry` gives a study whose priors failed another chance, and says so."""
+    errand = claim(asked, settings)
+    assert errand is not None
+    requests.fail(asked, errand, "the study has no PatientID")
+    named = {"state_dir": settings.state_dir, "database_url": settings.database_url}
+    said = sentinode(named, "retry", STUDY)
+    assert "1 failed requests for prior studies are tried again" in said
+    assert row(asked).state == "waiting"
