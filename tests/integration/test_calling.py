@@ -17,10 +17,12 @@ from pynetdicom import AE
 
 from node.calling import UNCOMPRESSED, VERIFICATION, calling, echo
 from node.errors import DestinationRefusedError, DestinationUnavailableError
+from node.health import Check
 from node.peers import Peer
 from node.settings import Settings, load_settings
 from tests.peers.orthanc import Orthanc
 from tests.peers.ports import free_port
+from workers.check import all_checks
 
 _HALF_A_PDU = b"\x02\x00\x00\x00\x10\x00"  # A-ASSOCIATE-AC header that promises 4096 bytes
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -128,3 +130,21 @@ def test_echo_through_tls(tmp_path: Path, settings: Settings) -> None:
         gc.collect()
     finally:
         server.shutdown()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_check_calls_every_peer(orthanc: Orthanc, tmp_path: Path) -> None:
+    """`sentinode check` reads the peers and priors files and sends each peer a C-ECHO."""
+    peers, priors = tmp_path / "peers.yaml", tmp_path / "priors.yaml"
+    entry = "- {{ae_title: {0}, host: 127.0.0.1, port: {1}}}\n"
+    listed = entry.format("ORTHANC", orthanc.dicom_port) + entry.format("GONE", free_port())
+    peers.write_text("peers:\n" + listed)
+    priors.write_text("priors:\n- {name: x, source: NOBODY, modalities: [MG], within_days: 1}\n")
+    state = {"state_dir": tmp_path / "state", "broker_url": "redis://127.0.0.1:1/0"}
+    checks = all_checks(load_settings(peers=peers, priors=priors, **state))
+    found = {check.name: check for check in checks}
+    assert found["peers"] == Check("peers", True, "2 peers")
+    assert found["peer ORTHANC"] == Check("peer ORTHANC", True, "answers C-ECHO")
+    assert not found["peer GONE"].ok
+    assert "source NOBODY of x" in found["priors"].text
+    gc.collect()
