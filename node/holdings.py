@@ -10,7 +10,9 @@ SQLite's log and PostgreSQL's dead rows from being cleaned.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,7 +43,9 @@ class Holding:
     sop_class_uid: str
     sop_instance_uid: str
     transfer_syntax_uid: str
-    path: Path
+    # The row of a received instance, or the file of a result.
+    instance_id: int | None = None
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +78,30 @@ class Holdings:
                 ).all()
             if not rows:
                 break
-            for _id, sop_class_uid, sop_instance_uid, syntax, path in rows:
-                absolute = self.files.absolute(path)
-                yield Holding(sop_class_uid, sop_instance_uid, syntax, absolute)
-            last = rows[-1][0]
+            for last, sop_class_uid, sop_instance_uid, syntax in rows:
+                yield Holding(sop_class_uid, sop_instance_uid, syntax, last)
         yield from self.results
+
+    @contextmanager
+    def file_of(self, holding: Holding) -> Iterator[Path]:
+        """The Part 10 file of one of the objects. Raises OSError, SQLAlchemyError.
+
+        A small instance stands in its row: it becomes a file in memory for the length of the block,
+        so that everything is sent in one way.
+        """
+        path, content = holding.path, None
+        if holding.instance_id is not None:
+            query = select(Instance.path, Instance.content)
+            with self.store.reading() as session:
+                row = session.execute(query.where(Instance.id == holding.instance_id)).one()
+            path, content = row
+        if content is None:
+            yield self.files.absolute(path)
+            return
+        with os.fdopen(os.memfd_create("instance"), "wb") as memory:
+            memory.write(content)
+            memory.flush()
+            yield Path(f"/proc/self/fd/{memory.fileno()}")
 
 
 def hold(store: Store, files: Files, selection: Selection) -> Holdings:
@@ -103,7 +126,6 @@ def _instances(selection: Selection) -> Select[*tuple[Any, ...]]:
         Instance.sop_class_uid,
         Instance.sop_instance_uid,
         Instance.transfer_syntax_uid,
-        Instance.path,
     ).where(GIVEN_OUT, Instance.study_uid.in_(selection.study_uids), *_deeper(selection, Instance))
 
 
@@ -126,10 +148,9 @@ def _deeper(
 
 
 def _result(files: Files, sop_class_uid: str, sop_instance_uid: str, path: str) -> Holding:
-    absolute = files.absolute(path)
     try:
-        _, syntax = read_file(absolute)
+        _, syntax = read_file(files.absolute(path))
     except CannotUnderstandError:
         # The file is gone or broken: no peer accepts "", so that it counts as failed.
         syntax = ""
-    return Holding(sop_class_uid, sop_instance_uid, syntax, absolute)
+    return Holding(sop_class_uid, sop_instance_uid, syntax, path=path)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException
 from pydicom.tag import BaseTag
 from sqlalchemy import ColumnElement, true
 from sqlalchemy.orm import InstrumentedAttribute
@@ -26,7 +27,15 @@ UNIQUE_KEYS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 _NOT_KEYS = ("SpecificCharacterSet", "QueryRetrieveLevel", "TimezoneOffsetFromUTC")
 _LAST_NON_DATA_GROUP = 0x0007
 # What pydicom lets escape when a value does not fit its VR or its character set.
-_VALUE_ERRORS = (ValueError, TypeError, AttributeError, LookupError, EOFError, NotImplementedError)
+_VALUE_ERRORS = (
+    BytesLengthException,
+    ValueError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    EOFError,
+    NotImplementedError,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,27 +154,33 @@ def _send_all(holdings: Holdings, target: Association, progress: Progress) -> No
     for holding in holdings:
         if progress.is_over():
             return
-        progress.count(holding, _send(holding, target, progress))
+        progress.count(holding, *_send(holdings, holding, target, progress))
 
 
-def _send(holding: Holding, target: Association, progress: Progress) -> int | None:
-    """One C-STORE sub-operation; returns its status, None for none."""
-    if not target.is_established or not holding.path.is_file():
-        return None
+def _send(
+    holdings: Holdings, holding: Holding, target: Association, progress: Progress
+) -> tuple[int | None, str]:
+    """One C-STORE sub-operation; returns its status, or None and the reason."""
+    if not target.is_established:
+        return None, "the association has ended"
     originator = progress.originator
     try:
-        answer = target.send_c_store(
-            holding.path,
-            msg_id=progress.next_message_id(),
-            priority=progress.request.Priority,
-            originator_aet=originator,
-            originator_id=progress.message_id if originator else None,
-        )
+        with holdings.file_of(holding) as path:
+            answer = target.send_c_store(
+                path,
+                msg_id=progress.next_message_id(),
+                priority=progress.request.Priority,
+                originator_aet=originator,
+                originator_id=progress.message_id if originator else None,
+            )
     except ValueError:
-        # No presentation context was accepted for this class in this transfer syntax.
-        return None
-    except OSError:
+        return None, "the peer does not accept this class in this transfer syntax"
+    except FileNotFoundError:
+        return None, "its file is missing"
+    except OSError as error:
         # In the middle of a message: nothing else can be sent after half of one.
         target.abort()
-        return None
-    return None if "Status" not in answer else int(answer.Status)
+        return None, type(error).__name__
+    if "Status" not in answer:
+        return None, "no answer"
+    return int(answer.Status), f"status 0x{answer.Status:04X}"

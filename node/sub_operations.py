@@ -68,7 +68,7 @@ class Progress:
         self._cancelled |= cancel_requests.pop(self.message_id, None) is not None
         return self._cancelled or self._is_gone()
 
-    def count(self, holding: Holding, status: int | None) -> None:
+    def count(self, holding: Holding, status: int | None, text: str) -> None:
         """Take the status of one sub-operation, None for none, and say how far we are."""
         self.remaining -= 1
         if status == SUCCESS:
@@ -76,7 +76,7 @@ class Progress:
         elif status is not None and 0xB000 <= status <= 0xBFFF:
             self.warning += 1
         else:
-            self._fail(holding, status)
+            self._fail(holding, text)
         if self.remaining and not self._is_gone():
             self._respond(PENDING)
 
@@ -112,17 +112,14 @@ class Progress:
             "remaining": self.remaining,
         }
 
-    def _fail(self, holding: Holding, status: int | None) -> None:
+    def _fail(self, holding: Holding, reason: str) -> None:
         self.failed_uids.append(holding.sop_instance_uid)
-        facts = {"sop_instance": holding.sop_instance_uid}
-        log.warning(
-            "sub-operation failed",
-            extra=facts
-            | {
-                "transfer_syntax": holding.transfer_syntax_uid,
-                "status": "none" if status is None else f"{status:04X}",
-            },
-        )
+        facts = {
+            "sop_instance": holding.sop_instance_uid,
+            "sop_class": holding.sop_class_uid,
+            "transfer_syntax": holding.transfer_syntax_uid,
+        }
+        log.warning("sub-operation failed", extra=facts | {"reason": reason})
 
     def _is_gone(self) -> bool:
         # Looked at and left there: the association's own loop has to see it too.
