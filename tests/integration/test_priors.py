@@ -17,7 +17,7 @@ import psutil
 import pytest
 from pydicom import dcmread
 from pydicom.dataset import FileDataset
-from pydicom.uid import CTImageStorage, UltrasoundImageStorage
+from pydicom.uid import CTImageStorage, JPEGLosslessSV1, UltrasoundImageStorage
 from sqlalchemy import select
 
 from node.settings import load_settings
@@ -213,6 +213,23 @@ def test_priors_come_and_are_never_analysed(
         ]
         assert not list((tmp_path / "state" / "incoming").rglob("*.dcm"))
         assert PATIENT not in node.logs()
+
+
+def test_compressed_priors_come_as_the_archive_keeps_them(
+    tmp_path: Path, redis_url: str, real_data: Path
+) -> None:
+    """A real mammogram in JPEG Lossless is not decoded on its way through a C-GET."""
+    with clinic(tmp_path, "", redis_url, "c-get") as node:
+        old = dcmread(real_data / "dicom_mg" / "fo-dicom__GH133.dcm")
+        node.archive(old)
+        node.start("receive")
+        node.start("sweep")
+        node.send(of_patient("20160101", patient=old.PatientID))
+        node.wait(node.is_done)
+        (row,) = node.instances(old.StudyInstanceUID).values()
+        kept = dcmread(tmp_path / "state" / row.path)
+        assert row.transfer_syntax_uid == old.file_meta.TransferSyntaxUID == JPEGLosslessSV1
+        assert kept.PixelData == old.PixelData
 
 
 def test_what_is_here_already_is_not_retrieved(tmp_path: Path, redis_url: str) -> None:
