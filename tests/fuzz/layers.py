@@ -30,9 +30,10 @@ from pynetdicom import build_context
 from pynetdicom.transport import AddressInformation
 
 from node.association import application_entity
-from node.errors import CannotUnderstandError
+from node.errors import CannotUnderstandError, MalformedRequestError
 from node.header import parse_header, read_header
 from node.settings import load_settings
+from node.stow.multipart import MultipartReader
 from node.upper_layer.acceptor import ReceivingEntity, StreamingAssociation
 from node.upper_layer.buffer import ReceiveBuffer
 from node.upper_layer.command_set import elements, has_data_set, store_request, store_response
@@ -43,7 +44,6 @@ from node.upper_layer.stream import StoreStream
 from tests.datasets import mammogram
 from tests.fuzz.mutation import BYTES, mutated
 from tests.fuzz.sessions import CONTEXTS, MESSAGES, messages, release
-from tests.peers import pipelining
 
 # A peer that gave no more bytes has closed, so nothing here may wait for this.
 _DEADLINES = Deadlines(pdu_seconds=3600, association_seconds=3600)
@@ -274,11 +274,66 @@ def _turn(dul: StreamingProvider, connection: Connection) -> None:
         dul.state_machine.do_action(dul.event_queue.get(block=False))
 
 
+class Parts:
+    """Parts of a multipart body: each begins, is written and ends, in this order."""
+
+    def __init__(self) -> None:
+        self.open = False
+        self.ended = 0
+
+    def begin(self, headers: dict[str, str]) -> None:
+        """Begin."""
+        assert not self.open
+        assert all(name == name.lower() for name in headers)
+        self.open = True
+
+    def write(self, _fragment: memoryview) -> None:
+        """Take bytes."""
+        assert self.open, "bytes outside of a part"
+
+    def end(self) -> None:
+        """End."""
+        assert self.open, "ended without a beginning"
+        self.open = False
+        self.ended += 1
+
+
+def multipart(random: Random, content: bytes | None = None) -> None:
+    """A broken multipart body in chunks of random sizes is read, or MalformedRequestError."""
+    if content is None:
+        content = _multipart_body(random)
+        for _ in range(random.choice((0, 1, 1, 2, 4))):
+            content = random.choice(BYTES)(random, content)
+    parts = Parts()
+    reader = MultipartReader(_BOUNDARY, parts)
+    try:
+        while content:
+            count = random.choice((1, 2, 30, 1000, len(content)))
+            reader.feed(content[:count])
+            content = content[count:]
+        reader.close()
+    except MalformedRequestError:
+        return
+    assert not parts.open, "the body ended in the middle of a part"
+
+
+_BOUNDARY = b"--boundary.1"
+
+
+def _multipart_body(random: Random) -> bytes:
+    body = random.choice((b"", b"preamble\r\n", b"\r\n"))
+    for _ in range(random.randrange(4)):
+        body += b"--" + _BOUNDARY + b"\r\nContent-Type: application/dicom\r\n"
+        body += random.choice((b"", b"Content-Location: /1\r\n")) + b"\r\n"
+        near = random.choice((b"", b"\r\n--" + _BOUNDARY[:4], b"\r\n", b"\r"))
+        body += random.randbytes(random.randrange(60)) + near + b"\r\n"
+    return body + b"--" + _BOUNDARY + b"--" + random.choice((b"", b"\r\n", b"\r\nepilogue"))
+
+
 TARGETS: dict[str, Callable[[Random], object]] = {
     "stream": stream,
     "commands": commands,
     "header": header,
     "provider": provider,
+    "multipart": multipart,
 }
-
-__all__ = ["TARGETS", "commands", "header", "pipelining", "provider", "stream"]

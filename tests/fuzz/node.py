@@ -65,7 +65,7 @@ class Node:
         files = self.reception.files
         assert [path for path in files.incoming.rglob("*") if path.is_file()] == []
         with self.reception.store.reading() as reading:
-            rows = set(reading.scalars(select(Instance.path)))
+            rows = set(reading.scalars(select(Instance.path).where(Instance.path != "")))
         on_disk = (files.root / "instances").rglob("*.dcm")
         assert rows == {str(path.relative_to(files.root)) for path in on_disk}
 

@@ -60,16 +60,20 @@ class Pdu:
         return struct.pack(">BBI", self.kind, 0, length & 0xFFFFFFFF) + body
 
 
+# One in so many objects is kept as a file; smaller ones are kept in their row.
+_LARGE = 10
+
+
 @cache
-def data_set() -> tuple[bytes, str, str]:
-    """A small mammogram: encoded, its SOP Instance UID, its Study Instance UID."""
-    image = mammogram(size_px=(24, 16))
-    return encoded(image), str(image.SOPInstanceUID), str(image.StudyInstanceUID)
+def data_set(size_px: tuple[int, int]) -> tuple[bytes, str]:
+    """A mammogram: encoded, and its SOP Instance UID."""
+    image = mammogram(size_px=size_px)
+    return encoded(image), str(image.SOPInstanceUID)
 
 
 def renamed(random: Random) -> tuple[bytes, str]:
     """The data set under a SOP Instance UID of its own, of the same length."""
-    content, uid, _ = data_set()
+    content, uid = data_set((24, 16) if random.randrange(_LARGE) else (200, 200))
     new = uid[:-8] + "".join(random.choice("123456789") for _ in range(8))
     return content.replace(uid.encode(), new.encode()), new
 
