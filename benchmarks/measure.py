@@ -51,21 +51,30 @@ class Measurement:
     rejected: str = ""
 
 
-def measure(variant: Variant, cell: Cell, folder: Path, seconds: float) -> Measurement:
-    """Start, warm up, send for `seconds`, end, clean up."""
+def measure(
+    variant: Variant, cell: Cell, folder: Path, seconds: float, quick: bool = False
+) -> Measurement:
+    """Start, warm up, send for `seconds`, end, clean up; `quick` neither warms up nor syncs."""
     try:
         with tempfile.TemporaryDirectory(prefix=f"{variant.name}-", dir=folder) as name:
             # PostgreSQL runs as another user and must reach its own folder in this one.
             Path(name).chmod(0o755)
             with variant.start(Path(name), cell.associations) as receiver:
+                if not quick:
+                    warm_up(receiver, cell)
                 return measure_running(receiver, cell, seconds)
     finally:
-        os.sync()
+        if not quick:
+            os.sync()
+
+
+def warm_up(receiver: Receiver, cell: Cell) -> None:
+    """Send what is not counted: a receiver imports and caches with its first objects."""
+    send(receiver, replace(cell, associations=1), 0.0, _WARM_UP_OBJECTS[cell.size])
 
 
 def measure_running(receiver: Receiver, cell: Cell, seconds: float) -> Measurement:
-    """The same with a receiver that runs."""
-    send(receiver, replace(cell, associations=1), 0.0, _WARM_UP_OBJECTS[cell.size])
+    """The same with a receiver that runs and is warm."""
     before = usage.cpu_seconds(receiver.pids)
     with usage.watched(receiver.pids[0]) as peak:
         sent = send(receiver, cell, seconds, MINIMUM_OBJECTS)

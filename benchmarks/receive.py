@@ -7,7 +7,8 @@ per cell as it goes; writes JSON, page and picture unless the run is a quick one
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import click
@@ -15,10 +16,12 @@ from rich.console import Console
 
 from benchmarks import page
 from benchmarks.machine import disk, machine, versions
-from benchmarks.measure import MINIMUM_OBJECTS, Cell, measure
+from benchmarks.measure import MINIMUM_OBJECTS, Cell, Measurement, measure
 from benchmarks.objects import SIZES
-from benchmarks.receivers import ROOT, VARIANTS
+from benchmarks.receivers import ROOT, VARIANTS, Variant
 from benchmarks.summary import Row, order, rows
+
+Measure = Callable[[Variant, Cell], Measurement]
 
 _DEFAULT_JSON = ROOT / "docs" / "benchmarks" / "receive.json"
 _POSTGRESQL = "sentinode-postgresql"
@@ -94,8 +97,9 @@ def receive(
     names = _present(_with_database(variants, database), console)
     cells = [Cell(size, number, delayed_acks) for size in sizes for number in associations]
     found: list[Row] = []
+    measure_one = partial(measure, folder=folder, seconds=seconds, quick=quick)
     for cell in cells:
-        of_cell = _compare(cell, names, rounds, seconds, folder, console)
+        of_cell = _compare(cell, names, rounds, measure_one, console)
         page.show(of_cell, console)
         found += of_cell
     if quick and json_path is None:
@@ -116,14 +120,14 @@ def receive(
 
 
 def _compare(
-    cell: Cell, names: Sequence[str], rounds: int, seconds: float, folder: Path, console: Console
+    cell: Cell, names: Sequence[str], rounds: int, measure_one: Measure, console: Console
 ) -> list[Row]:
     found = []
     for number in range(rounds):
         taken = {}
         for name in order(names, number):
             with console.status(f"{cell.size}, {cell.associations}, round {number + 1}: {name}"):
-                taken[name] = measure(VARIANTS[name], cell, folder, seconds)
+                taken[name] = measure_one(VARIANTS[name], cell)
         found.append({name: taken[name] for name in names})
     return rows(cell, found)
 
