@@ -189,10 +189,12 @@ def test_links_in_metadata_lead_back_to_the_proxy(
 
 
 def test_proxy_reaches_nothing_but_dicomweb(proxy: httpx.Client, orthanc: Orthanc) -> None:
-    """Neither the archive's REST API nor storing can be reached, and errors keep their status."""
+    """Neither the archive's REST API nor its storing is reached, and errors keep their status."""
     for path in ("servers", "..%2fsystem", "studies%2f..%2f..%2fsystem", "../instances"):
         assert proxy.get(f"/dicom-web/{path}").status_code in (404, 405)
-    assert proxy.post("/dicom-web/studies", content=b"x").status_code == 405
+    # STOW-RS of the node itself, which stores into its own inbox.
+    assert proxy.post("/dicom-web/studies", content=b"x").status_code == 415
+    assert proxy.post("/dicom-web/studies/1.2.3/series", content=b"x").status_code == 405
     direct = httpx.get(f"{orthanc.dicomweb_url}/studies/1.2.3/metadata", trust_env=False)
     assert proxy.get("/dicom-web/studies/1.2.3/metadata").status_code == direct.status_code
 

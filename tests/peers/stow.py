@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import struct
 from collections.abc import Iterable, Iterator
 from io import BytesIO
 from typing import Any
@@ -71,12 +73,24 @@ def others(answer: httpx.Response) -> list[int]:
     return [item["00081197"] for item in items(answer, "0008119A")]
 
 
-def begun(port: int, content: bytes, length: int) -> socket.socket:
+def volume(dataset: FileDataset, pixel_bytes: int) -> Iterator[bytes]:
+    """The body of a request with one instance whose pixel data has this even length, of noise."""
+    del dataset.PixelData
+    yield _HEAD
+    yield part10(dataset) + struct.pack("<HH2sHI", 0x7FE0, 0x0010, b"OW", 0, pixel_bytes)
+    block = os.urandom(1 << 20)
+    for begin in range(0, pixel_bytes, len(block)):
+        yield block[: pixel_bytes - begin]
+    yield b"\r\n" + CLOSING
+
+
+def begun(port: int, content: bytes, length: int, token: str = "") -> socket.socket:
     """A connection on which a request of `length` bytes began with these."""
     connection = socket.create_connection(("127.0.0.1", port), timeout=30)
     head = (
         "POST /dicom-web/studies HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-        f"Content-Type: {CONTENT_TYPE}\r\nContent-Length: {length}\r\n\r\n"
+        f"Content-Type: {CONTENT_TYPE}\r\nContent-Length: {length}\r\n"
+        f"Authorization: Bearer {token}\r\n\r\n"
     )
     connection.sendall(head.encode() + content)
     return connection
