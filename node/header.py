@@ -19,7 +19,8 @@ from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.filereader import _read_file_meta_info, read_dataset, read_preamble
+from pydicom.filereader import _read_file_meta_info, data_element_generator, read_preamble
+from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
 from pydicom.valuerep import TEXT_VR_DELIMS
 
@@ -75,7 +76,10 @@ _TAGS = {
     )
     if (tag := tag_for_keyword(keyword)) is not None
 }
-_TAG_LIST = list(_TAGS.values())
+_TAG_LIST: list[BaseTag | int] = [Tag(tag) for tag in _TAGS.values()]
+_VRS = {tag: dictionary_VR(tag) for tag in _TAGS.values()}
+# By tag; values as they are encoded.
+_Elements = dict[int, Any]
 # VRs that Specific Character Set governs (PS3.5 6.1.2.3).
 _CHARACTER_SET_VRS = frozenset(("LO", "LT", "PN", "SH", "ST", "UC", "UT"))
 
@@ -191,12 +195,13 @@ def _read(stream: BinaryIO, size_bytes: int, syntax: UID) -> Header:
     implicit = syntax.is_transfer_syntax and syntax.is_implicit_VR
     little_endian = not syntax.is_transfer_syntax or syntax.is_little_endian
     pixels = _PixelElement()
-    dataset = read_dataset(
+    found = data_element_generator(
         stream, implicit, little_endian, stop_when=_stop_at(pixels), specific_tags=_TAG_LIST
     )
+    elements = {int(element.tag): element for element in found}
     if pixels.tag in _PIXEL_DATA:
         _check_length(pixels, implicit, size_bytes - (stream.tell() - begin))
-    return _header(dataset, pixels.tag in _PIXEL_DATA)
+    return _header(elements, pixels.tag in _PIXEL_DATA)
 
 
 def _stop_at(pixels: _PixelElement) -> Any:
@@ -218,41 +223,51 @@ def _check_length(pixels: _PixelElement, implicit: bool, left_bytes: int) -> Non
         )
 
 
-def _header(dataset: Dataset, has_pixels: bool) -> Header:
-    encodings = _encodings(dataset)
-    uids = [_uid(dataset, keyword) for keyword in _UIDS]
+def _header(elements: _Elements, has_pixels: bool) -> Header:
+    encodings = _encodings(elements)
+    uids = [_uid(elements, keyword) for keyword in _UIDS]
     return Header(
         study_uid=uids[0],
         series_uid=uids[1],
         sop_instance_uid=uids[2],
         sop_class_uid=uids[3],
-        attributes=_attributes(dataset) | {"HasPixelData": str(has_pixels).lower()},
-        study=_columns(dataset, STUDY_KEYS, encodings),
-        series=_columns(dataset, SERIES_KEYS, encodings),
-        instance_number=_text(dataset, "InstanceNumber")[:12],
+        attributes=_attributes(elements) | {"HasPixelData": str(has_pixels).lower()},
+        study=_columns(elements, STUDY_KEYS, encodings),
+        series=_columns(elements, SERIES_KEYS, encodings),
+        instance_number=_text(elements, "InstanceNumber")[:12],
     )
 
 
-def _uid(dataset: Dataset, keyword: str) -> str:
-    value = _text(dataset, keyword)
+def _uid(elements: _Elements, keyword: str) -> str:
+    value = _text(elements, keyword)
     if not is_uid(value):
         raise CannotUnderstandError(f"{keyword} is missing or not a UID")
     return value
 
 
-def _attributes(dataset: Dataset) -> dict[str, Any]:
+def _attributes(elements: _Elements) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for keyword in _ROUTED:
-        text = _text(dataset, keyword)
+        text = _text(elements, keyword)
         if text:
             found[keyword] = [part.strip() for part in text.split("\\")] if "\\" in text else text
-    if "ViewCodeSequence" in dataset and dataset.ViewCodeSequence:
-        view = dataset.ViewCodeSequence[0]
-        found["ViewCodeValue"] = str(view.get("CodeValue", ""))
-        found.setdefault("ViewPosition", _VIEW_BY_CODE.get(found["ViewCodeValue"], ""))
-        modifiers = view.get("ViewModifierCodeSequence") or []
-        found["ViewModifierCodeValue"] = [str(item.get("CodeValue", "")) for item in modifiers]
+    sequence = elements.get(_TAGS["ViewCodeSequence"])
+    if sequence is not None:
+        found |= _view(Dataset({sequence.tag: sequence}), found)
     return found
+
+
+def _view(dataset: Dataset, found: dict[str, Any]) -> dict[str, Any]:
+    if not dataset.ViewCodeSequence:
+        return {}
+    view = dataset.ViewCodeSequence[0]
+    code = str(view.get("CodeValue", ""))
+    modifiers = view.get("ViewModifierCodeSequence") or []
+    return {
+        "ViewCodeValue": code,
+        "ViewPosition": found.get("ViewPosition") or _VIEW_BY_CODE.get(code, ""),
+        "ViewModifierCodeValue": [str(item.get("CodeValue", "")) for item in modifiers],
+    }
 
 
 # PS3.16 CID 4014, in SNOMED CT and in the retired SNOMED RT values that older devices send.
@@ -268,26 +283,23 @@ _VIEW_BY_CODE = {
 }
 
 
-def _columns(dataset: Dataset, widths: dict[str, int], encodings: list[str]) -> dict[str, str]:
+def _columns(elements: _Elements, widths: dict[str, int], encodings: list[str]) -> dict[str, str]:
     return {
-        keyword: _text(dataset, keyword, encodings)[:width] for keyword, width in widths.items()
+        keyword: _text(elements, keyword, encodings)[:width] for keyword, width in widths.items()
     }
 
 
-def _text(dataset: Dataset, keyword: str, encodings: list[str] | None = None) -> str:
+def _text(elements: _Elements, keyword: str, encodings: list[str] | None = None) -> str:
     """A value as text, several separated by backslashes; "" when absent or empty."""
     tag = _TAGS[keyword]
-    if tag not in dataset:
+    element = elements.get(tag)
+    # Not bytes: a sequence where none belongs.
+    if element is None or not element.value or not isinstance(element.value, bytes):
         return ""
-    element: Any = dataset.get_item(tag)
     value = element.value
-    # Anything else was converted already, by a look at it that this module does not take.
-    if not value or not isinstance(value, bytes):
-        return ""
-    vr = dictionary_VR(tag)
+    vr = _VRS[tag]
     if vr == "US":
-        little_endian = element.is_little_endian
-        return str(int.from_bytes(value[:2], "little" if little_endian else "big"))
+        return str(int.from_bytes(value[:2], "little" if element.is_little_endian else "big"))
     if encodings and vr in _CHARACTER_SET_VRS and not value.isascii():
         text = decode_bytes(value, encodings, TEXT_VR_DELIMS)
     else:
@@ -295,6 +307,6 @@ def _text(dataset: Dataset, keyword: str, encodings: list[str] | None = None) ->
     return text.strip("\0 ").replace("\0", "")
 
 
-def _encodings(dataset: Dataset) -> list[str]:
-    names = _text(dataset, "SpecificCharacterSet")
+def _encodings(elements: _Elements) -> list[str]:
+    names = _text(elements, "SpecificCharacterSet")
     return convert_encodings(names.split("\\")) if names else ["iso8859"]

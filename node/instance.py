@@ -149,7 +149,7 @@ class Inbox:
         incoming.discard()
         claim = incoming.claim
         self._admission.count(claim.calling_ae_title, incoming.size_bytes)
-        log.info("instance stored", extra=_facts(claim) | {"outcome": kind})
+        log.debug("instance stored", extra=_facts(claim) | {"outcome": kind})
         if kind == CONFLICT:
             return Outcome(KEPT_APART, "other content under a known UID: kept apart", kind)
         return Outcome(SUCCESS, "", kind)

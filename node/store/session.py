@@ -92,6 +92,8 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")
+    # Copying the log into the database every 16 MB instead of 4 MB: small objects stand in rows.
+    cursor.execute("PRAGMA wal_autocheckpoint=4000")
     cursor.close()
 
 
