@@ -23,6 +23,7 @@ from node.priors.storage import storage_contexts
 from node.recording import CONFLICT, NEW, SAME
 
 _READ_BYTES = 1 << 20
+_LONGEST_HOST = 64  # what the table holds
 
 
 def stream_to_disk(folder: Path) -> None:
@@ -74,7 +75,7 @@ class Arrivals:
             AffectedSOPInstanceUID=str(request.AffectedSOPInstanceUID or ""),
             transfer_syntax_uid=str(event.context.transfer_syntax),
             calling_ae_title=self.source.ae_title,
-            peer_host=self.source.host,
+            peer_host=self.source.host[:_LONGEST_HOST],
             move_originator_ae_title=self.ae_title,
         )
 
