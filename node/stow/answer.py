@@ -11,9 +11,9 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from http import HTTPStatus
+from typing import Any
 
 from fastapi.responses import JSONResponse, Response
-from pydicom.dataset import Dataset
 from starlette.types import Receive, Scope, Send
 
 from node.errors import BrokenRequestError
@@ -24,6 +24,16 @@ from node.stow.access import RETRY_AFTER
 from node.stow.intake import Report
 from node.stow.media import DICOM_JSON
 
+# Written as it goes over the wire: 0.01 ms for each instance, and 0.13 ms through pydicom.
+_RETRIEVE_URL = "00081190"
+_REFERENCED_SOP_CLASS_UID = "00081150"
+_REFERENCED_SOP_INSTANCE_UID = "00081155"
+_WARNING_REASON = "00081196"
+_FAILURE_REASON = "00081197"
+_FAILED_SOP_SEQUENCE = "00081198"
+_REFERENCED_SOP_SEQUENCE = "00081199"
+_OTHER_FAILURES_SEQUENCE = "0008119A"
+_NOWHERE = {"vr": "UR"}
 # PS3.18 table I.2-2.
 _PROCESSING_FAILURE = 0x0110
 _OUT_OF_RESOURCES = 0xA7  # of A7xx
@@ -34,7 +44,7 @@ _LINGER_SECONDS = 5.0
 def answer(report: Report, failure: BrokenRequestError | None) -> Response:
     """The response to a request that was read, to its end or to its failure."""
     status = http_status(report, failure)
-    content = json.dumps(response_module(report).to_json_dict()).encode()
+    content = json.dumps(response_module(report)).encode()
     headers = dict(RETRY_AFTER) if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
     if failure is None:
         return Response(content, status, headers, DICOM_JSON)
@@ -62,21 +72,20 @@ def http_status(report: Report, failure: BrokenRequestError | None) -> int:
     return HTTPStatus.CONFLICT
 
 
-def response_module(report: Report) -> Dataset:
-    """The Store Instances Response Module (PS3.18 table I.1-1)."""
-    module = Dataset()
-    module.RetrieveURL = None
+def response_module(report: Report) -> dict[str, Any]:
+    """The Store Instances Response Module (PS3.18 table I.1-1) as DICOM JSON (annex F)."""
     stored = [_stored(*each) for each in report.instances if _is_stored(each[1])]
     failed = [each for each in report.instances if not _is_stored(each[1])]
     named = [_failed(*each) for each in failed if _has_uids(each[0])]
     others = [_reason(each[1]) for each in failed if not _has_uids(each[0])] + report.unknown
-    if stored:
-        module.ReferencedSOPSequence = stored
-    if named:
-        module.FailedSOPSequence = named
-    if others:
-        module.OtherFailuresSequence = [_other(reason) for reason in others]
-    return module
+    sequences = {
+        _REFERENCED_SOP_SEQUENCE: stored,
+        _FAILED_SOP_SEQUENCE: named,
+        _OTHER_FAILURES_SEQUENCE: [{_FAILURE_REASON: _us(reason)} for reason in others],
+    }
+    # An empty Failed SOP Sequence would be taken for a failure.
+    present = {tag: {"vr": "SQ", "Value": items} for tag, items in sequences.items() if items}
+    return {_RETRIEVE_URL: _NOWHERE} | present
 
 
 class LastResponse(Response):
@@ -115,28 +124,21 @@ def _reason(outcome: Outcome) -> int:
     return _PROCESSING_FAILURE if outcome.kind == FAILED else outcome.status
 
 
-def _stored(claim: Claim, outcome: Outcome) -> Dataset:
-    item = _reference(claim)
-    item.RetrieveURL = None
-    if outcome.status != SUCCESS:
-        item.WarningReason = outcome.status
-    return item
+def _stored(claim: Claim, outcome: Outcome) -> dict[str, Any]:
+    item = _reference(claim) | {_RETRIEVE_URL: _NOWHERE}
+    return item if outcome.status == SUCCESS else item | {_WARNING_REASON: _us(outcome.status)}
 
 
-def _failed(claim: Claim, outcome: Outcome) -> Dataset:
-    item = _reference(claim)
-    item.FailureReason = _reason(outcome)
-    return item
+def _failed(claim: Claim, outcome: Outcome) -> dict[str, Any]:
+    return _reference(claim) | {_FAILURE_REASON: _us(_reason(outcome))}
 
 
-def _other(reason: int) -> Dataset:
-    item = Dataset()
-    item.FailureReason = reason
-    return item
+def _reference(claim: Claim) -> dict[str, Any]:
+    return {
+        _REFERENCED_SOP_CLASS_UID: {"vr": "UI", "Value": [claim.AffectedSOPClassUID]},
+        _REFERENCED_SOP_INSTANCE_UID: {"vr": "UI", "Value": [claim.AffectedSOPInstanceUID]},
+    }
 
 
-def _reference(claim: Claim) -> Dataset:
-    item = Dataset()
-    item.ReferencedSOPClassUID = claim.AffectedSOPClassUID
-    item.ReferencedSOPInstanceUID = claim.AffectedSOPInstanceUID
-    return item
+def _us(value: int) -> dict[str, Any]:
+    return {"vr": "US", "Value": [value]}

@@ -86,7 +86,7 @@ class Door:
             await asyncio.shield(self._in_thread(intake.abandon))
             failure = intake.failure or failure
             _log(sender, intake, failure)
-        return answer(intake.report, failure)
+        return await self._in_thread(answer, intake.report, failure)
 
     async def _read(self, request: Request, intake: Intake) -> None:
         hand_over = HandOver(intake.take, self._threads)

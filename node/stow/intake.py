@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from node.errors import (
     BrokenRequestError,
     CannotUnderstandError,
+    LargeRequestError,
     MalformedRequestError,
     RefusedError,
 )
@@ -28,6 +29,8 @@ from node.stow.part10 import Contexts, Part, Sender
 # A batch ends with whichever comes first.
 _BATCH_PARTS = 16
 _BATCH_BYTES = 8 << 20
+# What became of each part is kept for the answer, in memory.
+PARTS_LIMIT = 20_000
 
 
 @dataclass(slots=True)
@@ -52,6 +55,7 @@ class Intake:
         self._sender = sender
         self._reader = MultipartReader(boundary, self)
         self._part: Part | None = None
+        self._begun = 0
         self._complete: list[Incoming] = []
         self._complete_bytes = 0
         self._over = False
@@ -84,7 +88,10 @@ class Intake:
             self._stop()
 
     def begin(self, headers: dict[str, str]) -> None:
-        """A part begins."""
+        """A part begins. Raises LargeRequestError."""
+        self._begun += 1
+        if self._begun > PARTS_LIMIT:
+            raise LargeRequestError(f"more than {PARTS_LIMIT} parts")
         self._part = Part(self._sender, self._open)
         if not is_dicom_part(headers):
             self._part.refuse(CannotUnderstandError("the part is not application/dicom"))
