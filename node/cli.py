@@ -1,27 +1,17 @@
 """The command line `sentinode`.
 
-Commands of the node are here; those of the other packages are plugged in by entry points (group
-`sentinode.commands`), and are loaded only when they are called.
+Commands are plugged in by entry points (group `sentinode.commands`) and loaded only when they are
+called: a receiver need not know what a web server is.
 """
 
 from __future__ import annotations
 
-import os
-import sys
 from importlib.metadata import entry_points
 from typing import Any
 
 import click
-import uvicorn
 
-from node.commands import retry, send, status
 from node.errors import SentinodeError
-from node.logs import configure_logs
-from node.process import stop_on_signals
-from node.receive import run_receiver
-from node.settings import load_settings
-from node.store.migrate import require_migrated, upgrade
-from node.sweep import run_sweeper
 
 GROUP = "sentinode.commands"
 
@@ -66,57 +56,7 @@ def _unavailable(name: str, error: ImportError) -> click.Command:
 
 
 main = PluggedGroup(GROUP, name="sentinode", help="A PACS inference node for breast imaging.")
+main.add_command(PluggedGroup(f"{GROUP}.db", name="db", help="The database."))
 main.add_command(
     PluggedGroup(f"{GROUP}.models", name="models", help="Train, evaluate and export models.")
 )
-for _command in (send, status, retry):
-    main.add_command(_command)
-
-
-@main.command()
-@click.argument("role", type=click.Choice(["receive", "sweep", "web", "worker"]))
-@click.option("--queue", default="leased.analysis,leased.delivery", help="Worker: its queues.")
-@click.option("--concurrency", type=int, default=1, help="Worker: jobs at the same time.")
-def run(role: str, queue: str, concurrency: int) -> None:
-    """Run one process: what supervisors and containers start."""
-    settings = load_settings()
-    configure_logs(settings.log_level)
-    require_migrated(settings)
-    if role == "worker":
-        _become_worker(queue, concurrency)
-    elif role == "web":
-        uvicorn.run(
-            "node.serve:application",
-            factory=True,
-            host=settings.http_host,
-            port=settings.http_port,
-            log_level="warning",
-            timeout_graceful_shutdown=5,
-        )
-    else:
-        process = {"receive": run_receiver, "sweep": run_sweeper}[role]
-        process(settings, stop_on_signals())
-
-
-@main.group()
-def db() -> None:
-    """The database."""
-
-
-@db.command("upgrade")
-def db_upgrade() -> None:
-    """Create or migrate the tables."""
-    click.echo(f"database is at migration {upgrade(load_settings())}")
-
-
-def _become_worker(queue: str, concurrency: int) -> None:
-    # Which code a worker runs is Celery's to import: this process becomes Celery.
-    os.execv(  # noqa: S606  # an argv list, no shell
-        sys.executable,
-        [
-            *(sys.executable, "-m", "celery", "--app", "workers.app", "worker"),
-            *("--queues", queue, "--concurrency", str(concurrency)),
-            *("--without-gossip", "--without-mingle", "--loglevel", "WARNING"),
-            *("--hostname", f"{queue.replace(',', '+')}-{os.getpid()}@%h"),
-        ],
-    )

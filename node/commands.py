@@ -1,4 +1,4 @@
-"""Commands for people: send files, look at a study, try it again."""
+"""Commands for people: send files, look at a study, try it again, migrate the database."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from node.priors.requests import ask_again
 from node.send import Peer, find_instances, parse_peer, send_instances
 from node.settings import Settings, load_settings
 from node.status import study_status
+from node.store.migrate import upgrade
 from node.store.session import Store, open_store
 
 _POLL_SECONDS = 0.5
@@ -79,6 +80,12 @@ def retry(study_uid: str) -> None:
         raise
     rung = Doorbell(settings).ring(bell)
     click.echo("queued" if rung else "queued; the sweeper rings once the broker is back")
+
+
+@click.command("upgrade")
+def upgrade_database() -> None:
+    """Create or migrate the tables."""
+    click.echo(f"database is at migration {upgrade(load_settings())}")
 
 
 def wait_for_end(store: Store, study_uid: str, wait_seconds: float) -> dict[str, Any]:

@@ -8,33 +8,27 @@ reach is its result.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from ipaddress import ip_address
-from pathlib import Path
 
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from pynetdicom import AE, VerificationPresentationContexts
-from sqlalchemy import delete, func, select
+from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from node.doorbell import Doorbell
 from node.job import ANALYSIS_QUEUE
 from node.settings import Settings
 from node.store.files import Files
-from node.store.session import Store, insert_for
+from node.store.session import Store
 from node.store.tables import Process
+from node.store.version import found_migration, other_migration, wanted_migration
 
 RECEIVE, SWEEP, WORKER = "receive", "sweep", "worker"
 
 # Loops beat every few seconds; half a minute of silence is a process that no longer turns.
 FRESH_SECONDS = 30.0
-# Rows of processes that are gone stay this long, for people who look for them.
-_FORGOTTEN = timedelta(days=1)
 # A probe must answer before its own caller gives up, which is 10 s for most orchestrators.
 _REACH_SECONDS = 2.0
-_MIGRATIONS = Path(__file__).parent / "store" / "migrations"
-_STARTED_AT = datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +38,6 @@ class Check:
     name: str
     ok: bool
     text: str
-
-
-def beat(store: Store, name: str, role: str) -> None:
-    """Say that the loop of process `name` still turns. Raises SQLAlchemyError."""
-    now = datetime.now(UTC)
-    with store.writing() as session:
-        session.execute(
-            insert_for(session, Process)
-            .values(name=name, role=role, started_at=_STARTED_AT, beat_at=now)
-            .on_conflict_do_update(
-                index_elements=["name"],
-                set_={"role": role, "started_at": _STARTED_AT, "beat_at": now},
-            )
-        )
-        session.execute(delete(Process).where(Process.beat_at < now - _FORGOTTEN))
 
 
 def readiness(store: Store, files: Files, settings: Settings) -> list[Check]:
@@ -75,15 +54,12 @@ def readiness(store: Store, files: Files, settings: Settings) -> list[Check]:
 
 def check_migrations(store: Store) -> Check:
     """The database answers, and its tables are those that this version was written for."""
-    wanted = ScriptDirectory(str(_MIGRATIONS)).get_current_head()
     try:
-        with store.engine.connect() as connection:
-            found = MigrationContext.configure(connection).get_current_revision()
+        found = found_migration(store)
     except SQLAlchemyError as error:
         return Check("database", False, f"does not answer ({type(error).__name__})")
-    if found != wanted:
-        text = f"at migration {found}, this version needs {wanted}; run `sentinode db upgrade`"
-        return Check("database", False, text)
+    if found != wanted_migration():
+        return Check("database", False, other_migration(found))
     return Check("database", True, f"at migration {found}")
 
 

@@ -6,20 +6,40 @@ import os
 import signal
 import socket
 import threading
+from datetime import UTC, datetime, timedelta
 from types import FrameType
 
+from sqlalchemy import delete
 from sqlalchemy.exc import SQLAlchemyError
 
-from node.health import beat
 from node.logs import log
-from node.store.session import Store
+from node.store.session import Store, insert_for
+from node.store.tables import Process
 
 BEAT_SECONDS = 5.0
+# Rows of processes that are gone stay this long, for people who look for them.
+_FORGOTTEN = timedelta(days=1)
+_STARTED_AT = datetime.now(UTC)
 
 
 def process_name(role: str) -> str:
     """Unique among the running processes of all hosts, e.g. worker@clinic-1:4711."""
     return f"{role}@{socket.gethostname()}:{os.getpid()}"
+
+
+def beat(store: Store, name: str, role: str) -> None:
+    """Say that the loop of process `name` still turns. Raises SQLAlchemyError."""
+    now = datetime.now(UTC)
+    with store.writing() as session:
+        session.execute(
+            insert_for(session, Process)
+            .values(name=name, role=role, started_at=_STARTED_AT, beat_at=now)
+            .on_conflict_do_update(
+                index_elements=["name"],
+                set_={"role": role, "started_at": _STARTED_AT, "beat_at": now},
+            )
+        )
+        session.execute(delete(Process).where(Process.beat_at < now - _FORGOTTEN))
 
 
 def beat_until(stop: threading.Event, store: Store, role: str) -> None:

@@ -8,8 +8,6 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 
-from node.errors import ConfigurationError
-from node.health import check_migrations
 from node.settings import Settings
 from node.store.session import open_store
 
@@ -28,12 +26,3 @@ def upgrade(settings: Settings) -> str:
         found = MigrationContext.configure(connection).get_current_revision()
     store.close()
     return str(found)
-
-
-def require_migrated(settings: Settings) -> None:
-    """Refuse to start on tables of another version. Raises ConfigurationError."""
-    store = open_store(settings)
-    check = check_migrations(store)
-    store.close()
-    if not check.ok:
-        raise ConfigurationError(f"database: {check.text}")

@@ -16,7 +16,7 @@ import pydicom
 import pytest
 from pydicom.dataset import FileDataset
 
-from node.health import beat
+from node.process import beat
 from node.settings import Settings, load_settings
 from node.store.files import Files
 from node.store.migrate import upgrade

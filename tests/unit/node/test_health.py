@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from node.health import FRESH_SECONDS, beat, check_beat, check_disk, check_migrations
+from node.health import FRESH_SECONDS, check_beat, check_disk, check_migrations
+from node.process import beat
 from node.settings import load_settings
 from node.store.files import Files
 from node.store.migrate import upgrade

@@ -1,0 +1,50 @@
+"""Which migration the tables are at, and which one this version was written for.
+
+Asked by every process when it starts, so it does without Alembic, which takes ten megabytes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from node.errors import ConfigurationError
+from node.settings import Settings
+from node.store.session import Store, open_store
+
+_MIGRATIONS = Path(__file__).with_name("migrations") / "versions"
+
+
+def wanted_migration() -> str:
+    """The newest migration; their files are named by number."""
+    return max(path.name[:4] for path in _MIGRATIONS.glob("[0-9]*.py"))
+
+
+def found_migration(store: Store) -> str | None:
+    """The migration that the tables are at; None when there are none. Raises SQLAlchemyError."""
+    with store.engine.connect() as connection:
+        if not store.engine.dialect.has_table(connection, "alembic_version"):
+            return None
+        found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+        return found
+
+
+def require_migrated(settings: Settings) -> None:
+    """Refuse to start on tables of another version. Raises ConfigurationError."""
+    store = open_store(settings)
+    try:
+        found = found_migration(store)
+    except SQLAlchemyError as error:
+        raise ConfigurationError(f"database does not answer ({type(error).__name__})") from error
+    finally:
+        store.close()
+    if found != wanted_migration():
+        raise ConfigurationError(f"database: {other_migration(found)}")
+
+
+def other_migration(found: str | None) -> str:
+    """What to do about tables of another version."""
+    wanted = wanted_migration()
+    return f"at migration {found}, this version needs {wanted}; run `sentinode db upgrade`"
