@@ -9,8 +9,17 @@ def host_allowed(host: str, networks: tuple[str, ...]) -> bool:
     """Whether a peer's address lies in one of the networks; no networks allow every host."""
     if not networks:
         return True
-    address = ipaddress.ip_address(host)
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        # A dual-stack socket shows an IPv4 peer as ::ffff:a.b.c.d.
-        address = address.ipv4_mapped
+    address = ipaddress.ip_address(plain_host(host))
     return any(address in ipaddress.ip_network(network, strict=False) for network in networks)
+
+
+def plain_host(host: str) -> str:
+    """The address of a peer as it is written and counted: a dual-stack socket shows ::ffff:a.b.c.d.
+
+    The zone of a link-local address names an interface of this machine, not the peer.
+    """
+    bare, _, _zone = host.partition("%")
+    address = ipaddress.ip_address(bare)
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(address)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -24,7 +25,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made when it
     StudyRootQueryRetrieveInformationModelMove,
 )
 
-from node.access import host_allowed
+from node.access import host_allowed, plain_host
 from node.calling import UNCOMPRESSED
 from node.commitment import Archive, CommitmentProvider
 from node.errors import ConfigurationError, SopClassNotSupportedError
@@ -41,6 +42,7 @@ from node.tls import ServerTls
 from node.upper_layer.acceptor import ReceivingEntity
 from node.upper_layer.command_set import StoreRequest
 from node.upper_layer.connection import Deadlines
+from node.upper_layer.fairness import Turnstile
 from node.upper_layer.messages import Answer
 from node.upper_layer.server import Acceptance, Listener
 
@@ -93,8 +95,9 @@ def open_listeners(inbox: Inbox) -> list[Listener]:
     retrieval = partial(serve_retrieval, reception=inbox.reception)
     entity.services = {C_GET: retrieval, C_MOVE: retrieval}
     opened: list[Listener] = []
+    turnstile = Turnstile()
     for port, tls in _ports(settings):
-        acceptance = _acceptance(inbox, settings, tls)
+        acceptance = replace(_acceptance(inbox, settings, tls), turnstile=turnstile)
         try:
             address = (settings.dicom_host, port)
             opened.append(Listener(entity, address, acceptance, handlers))
@@ -145,12 +148,16 @@ def _acceptance(inbox: Inbox, settings: Settings, tls: ServerTls | None) -> Acce
         deadlines=Deadlines(
             pdu_seconds=settings.dicom_pdu_timeout_seconds,
             association_seconds=settings.dicom_association_timeout_seconds,
+            request_seconds=settings.dicom_request_timeout_seconds,
+            largest_streamed_pdu_bytes=settings.dicom_max_pdu_bytes,
         ),
         async_operations=settings.dicom_async_operations,
         handshake_seconds=settings.dicom_request_timeout_seconds,
         max_connections=settings.dicom_max_associations,
         max_connections_per_host=settings.dicom_max_associations_per_host,
         tls=None if tls is None else tls.context,
+        shared_port=settings.dicom_processes > 1,
+        notice=_log_refused,
     )
 
 
@@ -159,6 +166,7 @@ def _handlers(inbox: Inbox) -> list[Any]:
     archive = Archive(reception.settings, reception.store, reception.files, reception.peers)
     return [
         (evt.EVT_REQUESTED, _check_request, [reception]),
+        (evt.EVT_REJECTED, _log_rejected),
         (evt.EVT_C_ECHO, _answer_echo),
         (evt.EVT_C_FIND, handle_find, [reception]),
         (evt.EVT_N_ACTION, CommitmentProvider(archive).handle),
@@ -166,7 +174,7 @@ def _handlers(inbox: Inbox) -> list[Any]:
 
 
 def _check_request(event: evt.Event, reception: Reception) -> None:
-    host, settings = str(event.assoc.requestor.address), reception.settings
+    host, settings = plain_host(event.assoc.requestor.address), reception.settings
     if not host_allowed(host, settings.dicom_allowed_networks):
         _reject(event.assoc, host, _CALLING_AE_NOT_RECOGNISED, "host not allowed")
     elif _associations_of(event.assoc)[host] > settings.dicom_max_associations_per_host:
@@ -177,13 +185,29 @@ def _check_request(event: evt.Event, reception: Reception) -> None:
 
 def _associations_of(association: Association) -> Counter[str]:
     active = association.ae.active_associations
-    return Counter(each.requestor.address for each in active if each.is_acceptor)
+    return Counter(plain_host(each.requestor.address) for each in active if each.is_acceptor)
 
 
 def _reject(association: Association, host: str, reason: tuple[int, int, int], text: str) -> None:
     log.warning(f"association rejected: {text}", extra={"peer_host": host})
     association.acse.send_reject(*reason)
     association.kill()
+
+
+def _log_rejected(event: evt.Event) -> None:
+    """Say which of PS3.8 table 9-21 it was: result, source, reason."""
+    association, answer = event.assoc, event.assoc.acceptor.primitive
+    assert answer is not None
+    facts = {
+        "peer_host": plain_host(association.requestor.address),
+        "calling_ae_title": association.requestor.ae_title,
+        "reason": f"{answer.result}-{answer.result_source}-{answer.diagnostic}",
+    }
+    log.warning("association rejected", extra=facts)
+
+
+def _log_refused(host: str, reason: str) -> None:
+    log.warning("connection dropped", extra={"peer_host": host, "reason": reason})
 
 
 def _answer_echo(_event: evt.Event) -> int:

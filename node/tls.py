@@ -12,11 +12,15 @@ import threading
 from pathlib import Path
 
 from node.errors import ConfigurationError
+from node.logs import log
 from node.peers import Peer
 from node.settings import Settings
 
 # RFC 9325 section 4.2: recommended suites of TLS 1.2; those of TLS 1.3 are all sound.
 _TLS_1_2_SUITES = "ECDHE+AESGCM:ECDHE+CHACHA20"
+
+# What of a file changes when it is replaced; None when it is missing.
+Stamp = tuple[int, int, int] | None
 
 
 class ServerTls:
@@ -28,7 +32,7 @@ class ServerTls:
         self._key = _required(settings.dicom_tls_key, "DICOM_TLS_KEY")
         self._client_ca = settings.dicom_tls_client_ca
         self._lock = threading.Lock()
-        self._seen = self._stamps()
+        self._seen = self._tried = self._stamps()
         self._context = self._read()
 
     def context(self) -> ssl.SSLContext:
@@ -36,14 +40,22 @@ class ServerTls:
         with self._lock:
             stamps = self._stamps()
             if stamps != self._seen:
-                try:
-                    self._context = self._read()
-                    self._seen = stamps
-                except ConfigurationError:
-                    # Certificate and key are replaced one after the other; the next handshake
-                    # looks again.
-                    pass
+                self._renew(stamps)
             return self._context
+
+    def _renew(self, stamps: tuple[Stamp, ...]) -> None:
+        try:
+            self._context = self._read()
+            self._seen = stamps
+            log.info("TLS certificate renewed")
+        except ConfigurationError as error:
+            # Certificate and key are replaced one after the other; the next handshake looks again.
+            if stamps != self._tried:
+                log.warning(
+                    "TLS certificate not renewed, the last one stays in force",
+                    extra={"reason": str(error)},
+                )
+        self._tried = stamps
 
     def _read(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -60,7 +72,7 @@ class ServerTls:
             ) from error
         return context
 
-    def _stamps(self) -> tuple[tuple[int, int] | None, ...]:
+    def _stamps(self) -> tuple[Stamp, ...]:
         return tuple(_stamp(path) for path in (self._certificate, self._key, self._client_ca))
 
 
@@ -97,8 +109,10 @@ def _required(path: Path | None, name: str) -> Path:
     return path
 
 
-def _stamp(path: Path | None) -> tuple[int, int] | None:
+def _stamp(path: Path | None) -> Stamp:
     try:
-        return None if path is None else ((facts := path.stat()).st_mtime_ns, facts.st_size)
+        facts = None if path is None else path.stat()
     except OSError:
         return None
+    # The inode too: a secret of Kubernetes is replaced by moving a link.
+    return facts and (facts.st_ino, facts.st_mtime_ns, facts.st_size)

@@ -1,6 +1,8 @@
 """DICOM Upper Layer for receiving: pynetdicom, subclassed where waiting and copying cost most.
 
     buffer        one receive buffer for each association
+    fairness      turns between hosts for what processors and disks do for them
+    limits        how many connections a host may have; telling of those that are refused
     connection    AssociationSocket: reads from that buffer, with deadlines and a PDU cap
     command_set   the C-STORE command set: read a request, write a response
     messages      which message the next P-DATA belongs to, and what a storage service must offer
@@ -8,7 +10,7 @@
     sending       objects of any size, sent with bounded memory
     provider      DULServiceProvider: waits for events; hands P-DATA to `stream`
     acceptor      Association and ACSE: waits for events; negotiates asynchronous operations
-    server        the listening socket: limits, TLS handshake off the accept thread
+    server        the listening socket; TLS handshakes off the accept thread
 
 In: TCP connections. Out: calls to a `StorageService`, and everything that is not C-STORE to
 pynetdicom's own handlers. Nothing here knows files, databases or settings of the node.

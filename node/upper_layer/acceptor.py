@@ -97,8 +97,9 @@ class StreamingAssociation(Association):
         bound_sending(self)
         self.dul.to_user_queue = KnockingQueue(gate)
         self.dimse.msg_queue = KnockingQueue(gate)
-        # Its timer belongs to the provider that was just replaced.
+        # Their timers belong to the provider that was just replaced.
         self.acse_timeout = entity.acse_timeout
+        self.network_timeout = entity.network_timeout
         self._on_end = on_end
         self._services = entity.services if isinstance(entity, ReceivingEntity) else {}
 
@@ -158,5 +159,10 @@ class ReceivingEntity(AE):
         return [
             association
             for association in super().active_associations
-            if association.is_requestor or association.requestor.primitive is not None
+            if association.is_requestor or _is_served(association)
         ]
+
+
+def _is_served(association: Association) -> bool:
+    ending = association.is_rejected or association.is_aborted or association.is_released
+    return association.requestor.primitive is not None and not ending

@@ -6,6 +6,7 @@ mammogram. Here one `recv_into` fills what is free, and readers get views withou
 
 from __future__ import annotations
 
+import mmap
 import socket
 
 # Two PDUs of 128 kB: while one is written to disk the next is already read.
@@ -18,7 +19,8 @@ class ReceiveBuffer:
     __slots__ = ("_bytes", "_end", "_start", "_view")
 
     def __init__(self, size_bytes: int = BUFFER_BYTES) -> None:
-        self._bytes = bytearray(size_bytes)
+        # Mapped, not allocated: what a silent peer never fills costs no memory.
+        self._bytes = mmap.mmap(-1, size_bytes, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         self._view = memoryview(self._bytes)
         self._start = self._end = 0
 

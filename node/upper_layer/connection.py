@@ -13,12 +13,18 @@ import socket
 import ssl
 import threading
 import time
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from pynetdicom.association import Association
 from pynetdicom.transport import AssociationSocket
 
 from node.upper_layer.buffer import ReceiveBuffer
+from node.upper_layer.fairness import Turnstile
+from node.upper_layer.limits import Notices
+
+# States of PS3.8 table 9-10 before an association is established.
+_NOT_ESTABLISHED = frozenset({"Sta1", "Sta2", "Sta3"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +34,21 @@ class Deadlines:
     # From the first byte of a PDU to its last, and for the peer to take what is sent to it.
     pdu_seconds: float
     association_seconds: float
-    # A PDU that is held whole: association requests and commands. P-DATA of C-STORE is streamed.
-    largest_held_pdu_bytes: int = 1 << 20
+    # From connecting to an established association.
+    request_seconds: float = 30.0
+    # A PDU that is held whole: the association request. With 128 contexts (their ids are odd
+    # bytes) of 40 transfer syntaxes each it has 150 kB; decoding one of 1 MB can take seconds.
+    largest_held_pdu_bytes: int = 1 << 18
+    # A P-DATA PDU, which is streamed; 0 is no limit.
+    largest_streamed_pdu_bytes: int = 0
 
 
 class Connection(AssociationSocket):
-    """A connected socket of an acceptor."""
+    """A connected socket of an acceptor; `host` takes turns with other hosts at `turnstile`."""
+
+    host = ""
+    turnstile = Turnstile()
+    notices = Notices(lambda _host, _reason: None)
 
     def __init__(
         self, association: Association, client: socket.socket, deadlines: Deadlines
@@ -59,13 +74,28 @@ class Connection(AssociationSocket):
         events = dict(self._poll.poll(seconds * 1000))
         if events.pop(self._wake_descriptor, None) is not None:
             os.eventfd_read(self._wake_descriptor)
-        return bool(events)
+        return bool(events) and not self._only_half_a_record()
 
     def ready_now(self) -> bool:
         """Whether bytes lie in the buffer, or deciphered in the TLS layer."""
         if len(self.buffer):
             return True
         return isinstance(self.socket, ssl.SSLSocket) and self.socket.pending() > 0
+
+    def _only_half_a_record(self) -> bool:
+        """Whether what can be read is TLS without data: then no PDU and no deadline has begun."""
+        client = self.socket
+        if not isinstance(client, ssl.SSLSocket):
+            return False
+        client.settimeout(0)
+        try:
+            self.buffer.fill(client)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return True
+        except OSError:
+            # The reader will see it again.
+            return False
+        return False
 
     @property
     def ready(self) -> bool:
@@ -79,6 +109,15 @@ class Connection(AssociationSocket):
         with self._wake_lock:
             if self._wake_descriptor >= 0:
                 os.eventfd_write(self._wake_descriptor, 1)
+
+    def turn(self) -> AbstractContextManager[None]:
+        """Work in the block when it is this host's turn; never wait for the network in it."""
+        return self.turnstile.turn(self.host)
+
+    def tell(self, error: Exception) -> None:
+        """Tell the operator why this peer is dropped; that one has gone is no news."""
+        if not isinstance(error, ConnectionError):
+            self.notices.tell(self.host, str(error))
 
     def expired(self) -> bool:
         """Whether the association has lived too long."""
@@ -107,7 +146,10 @@ class Connection(AssociationSocket):
 
     def pdu_deadline(self) -> float:
         """When a PDU that begins now must be complete."""
-        return time.monotonic() + self.deadlines.pdu_seconds
+        latest = time.monotonic() + self.deadlines.pdu_seconds
+        if self._assoc.dul.state_machine.current_state in _NOT_ESTABLISHED:
+            return min(latest, self._opened + self.deadlines.request_seconds)
+        return latest
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Read a header, or the rest of a PDU that is held whole. Raises OSError."""
@@ -121,6 +163,14 @@ class Connection(AssociationSocket):
             received += self.buffer.take(nr_bytes - len(received))
         return received
 
+    def throw_away(self) -> bool:
+        """Forget what was received; False when there is nothing or the peer closed."""
+        self.buffer.take(len(self.buffer))
+        try:
+            return self.ready and self.more(time.monotonic() + 1)
+        except OSError:
+            return False
+
     def send(self, bytestream: bytes) -> None:
         """Send all, or close: Evt17 (PS3.8 table 9-10) when the peer does not take it in time."""
         client = self.socket
@@ -129,7 +179,8 @@ class Connection(AssociationSocket):
                 raise ConnectionError("closed")
             client.settimeout(self.deadlines.pdu_seconds)
             client.sendall(bytestream)
-        except OSError:
+        except OSError as error:
+            self.tell(error)
             self.event_queue.put("Evt17")
 
     def _shutdown_socket(self) -> None:

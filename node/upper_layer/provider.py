@@ -27,6 +27,9 @@ _P_DATA_TF = 0x04
 # PS3.8 table 9-10: the association is established and may transfer data.
 _ESTABLISHED, _CLOSING = "Sta6", "Sta13"
 _CLOSED, _INVALID_PDU = "Evt17", "Evt19"
+# Requests other than C-STORE that were read and not served yet: a peer that never reads its
+# answers must not fill the memory with requests.
+_MOST_WAITING = 64
 # Timers are looked at this often while nothing happens.
 _TICK_SECONDS = 1.0
 
@@ -106,15 +109,26 @@ class StreamingProvider(DULServiceProvider):
 
     def idle_timer_expired(self) -> bool:
         """Whether the peer was silent for too long, or has been here for too long."""
-        return bool(super().idle_timer_expired()) or self.connection.expired()
+        if self.connection.expired():
+            reason = "the association has lived too long"
+        elif super().idle_timer_expired():
+            reason = "the peer was silent for too long"
+        else:
+            return False
+        self.connection.tell(TimeoutError(reason))
+        return True
 
     def _is_transport_event(self) -> bool:
         if not self.event_queue.empty():
             return False
-        if self.connection.socket is None or self.state_machine.current_state == _CLOSING:
-            # Nothing to wait for: the peer's last bytes are here or they never come.
+        if self.connection.socket is None:
             time.sleep(0.001)
-            return bool(super()._is_transport_event())
+            return False
+        if self.state_machine.current_state == _CLOSING:
+            # The peer's last bytes mean nothing any more; ARTIM ends one that goes on sending.
+            if not self.connection.throw_away():
+                self.connection.close()
+            return True
         if self.connection.wait(0 if self.stream.waiting else _TICK_SECONDS):
             self._read_pdu_data()
             return True
@@ -127,6 +141,7 @@ class StreamingProvider(DULServiceProvider):
                 self._read_p_data()
                 return
         except (OSError, ProtocolError) as error:
+            self.connection.tell(error)
             self.event_queue.put(_INVALID_PDU if isinstance(error, ProtocolError) else _CLOSED)
             return
         self.stream.settle()
@@ -149,6 +164,8 @@ class StreamingProvider(DULServiceProvider):
         self.stream.read(length, deadline)
 
     def _hand_over(self, encoded: bytes) -> None:
+        if self.assoc.dimse.msg_queue.qsize() >= _MOST_WAITING:
+            raise ProtocolError("too many requests wait for their answers")
         pdu, event = self._decode_pdu(bytearray(encoded))
         self.event_queue.put(event)
         self._recv_pdu.put(pdu)

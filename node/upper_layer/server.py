@@ -7,28 +7,30 @@ because it copies all supported contexts for each of them.
 
 from __future__ import annotations
 
+import errno
 import select
 import socket
 import ssl
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pynetdicom import AE, evt
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
+from node.access import plain_host
 from node.upper_layer.acceptor import StreamingAssociation
 from node.upper_layer.connection import Connection, Deadlines
+from node.upper_layer.fairness import Turnstile
+from node.upper_layer.limits import Admission, Notices
 from node.upper_layer.messages import StorageService
 
 # Connections that may wait for `accept` (the kernel caps this at net.core.somaxconn).
 _BACKLOG = 512
-# Connections without an association yet, above the number of associations, before new ones are
-# closed at once: they cost a thread each until their deadline.
-_HALF_OPEN = 32
+# Pause when this process has no descriptor left for one more connection.
+_NO_DESCRIPTOR_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,31 +45,12 @@ class Acceptance:
     max_connections: int
     # Makes the TLS context in force, anew when certificates were replaced; None: no TLS.
     tls: Callable[[], ssl.SSLContext] | None = None
-
-
-class Admission:
-    """Counts connections, in all and by host."""
-
-    def __init__(self, per_host: int, total: int) -> None:
-        self._per_host = per_host + _HALF_OPEN
-        self._total = total + 4 * _HALF_OPEN
-        self._open: Counter[str] = Counter()
-        self._lock = threading.Lock()
-
-    def enter(self, host: str) -> bool:
-        """Whether one more connection of this host is taken; if so, `leave` must follow."""
-        with self._lock:
-            if self._open[host] >= self._per_host or self._open.total() >= self._total:
-                return False
-            self._open[host] += 1
-            return True
-
-    def leave(self, host: str) -> None:
-        """One connection of this host has ended."""
-        with self._lock:
-            self._open[host] -= 1
-            if not self._open[host]:
-                del self._open[host]
+    # Several processes bind the same port.
+    shared_port: bool = False
+    # Hears why a connection ended before its association: host, reason.
+    notice: Callable[[str, str], None] = lambda _host, _reason: None
+    # One for all listeners of a process.
+    turnstile: Turnstile = field(default_factory=Turnstile)
 
 
 class Listener(ThreadedAssociationServer):
@@ -89,6 +72,7 @@ class Listener(ThreadedAssociationServer):
         """Bind the address. Raises OSError."""
         self.acceptance = acceptance
         self.admission = Admission(acceptance.max_connections_per_host, acceptance.max_connections)
+        self.notices = Notices(acceptance.notice)
         super().__init__(
             entity,
             address,
@@ -101,28 +85,57 @@ class Listener(ThreadedAssociationServer):
     def server_bind(self) -> None:
         """Bind, sharing the port with this receiver's other processes."""
         assert self.socket is not None
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if self.acceptance.shared_port:
+            # Not otherwise: two receivers that were given one port by mistake would share it too.
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         super().server_bind()
 
     def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
-        """Accept, and nothing else: a handshake here would make everybody wait for it."""
+        """Accept, and nothing else: a handshake here would make everybody wait for it.
+
+        Raises OSError.
+        """
         assert self.socket is not None
-        client, address = self.socket.accept()
+        try:
+            client, address = self.socket.accept()
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                # It stays acceptable: without a pause this loop would be a busy core.
+                time.sleep(_NO_DESCRIPTOR_SECONDS)
+            raise
         return client, address
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
         """Whether this connection gets a thread."""
-        return self.admission.enter(client_address[0])
+        host = plain_host(client_address[0])
+        if self.admission.enter(host):
+            return True
+        self.notices.tell(host, "too many connections, closed at once")
+        return False
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Start a thread for this connection."""
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:
+            # No thread left: only this peer is hurt.
+            self._drop(request, client_address, "no thread for it")
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """Do the handshake, then start the association; in a thread of its own."""
+        client = request
         try:
             client = self._secured(request)
             self.finish_request(client, client_address)
-        except (OSError, ValueError, RuntimeError):
+        except (OSError, ValueError, RuntimeError) as error:
             # A failed handshake, a peer that is gone, or no thread left: only this peer is hurt.
-            self.shutdown_request(request)
-            self.admission.leave(client_address[0])
+            self._drop(client, client_address, str(error))
+
+    def _drop(self, client: Any, client_address: Any, reason: str) -> None:
+        host = plain_host(client_address[0])
+        self.shutdown_request(client)
+        self.admission.leave(host)
+        self.notices.tell(host, reason)
 
     def start(self) -> threading.Thread:
         """Serve in a thread; `shutdown` ends it."""
@@ -146,13 +159,17 @@ class Listener(ThreadedAssociationServer):
         secured = self.acceptance.tls().wrap_socket(
             client, server_side=True, do_handshake_on_connect=False
         )
-        secured.setblocking(False)
-        while not _handshaken(secured):
-            left = deadline - time.monotonic()
-            if left <= 0 or not _readable(secured, left):
-                secured.close()
-                raise TimeoutError("no TLS handshake in time")
-        secured.setblocking(True)
+        try:
+            secured.setblocking(False)
+            while (event := _handshake_waits_for(secured)) is not None:
+                left = deadline - time.monotonic()
+                if left <= 0 or not _ready(secured, event, left):
+                    raise TimeoutError("no TLS handshake in time")
+            secured.setblocking(True)
+        except OSError:
+            # `client` has no descriptor any more: wrapping moved it.
+            self.shutdown_request(secured)
+            raise
         return secured
 
 
@@ -162,7 +179,7 @@ class StreamingHandler(RequestHandler):
     server: Listener
 
     def _create_association(self) -> StreamingAssociation:
-        server, host = self.server, self.client_address[0]
+        server, host = self.server, plain_host(self.client_address[0])
         acceptance = server.acceptance
         association = StreamingAssociation(
             self.ae, acceptance.async_operations, on_end=lambda: server.admission.leave(host)
@@ -171,6 +188,8 @@ class StreamingHandler(RequestHandler):
         # pynetdicom finds the threads of a server by this name.
         association.name = f"AcceptorThread@{host}:{self.client_address[1]}"
         connection = Connection(association, self.request, acceptance.deadlines)
+        connection.host, connection.turnstile = host, acceptance.turnstile
+        connection.notices = server.notices
         association.attach(connection, acceptance.service)
         self._introduce(association)
         self._bind(association)
@@ -196,15 +215,18 @@ class StreamingHandler(RequestHandler):
                 association.bind(event, handler, arguments)
 
 
-def _readable(client: socket.socket, seconds: float) -> bool:
+def _ready(client: socket.socket, event: int, seconds: float) -> bool:
     poll = select.poll()
-    poll.register(client, select.POLLIN)
+    poll.register(client, event)
     return bool(poll.poll(seconds * 1000))
 
 
-def _handshaken(secured: ssl.SSLSocket) -> bool:
+def _handshake_waits_for(secured: ssl.SSLSocket) -> int | None:
+    """The event of poll(2) that a handshake needs to go on; None when it is complete."""
     try:
         secured.do_handshake()
-    except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-        return False
-    return True
+    except ssl.SSLWantReadError:
+        return select.POLLIN
+    except ssl.SSLWantWriteError:
+        return select.POLLOUT
+    return None

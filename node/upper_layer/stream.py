@@ -36,6 +36,9 @@ _COMMAND, _LAST = 0x01, 0x02
 LARGEST_COMMAND_BYTES = 1 << 16
 LARGEST_OTHER_MESSAGE_BYTES = 1 << 22
 LONGEST_WAIT_SECONDS = 0.05
+# A message that comes more slowly than this, after two PDU deadlines, is not worth its place. Else
+# a byte a minute, or fragments without bytes, would hold an association for hours.
+LOWEST_BYTES_PER_SECOND = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,9 @@ class StoreStream:
         self._other_bytes: int | None = None
         self._complete: list[_Message] = []
         self._waiting_since = 0.0
+        # When the message in progress began; None between messages. What has come of it.
+        self._begun: float | None = None
+        self._received_bytes = 0
 
     @property
     def waiting(self) -> bool:
@@ -74,11 +80,15 @@ class StoreStream:
 
     def read(self, length: int, deadline: float) -> None:
         """Read the `length` bytes of one PDU's body. Raises OSError, ProtocolError."""
+        largest = self._connection.deadlines.largest_streamed_pdu_bytes
+        if largest and length > largest:
+            raise ProtocolError("a PDU is longer than was negotiated")
         while length:
             item_length, context_id, control = self._item_header(deadline)
             length -= 4 + item_length
             if item_length < 2 or length < 0:
                 raise ProtocolError("a PDV does not fit its PDU")
+            self._keep_pace(item_length - 2)
             if control & _COMMAND:
                 self._read_command(item_length - 2, context_id, control, deadline)
             elif self._current is not None:
@@ -91,7 +101,8 @@ class StoreStream:
         messages, self._complete = self._complete, []
         if not messages:
             return
-        answers = self._service.settle([message.sink for message in messages])
+        with self._connection.turn():
+            answers = self._service.settle([message.sink for message in messages])
         responses = [
             p_data(
                 message.context_id, store_response(message.request, answer.status, answer.comment)
@@ -106,6 +117,15 @@ class StoreStream:
             self._current.sink.discard()
             self._current = None
         self.settle()
+
+    def _keep_pace(self, payload_bytes: int) -> None:
+        now = time.monotonic()
+        if self._begun is None:
+            self._begun, self._received_bytes = now, 0
+        self._received_bytes += payload_bytes
+        late_seconds = now - self._begun - 2 * self._connection.deadlines.pdu_seconds
+        if self._received_bytes < late_seconds * LOWEST_BYTES_PER_SECOND:
+            raise ProtocolError("the peer sends too slowly")
 
     def _item_header(self, deadline: float) -> tuple[int, int, int]:
         self._need(_ITEM_HEADER.size, deadline)
@@ -132,6 +152,7 @@ class StoreStream:
             raise ProtocolError(str(error)) from error
         if request is None:
             self._other_bytes = 0 if followed else None
+            self._begun = self._begun if followed else None
             self._hand_over(p_data(context_id, encoded))
             return
         self._begin(request, context_id)
@@ -155,7 +176,8 @@ class StoreStream:
             if not len(buffer):
                 self._need(1, deadline)
             fragment = buffer.take(length)
-            sink.write(fragment)
+            with self._connection.turn():
+                sink.write(fragment)
             length -= len(fragment)
         if control & _LAST:
             self._end()
@@ -165,7 +187,7 @@ class StoreStream:
         if not self._complete:
             self._waiting_since = time.monotonic()
         self._complete.append(self._current)
-        self._current = None
+        self._current = self._begun = None
         waited = time.monotonic() - self._waiting_since
         if len(self._complete) >= self.window or waited > LONGEST_WAIT_SECONDS:
             self.settle()
@@ -181,7 +203,7 @@ class StoreStream:
             self._need(1, deadline)
             fragment += self._connection.buffer.take(length - len(fragment))
         if control & _LAST:
-            self._other_bytes = None
+            self._other_bytes = self._begun = None
         item = _ITEM_HEADER.pack(length + 2, context_id, control)
         self._hand_over(_PDU_HEADER.pack(0x04, 0, len(item) + length) + item + fragment)
 

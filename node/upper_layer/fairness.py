@@ -1,0 +1,95 @@
+"""Turns between hosts: forty associations of one host leave another host its fair part.
+
+In: threads that have bytes to work on. Out: the same threads, a few at a time, hosts in turn. A
+turn is taken for work only, never while a thread waits for the network, so that no peer can hold
+one up. As long as one host sends alone there are no turns to wait for.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, OrderedDict, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+# While hosts compete, so many threads work at once: with more, each return from a system call
+# queues for the interpreter among all of them, and whoever has most threads gets most.
+SLOTS = 3
+# Hosts compete as long as their turns are not further apart than this.
+_MEMORY_SECONDS = 1.0
+
+
+class Turnstile:
+    """One for all associations of a process."""
+
+    def __init__(self, slots: int = SLOTS) -> None:
+        self._lock = threading.Lock()
+        self._free = slots
+        # One slot is always left for whoever comes next from another host.
+        self._most_per_host = max(1, slots - 1)
+        self._working: Counter[str] = Counter()
+        self._last_host = ""
+        self._competing_until = 0.0
+        # The host whose turn is next stands first; its threads, in the order they came.
+        self._waiting: OrderedDict[str, deque[threading.Lock]] = OrderedDict()
+
+    @contextmanager
+    def turn(self, host: str) -> Iterator[None]:
+        """Work in the block; it begins when it is this host's turn."""
+        has_slot = self._enter(host)
+        try:
+            yield
+        finally:
+            if has_slot:
+                self._leave(host)
+
+    def _enter(self, host: str) -> bool:
+        with self._lock:
+            if not self._competing(host):
+                return False
+            if self._free and self._working[host] < self._most_per_host:
+                self._take(host)
+                return True
+            gate = threading.Lock()
+            gate.acquire()
+            self._waiting.setdefault(host, deque()).append(gate)
+        gate.acquire()
+        return True
+
+    def _leave(self, host: str) -> None:
+        with self._lock:
+            self._free += 1
+            self._working[host] -= 1
+            if not self._working[host]:
+                del self._working[host]
+            gate = self._next()
+        if gate is not None:
+            gate.release()
+
+    def _next(self) -> threading.Lock | None:
+        for host in self._waiting:
+            if self._working[host] < self._most_per_host:
+                break
+        else:
+            return None
+        gates = self._waiting[host]
+        gate = gates.popleft()
+        if gates:
+            self._waiting.move_to_end(host)
+        else:
+            del self._waiting[host]
+        self._take(host)
+        return gate
+
+    def _take(self, host: str) -> None:
+        self._free -= 1
+        self._working[host] += 1
+
+    def _competing(self, host: str) -> bool:
+        now = time.monotonic()
+        if host != self._last_host:
+            # The first host ever competes with nobody.
+            self._competing_until = now + _MEMORY_SECONDS if self._last_host else 0.0
+            self._last_host = host
+        return now < self._competing_until or bool(self._waiting)
