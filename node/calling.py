@@ -10,6 +10,7 @@ peer does not accept will not.
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -60,7 +61,7 @@ def call(
             settings.dicom_max_pdu_bytes,
             list(roles),
             tls_args=_tls(peer, settings),
-            evt_handlers=[(evt.EVT_CONN_OPEN, _limit_waiting, [peer]), *evt_handlers],
+            evt_handlers=[(evt.EVT_CONN_OPEN, _prepare_socket, [peer]), *evt_handlers],
         )
     except OSError as error:  # the host name does not resolve
         raise DestinationUnavailableError(f"{_where(peer)}: {error.strerror}") from error
@@ -129,11 +130,13 @@ def _tls(peer: Peer, settings: Settings) -> tuple[SSLContext, str] | None:
     return (client_context(settings, peer), peer.host) if peer.tls else None
 
 
-def _limit_waiting(event: evt.Event, peer: Peer) -> None:
+def _prepare_socket(event: evt.Event, peer: Peer) -> None:
     # pynetdicom reads a PDU to its end without any timeout: a peer that stops in the middle of one
     # would hold the association, and whoever aborts it, for good.
     connection: Any = event.assoc.dul.socket
     connection.socket.settimeout(peer.timeout_seconds)
+    # Else the second PDU of every message waits 40 ms for the peer's delayed acknowledgement.
+    connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _check_established(association: Association, peer: Peer) -> None:

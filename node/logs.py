@@ -44,6 +44,8 @@ def configure_logs(level: str) -> None:
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)
     pynetdicom._config.LOG_REQUEST_IDENTIFIERS = False
     pynetdicom._config.LOG_RESPONSE_IDENTIFIERS = False
+    # Its handlers put every message into words, for a logger that writes nowhere.
+    pynetdicom._config.LOG_HANDLER_LEVEL = "none"
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     log.handlers[:] = [handler]
