@@ -18,7 +18,7 @@ from pathlib import Path
 
 from fastapi import HTTPException, Request
 
-from node.access import host_allowed
+from node.access import host_allowed, plain_host
 from node.logs import log
 from node.settings import Settings
 
@@ -32,12 +32,12 @@ _SCHEME = "bearer "
 
 def authorize(request: Request, settings: Settings) -> str:
     """Return the sender's address. Raises HTTPException 401, 403 or 503."""
-    host = request.client.host if request.client else ""
-    if not _in_networks(host, settings.dicom_allowed_networks):
+    host = _host(request)
+    if not host or not host_allowed(host, settings.dicom_allowed_networks):
         raise _refusal(HTTPStatus.FORBIDDEN, "this host may not store here", host)
     if settings.stow_token_file is not None:
         _check_token(request.headers.get("authorization", ""), settings.stow_token_file, host)
-    elif not _is_this_machine(host):
+    elif not ip_address(host).is_loopback:
         raise _refusal(HTTPStatus.FORBIDDEN, "only this machine may store without a token", host)
     return host
 
@@ -83,17 +83,9 @@ def _refusal(status: HTTPStatus, text: str, host: str) -> HTTPException:
     return HTTPException(status, text)
 
 
-def _in_networks(host: str, networks: tuple[str, ...]) -> bool:
+def _host(request: Request) -> str:
+    """The sender's address; "" where a proxy wrote something else in X-Forwarded-For."""
     try:
-        return host_allowed(host, networks)
-    except ValueError:  # what a proxy wrote in X-Forwarded-For is no address
-        return False
-
-
-def _is_this_machine(host: str) -> bool:
-    try:
-        address = ip_address(host)
+        return plain_host(request.client.host) if request.client else ""
     except ValueError:
-        return False
-    # is_loopback of ::ffff:127.0.0.1 is false before Python 3.13.
-    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+        return ""
