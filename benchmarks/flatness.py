@@ -1,8 +1,8 @@
 """Cost per object in an empty and in a full store: `make bench-flatness`.
 
 One store is filled to N instances, then 10 kB objects are sent to it and to a new, empty store in
-turns. The ratio is the median of the ratios within each round: 1.0 means that N instances cost
-nothing.
+short turns, so that what else the machine does weighs on both. The ratio is the median of the
+ratios of neighbouring turns: 1.0 means that N instances cost nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from rich.console import Console
 from benchmarks.filling import fill
 from benchmarks.machine import disk, machine, versions
 from benchmarks.measure import Cell, Measurement, measure_running, send, warm_up
-from benchmarks.receivers import ROOT, running_sentinode
+from benchmarks.receivers import ROOT, Receiver, running_sentinode
 from node.settings import load_settings
 from node.store.session import open_store
 from tests.peers.postgresql import missing, running_postgresql
@@ -34,6 +34,8 @@ _SIZE = "10kB"
 _TEMPLATE_OBJECTS = 100  # the study that is copied
 # Left for the C-STOREs that are measured.
 _LEFT_INSTANCES = 1000
+# Both stores have a receiver that runs for a whole round, and objects go to one of them at a time.
+_TURNS_PER_ROUND = 4
 _DEFAULT_JSON = ROOT / "docs" / "benchmarks" / "flatness.json"
 
 NewDatabase = Callable[[], str]
@@ -88,36 +90,35 @@ class Stores:
         store.close()
         os.sync()
 
-    def measure_full(self, cell: Cell, seconds: float) -> Measurement:
-        """Send to the full store."""
-        return _measure(self._full_dir, self._full_url, cell, seconds)
+    @contextmanager
+    def full(self) -> Iterator[Receiver]:
+        """A receiver on the full store."""
+        with running_sentinode(self._full_dir, self._full_url) as receiver:
+            yield receiver
 
-    def measure_empty(self, cell: Cell, seconds: float) -> Measurement:
-        """Send to a new one."""
-        with tempfile.TemporaryDirectory(prefix="empty-", dir=self._folder) as name:
-            return _measure(Path(name), self._new_database(), cell, seconds)
-
-
-def _measure(state_dir: Path, database_url: str, cell: Cell, seconds: float) -> Measurement:
-    try:
-        with running_sentinode(state_dir, database_url) as receiver:
-            warm_up(receiver, cell)
-            return measure_running(receiver, cell, seconds)
-    finally:
-        os.sync()
+    @contextmanager
+    def empty(self) -> Iterator[Receiver]:
+        """A receiver on a new, empty store."""
+        with (
+            tempfile.TemporaryDirectory(prefix="empty-", dir=self._folder) as name,
+            running_sentinode(Path(name), self._new_database()) as receiver,
+        ):
+            yield receiver
 
 
 def compare(stores: Stores, database: str, cell: Cell, rounds: int, seconds: float) -> Flatness:
-    """Empty and full in turns; every other round begins with the full one."""
-    empty, full = [], []
+    """Send to both in short turns; each round begins with an empty store and with the other one."""
+    found = Flatness(database, cell.associations, stores.instances, [], [])
     for number in range(rounds):
-        if number % 2:
-            full.append(stores.measure_full(cell, seconds))
-            empty.append(stores.measure_empty(cell, seconds))
-        else:
-            empty.append(stores.measure_empty(cell, seconds))
-            full.append(stores.measure_full(cell, seconds))
-    return Flatness(database, cell.associations, stores.instances, empty, full)
+        os.sync()
+        with stores.empty() as empty, stores.full() as full:
+            turns = [(empty, found.empty), (full, found.full)]
+            for receiver, _ in turns:
+                warm_up(receiver, cell)
+            for turn in range(_TURNS_PER_ROUND):
+                for receiver, measured in turns if (number + turn) % 2 else reversed(turns):
+                    measured.append(measure_running(receiver, cell, seconds))
+    return found
 
 
 @contextmanager
@@ -138,8 +139,8 @@ def _new_databases(database: str, folder: Path) -> Iterator[NewDatabase]:
     show_default=True,
 )
 @click.option("--associations", multiple=True, type=int, default=(1, 16), show_default=True)
-@click.option("--rounds", type=click.IntRange(1), default=7, show_default=True)
-@click.option("--seconds", type=float, default=2.0, show_default=True, help="Of one run.")
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True)
+@click.option("--seconds", type=float, default=1.0, show_default=True, help="Of one turn.")
 @click.option(
     "--without-content",
     is_flag=True,
@@ -209,9 +210,9 @@ _HEAD = """# Cost per object as the store grows
 Written by `{command}`.
 
 A store is filled by copying the rows of a received study under other UIDs (the same tables and
-indexes, no files), then objects of 10 kB are sent to it and to a new, empty store in turns,
-{rounds} rounds of {seconds} s each. The ratio is seconds per object, full to empty: the median of
-the ratios within a round.
+indexes, no files), then objects of 10 kB are sent to it and to a new, empty store in turns of
+{seconds} s; {rounds} rounds of {turns} turns for each, every round with a new empty store. The
+ratio is seconds per object, full to empty: the median of the ratios of neighbouring turns.
 
 | database | instances | associations | objects/s, empty | objects/s, full | ratio | CPU ratio |
 |---|---:|---:|---:|---:|---:|---:|
@@ -219,7 +220,8 @@ the ratios within a round.
 
 
 def _page(found: list[Flatness], facts: dict[str, Any]) -> str:
-    head = _HEAD.format(**{name: facts[name] for name in ("command", "rounds", "seconds")})
+    named = {name: facts[name] for name in ("command", "rounds", "seconds")}
+    head = _HEAD.format(turns=_TURNS_PER_ROUND, **named)
     lines = []
     for each in found:
         empty, full = each.objects_per_second()
