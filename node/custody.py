@@ -63,7 +63,7 @@ def failure_reason(store: Store, files: Files, item: Reference) -> int | None:
 
 
 def is_whole(files: Files, copy: Copy) -> bool:
-    """Whether the file has the size and the digest of its row. Raises OSError."""
+    """Whether the file has the size and the digest of its row. Raises OSError, ValueError."""
     with open_original(files, copy.path, copy.content) as stream:
         if stream.seek(0, os.SEEK_END) != copy.size_bytes:
             return False
@@ -75,8 +75,8 @@ def damage(copy: Copy, files: Files) -> int | None:
     """The Failure Reason of one kept object; None when its file is whole."""
     try:
         whole, why = is_whole(files, copy), "its bytes are not those received"
-    except OSError as error:
-        if error.errno in _SHORTAGES:
+    except (OSError, ValueError) as error:  # ValueError: a digest that cannot be checked
+        if isinstance(error, OSError) and error.errno in _SHORTAGES:
             return RESOURCE_LIMITATION
         whole, why = False, type(error).__name__
     if whole:

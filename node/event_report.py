@@ -1,10 +1,10 @@
 """N-EVENT-REPORT of Storage Commitment (PS3.4 J.3.3), on whichever association there is.
 
 In: what was asked and what failed. Out: the peer's status. pynetdicom's `send_n_event_report` is
-not used: it halts the association's thread and takes the next message for the answer, whatever that
-is. A modality that stores its next image or asks again meanwhile would lose a message, and an
-association that ends meanwhile would hold the caller for good. Here the association goes on as it
-is, and only the answer is listened for.
+not used: it halts the association's loop, takes the next message for the answer, whatever that is,
+and aborts the association when none comes. A modality that asks again meanwhile would lose its
+request, and one that wants its report on another association would lose this one. Here the
+association goes on as it is, and only the answer is listened for.
 """
 
 from __future__ import annotations

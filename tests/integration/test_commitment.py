@@ -25,7 +25,7 @@ from node.settings import load_settings
 from node.store.session import Store, open_store
 from node.store.tables import Commitment, Instance
 from tests.datasets import encapsulated_pdf, mammogram, saved
-from tests.peers.modality import Modality, ask, commitment_request
+from tests.peers.modality import Modality, ask, commitment_request, echo, loop_halted
 from tests.peers.node import running_role, sentinode
 from tests.peers.orthanc import Orthanc
 from tests.peers.ports import free_port
@@ -157,9 +157,10 @@ def test_answer_on_the_same_association(shared: tuple[Node, Modality, Modality])
         assert node.request(uid).attempts == 1
         # Not C-STORE: pynetdicom would send its answer to the report between the parts of an image.
         deadline = time.monotonic() + 30
-        while modality.reports.empty() and time.monotonic() < deadline:
-            assert association.send_c_echo().Status == 0x0000
-        report = modality.report()
+        with loop_halted(association):
+            while modality.reports.empty() and time.monotonic() < deadline:
+                assert echo(association) == 0x0000
+            report = modality.report()
         node.wait(uid, lambda row: row.state == "reported")
         assert association.send_c_store(mammogram()).Status == 0x0000
     assert report.event_type == 1
@@ -342,10 +343,8 @@ def test_kill_between_request_and_report(alone: tuple[Node, Modality]) -> None:
 def test_two_sweepers_report_each_request_once(alone: tuple[Node, Modality]) -> None:
     """Twenty requests left by a receiver that ended: twenty reports."""
     node, modality = alone
-    with node.receiving(), modality.connected(node.port, takes_reports=False) as association:
-        uids = [generate_uid() for _ in range(20)]
-        for uid in uids:
-            assert ask(association, commitment_request(uid, [mammogram()])) == 0x0000
+    with node.receiving():
+        uids = [asked(modality, node, mammogram()) for _ in range(20)]
     with modality.listening(), node.sweeping(1), node.sweeping(2):
         reports = [modality.report() for _ in uids]
         for uid in uids:

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import queue
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom import AE, build_role, evt
 from pynetdicom.association import Association
-from pynetdicom.sop_class import StorageCommitmentPushModel
+from pynetdicom.dimse_primitives import C_ECHO
+from pynetdicom.service_class_n import StorageCommitmentServiceClass
+from pynetdicom.sop_class import StorageCommitmentPushModel, Verification
 
 from tests.peers.ports import free_port
 
+# One turn of pynetdicom's loop takes a millisecond.
+_LOOP_SECONDS = 0.1
 INSTANCE = "1.2.840.10008.1.20.1.1"  # PS3.4 J.3.5
 
 
@@ -77,6 +84,7 @@ class Modality:
         handlers = self._handlers() if takes_reports else []
         association = entity.associate("127.0.0.1", node_port, evt_handlers=handlers)
         assert association.is_established
+        association._serve_request = partial(_serve_beside, association)
         try:
             yield association
         finally:
@@ -103,12 +111,49 @@ class Modality:
         return 0x0000, None
 
 
+def _serve_beside(association: Association, request: Any, context_id: int) -> None:
+    """Serve a report without touching the association's loop.
+
+    pynetdicom 3.0.4 serves it in a thread of its own, which at its end marks the loop as running;
+    whoever was just about to send then waits for the loop to halt, for ever.
+    """
+    context = association._accepted_cx[context_id]
+    StorageCommitmentServiceClass(association).SCP(request, context)
+
+
 def commitment_request(transaction_uid: str, datasets: Sequence[Dataset]) -> Dataset:
     """The Action Information that asks for these instances (PS3.4 table J.3-1)."""
     request = Dataset()
     request.TransactionUID = transaction_uid
     request.ReferencedSOPSequence = [_reference(dataset) for dataset in datasets]
     return request
+
+
+@contextmanager
+def loop_halted(association: Association) -> Iterator[None]:
+    """Let nothing but `echo` read messages inside the block; reports are served beside.
+
+    Else pynetdicom's loop may, on a busy machine, take a response that its caller waits for.
+    """
+    association._reactor_checkpoint.clear()
+    time.sleep(_LOOP_SECONDS)
+    try:
+        yield
+    finally:
+        association._reactor_checkpoint.set()
+
+
+def echo(association: Association) -> int | None:
+    """Send one C-ECHO with the loop halted; returns the status, None when no response came."""
+    request = C_ECHO()
+    request.MessageID = 1
+    request.AffectedSOPClassUID = Verification
+    (context,) = (
+        each for each in association.accepted_contexts if each.abstract_syntax == Verification
+    )
+    association.dimse.send_msg(request, context.context_id)
+    _, response = association.dimse.get_msg(block=True)
+    return None if response is None else int(response.Status)
 
 
 def ask(association: Association, request: Dataset | None, **instead: object) -> int:

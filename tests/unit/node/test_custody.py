@@ -71,6 +71,19 @@ def test_a_missing_file_is_damage(files: Files) -> None:
     assert damage(copy(), files) == PROCESSING_FAILURE
 
 
+def test_an_unknown_digest_is_no_proof(files: Files) -> None:
+    """What cannot be checked is not committed to."""
+    assert damage(copy(digest="md9:00"), files) == PROCESSING_FAILURE
+
+
+def test_small_objects_are_checked_in_their_row(files: Files) -> None:
+    """Content that stands in the row counts as the file would."""
+    whole = META + CONTENT
+    assert damage(copy(path="", content=whole), files) is None
+    assert damage(copy(path="", content=whole[:-1] + b"x"), files) == PROCESSING_FAILURE
+    assert damage(copy(path="", content=whole[:-1]), files) == PROCESSING_FAILURE
+
+
 def test_a_shortage_is_not_damage(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     """No free file descriptor says nothing about the object."""
 
