@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 from pydicom import dcmread
@@ -564,6 +565,55 @@ def test_orthanc_takes_what_is_moved(node: Node, orthanc: Orthanc) -> None:
     for image in node.images:
         content = orthanc.file(image.SOPInstanceUID)
         assert content.endswith(node.kept(image.SOPInstanceUID))
+
+
+def test_an_archive_asks_and_fetches(node: Node, orthanc: Orthanc) -> None:
+    """Orthanc queries the node and retrieves what it found, with its own user interface's calls."""
+    modality = {"AET": "SENTINODE", "Host": "127.0.0.1", "Port": node.port}
+    asked = {"Level": "Study", "Query": {"PatientID": "QR-1", "AccessionNumber": "ACC1"}}
+    orthanc.clear()
+    with httpx.Client(base_url=orthanc.url, timeout=60, trust_env=False) as client:
+        client.put("/modalities/node", json=modality).raise_for_status()
+        query = client.post("/modalities/node/query", json=asked).raise_for_status().json()["ID"]
+        answers = client.get(f"/queries/{query}/answers?expand&simplify").json()
+        assert [each["StudyInstanceUID"] for each in answers] == [node.study_uid]
+        wanted = {"TargetAet": orthanc.ae_title, "Synchronous": True}
+        client.post(f"/queries/{query}/retrieve", json=wanted).raise_for_status()
+    assert set(orthanc.sop_instance_uids_of(node.study_uid)) == node.uids
+
+
+def test_names_in_another_character_set(node: Node) -> None:
+    """The character set of the question is its own affair; the answer is in UTF-8."""
+    for character_set in ("ISO_IR 192", "ISO_IR 100"):
+        asked = identifier("STUDY", SpecificCharacterSet=character_set, PatientName="müll*")
+        with asking(node.port) as association:
+            answers = find(association, asked)
+        assert len(answers) == 3
+        assert answers[0][1] is not None
+        assert answers[0][1].PatientName == "MÜLLER^ÄNNE"
+
+
+def test_peers_that_leave_in_the_middle(node: Node, many: str) -> None:
+    """An abort during a query or a retrieval costs nothing but that association."""
+    asked = identifier("STUDY", PatientID=many, StudyInstanceUID="")
+    for model in ("1.2.840.10008.5.1.4.1.2.2.1", "1.2.840.10008.5.1.4.1.2.2.3"):
+        entity = AE("PACS")
+        # pynetdicom waits so long for an answer even after it has aborted.
+        entity.dimse_timeout = 1
+        entity.add_requested_context(model)
+        entity.add_requested_context(MG, ExplicitVRLittleEndian)
+        roles = [build_role(MG, scp_role=True)]
+        handlers = [(evt.EVT_C_STORE, lambda event: event.assoc.abort() or 0)]
+        association = entity.associate("127.0.0.1", node.port, ext_neg=roles, evt_handlers=handlers)
+        assert association.is_established
+        if model.endswith("3"):
+            study = identifier("STUDY", StudyInstanceUID=node.study_uid)
+            assert list(association.send_c_get(study, model))[-1][0] == Dataset()
+        else:
+            next(association.send_c_find(asked, model))
+            association.abort()
+    assert len(ask(node, "STUDY", "PatientID=QR-1")) == 2
+    assert "Traceback" not in node.log.read_text()
 
 
 def test_conflicts_are_never_given_out(node: Node) -> None:
