@@ -23,7 +23,7 @@ from node.routes import PRIOR_ROUTE, Decision
 from node.settings import Settings
 from node.store.files import Files, make_durable_folder, sync_folder
 from node.store.incoming import Incoming
-from node.store.session import Store, insert_for
+from node.store.session import Store, insert_for, left_nothing
 from node.store.statements import Statement
 from node.store.tables import Event, Instance, Series
 from node.study import Arrived, register, view_of
@@ -54,9 +54,10 @@ def record_arrivals(
     """What each arrival was: NEW, SAME or CONFLICT. Raises OSError, SQLAlchemyError.
 
     When it raises nothing is recorded, unless the connection was lost in the very commit; asking
-    again tells, because then the instance is SAME.
+    again tells, because then the instance is SAME. Until then its file has both names.
     """
     named: list[Path] = []
+    kept: list[Arrival] = []
     committing = False
     try:
         with store.committing() as connection:
@@ -65,9 +66,13 @@ def record_arrivals(
             _name(files, kept, named)
             _insert(connection, [a for a in arrivals if a.kind != SAME or a.takes_over], settings)
             committing = True
-    except BaseException:
+    except BaseException as error:
+        if committing and not left_nothing(error):
+            for arrival in kept:
+                arrival.incoming.doubt()
+            raise
         # Names are this call's own, so nothing that another process recorded can be hit.
-        for path in () if committing else named:
+        for path in named:
             path.unlink(missing_ok=True)
         raise
     return [arrival.kind for arrival in arrivals]

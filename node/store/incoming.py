@@ -20,6 +20,7 @@ import os
 import shutil
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +56,7 @@ class Incoming:
     __slots__ = (
         "_descriptor",
         "_digest",
+        "_in_doubt",
         "_pending",
         "claim",
         "dataset_offset",
@@ -71,6 +73,7 @@ class Incoming:
         self.failure: Exception | None = None
         self._digest = new_digest()
         self._pending: bytearray | None = bytearray(meta)
+        self._in_doubt = False
         self._descriptor = -1
 
     @classmethod
@@ -112,15 +115,22 @@ class Incoming:
         The folder of `target` must be synced afterwards; `discard` then removes the spool's name.
         """
         spooled = self.path.with_name(linking_name(relative))
-        self.path.replace(spooled)
-        self.path = spooled
+        if self._in_doubt:
+            os.link(self.path, spooled)
+        else:
+            self.path.replace(spooled)
+        self.path, self._in_doubt = spooled, False
         os.link(spooled, target)
+
+    def doubt(self) -> None:
+        """Keep the spool's name: whether the offered one was committed is for `recover` to see."""
+        self._in_doubt = True
 
     def discard(self) -> None:
         """Forget the data set and remove its file from the spool."""
         if self._descriptor >= 0:
             self._close()
-        if self._pending is None and self.failure is None:
+        if self._pending is None and self.failure is None and not self._in_doubt:
             self.path.unlink(missing_ok=True)
         self._pending = None
 
@@ -164,8 +174,11 @@ class Spool:
         return Incoming(self.folder / f"{next(self._numbers)}.part", file_meta(claim), claim)
 
     def close(self) -> None:
-        """Remove the folder and give the lock back."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Remove half received files and give the lock back; what else is left is for `recover`."""
+        with suppress(OSError):
+            for half in self.folder.glob("*.part"):
+                half.unlink(missing_ok=True)
+            self.folder.rmdir()
         os.close(self._lock)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from sqlalchemy import select, update
 
@@ -27,21 +27,19 @@ def as_file(store: Store, files: Files, instance_id: int) -> Path:
     """
     columns = (Instance.path, Instance.content, Instance.study_uid, Instance.sop_instance_uid)
     with store.reading() as session:
-        path, content, *uids = session.execute(
+        path, content, study_uid, sop_instance_uid = session.execute(
             select(*columns).where(Instance.id == instance_id)
         ).one()
     if content is None:
         return files.absolute(path)
-    relative = files.instance_path(*uids)
+    # The same name each time: what a crash leaves here, and what another process writes at the
+    # same moment, is the file that the row will name.
+    relative = files.instance_path(study_uid, sop_instance_uid, f"row-{instance_id}")
     files.write(relative, content)
     with store.writing() as session:
-        moved: Any = session.execute(
+        session.execute(
             update(Instance)
             .where(Instance.id == instance_id, Instance.path == "")
             .values(path=relative, content=None)
         )
-    if moved.rowcount == 1:
-        return files.absolute(relative)
-    # Another process was faster; its file is the one that the row names.
-    files.absolute(relative).unlink()
-    return as_file(store, files, instance_id)
+    return files.absolute(relative)

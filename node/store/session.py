@@ -6,6 +6,7 @@ PostgreSQL with its default synchronous_commit. Nothing is created at import.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Insert, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session
 
 from node.settings import Settings
@@ -72,6 +73,19 @@ def insert_for(session: Session | Connection, table: type[DeclarativeBase]) -> A
     maker: Any = sqlite.insert if name == "sqlite" else postgresql.insert
     statement: Insert = maker(table)
     return statement
+
+
+def left_nothing(error: BaseException) -> bool:
+    """Whether a commit that raised this has certainly not happened: the database itself said so.
+
+    Not when the connection was lost, nor when SQLite could not sync: what it wrote may be valid.
+    """
+    if not isinstance(error, DBAPIError) or error.connection_invalidated:
+        return False
+    sqlite_code: int | None = getattr(error.orig, "sqlite_errorcode", None)
+    if sqlite_code is not None:
+        return sqlite_code & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY)
+    return getattr(error.orig, "sqlstate", None) is not None
 
 
 def _engine(url: str) -> Engine:

@@ -108,13 +108,21 @@ class Sender:
     ) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout_seconds)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            self._negotiate(contexts, window)
+        except BaseException:
+            self.socket.close()
+            raise
+
+    def _negotiate(self, contexts: Sequence[tuple[str, Sequence[str]]], window: int | None) -> None:
         self.socket.sendall(association_request(contexts, window))
         kind, body = self._pdu()
-        assert kind == 2, f"association not accepted: PDU type {kind}"
+        if kind != 2:
+            raise ConnectionError(f"association not accepted: PDU type {kind}")
         answer = A_ASSOCIATE_AC()
         answer.decode(struct.pack(">BBI", kind, 0, len(body)) + body)
         primitive = answer.to_primitive()
-        # (SOP class, transfer syntax) to the id of its context.
+        # SOP class to the id of its accepted context.
         self.contexts = {
             contexts[(context.context_id - 1) // 2][0]: context.context_id
             for context in primitive.presentation_context_definition_results_list

@@ -8,6 +8,7 @@ import pwd
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ import psycopg
 from psycopg import sql
 
 from tests.peers.ports import free_port
-from tests.peers.server import running, stop
+from tests.peers.server import START_TIMEOUT_SECONDS, running, stop
 
 INSTALL = "apt-get install postgresql"
 # PostgreSQL refuses to run as root; Debian's package makes the first of these.
@@ -33,6 +34,7 @@ class Postgresql:
     process: Popen[bytes]
     port: int
     _numbers: Iterator[int] = field(default_factory=itertools.count, repr=False)
+    _again: list[Popen[bytes]] = field(default_factory=list, repr=False)
 
     @property
     def url(self) -> str:
@@ -50,6 +52,19 @@ class Postgresql:
     def stop(self) -> None:
         """End the process."""
         stop(self.process)
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """End the server for the block, then start it again as it was."""
+        stop(self._again[-1] if self._again else self.process)
+        yield
+        silent = subprocess.DEVNULL
+        argv = list(self.process.args) if isinstance(self.process.args, list) else []
+        self._again.append(Popen(argv, user=_user(), stdin=silent, stdout=silent, stderr=silent))
+        deadline = time.monotonic() + START_TIMEOUT_SECONDS
+        while not _answers(self.port):
+            assert time.monotonic() < deadline, "PostgreSQL did not start again"
+            time.sleep(0.05)
 
     def _url(self, name: str) -> str:
         return f"postgresql+psycopg://sentinode@127.0.0.1:{self.port}/{name}"
@@ -83,7 +98,12 @@ def running_postgresql(
             argv += ["-c", option]
         log = folder / "postgresql.log"
         with running(argv, log, lambda: _answers(port), user) as process:
-            yield Postgresql(process, port)
+            server = Postgresql(process, port)
+            try:
+                yield server
+            finally:
+                for each in server._again:
+                    stop(each)
 
 
 def _initialise(binaries: Path, data: Path, user: str | None) -> None:
