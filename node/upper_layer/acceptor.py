@@ -64,12 +64,27 @@ class KnockingQueue(queue.Queue[Any]):
 
 
 class WindowACSE(ACSE):
-    """ACSE that accepts an asynchronous operations window (PS3.7 D.3.3.3)."""
+    """ACSE that accepts an asynchronous operations window (PS3.7 D.3.3.3).
+
+    Of the transfer syntaxes that one context proposes it takes the first that is supported.
+    pynetdicom takes its own first, Implicit VR, which a sender of compressed images that puts all
+    its syntaxes in one context cannot turn them into.
+    """
 
     def __init__(self, association: StreamingAssociation, window: int) -> None:
         super().__init__(association)
         self._association = association
         self._window = window
+
+    def _negotiate_as_acceptor(self) -> None:
+        supported = {each.abstract_syntax: each for each in self.acceptor.supported_contexts}
+        request: Any = self.requestor.primitive
+        for proposed in request.presentation_context_definition_list:
+            ours = supported.get(proposed.abstract_syntax)
+            known = () if ours is None else ours.transfer_syntax
+            usable = [syntax for syntax in proposed.transfer_syntax if syntax in known]
+            proposed.transfer_syntax = usable[:1] or proposed.transfer_syntax
+        super()._negotiate_as_acceptor()
 
     def _check_async_ops(self) -> AsynchronousOperationsWindowNegotiation | None:
         """Answer with what the requestor asked for, up to our own limit; 0 asks for no limit."""
