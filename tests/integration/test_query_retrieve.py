@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -24,7 +25,8 @@ from pydicom.uid import (
     generate_uid,
 )
 from pynetdicom import AE, build_role, evt
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from node.job import utc_now
 from node.settings import load_settings
@@ -47,6 +49,8 @@ from tests.peers.asking import (
 from tests.peers.node import running_role, sentinode
 from tests.peers.orthanc import Orthanc
 from tests.peers.ports import free_port
+from tests.peers.postgresql import missing as postgresql_missing
+from tests.peers.postgresql import running_postgresql
 
 MG = DigitalMammographyXRayImageStorageForPresentation
 SECRET = "SECRETNAME"
@@ -677,3 +681,39 @@ def test_values_of_identifiers_are_not_logged(node: Node) -> None:
     assert "query answered" in log
     assert SECRET not in log
     assert "LLER" not in log
+
+
+def test_errors_of_the_database_hold_no_values(store: Store) -> None:
+    """The text of an error, which a log may show, names the statement and not what was in it."""
+    with pytest.raises(SQLAlchemyError) as error, store.reading() as session:
+        session.execute(
+            text('SELECT nothing FROM study WHERE "PatientName" = :name'), {"name": SECRET}
+        )
+    assert "PatientName" in str(error.value)
+    assert SECRET not in str(error.value)
+
+
+@pytest.mark.skipif(bool(postgresql_missing()), reason=str(postgresql_missing()))
+def test_a_database_that_is_away_is_out_of_resources(tmp_path: Path) -> None:
+    """0xA700 to a query and to a retrieval, and the association goes on."""
+    with running_postgresql() as server:
+        settings: dict[str, object] = {
+            "state_dir": tmp_path / "state",
+            "database_url": server.new_database(),
+            "dicom_port": free_port(),
+            "min_free_bytes": 0,
+            "broker_url": "redis://127.0.0.1:1/0",
+        }
+        sentinode(settings, "db", "upgrade")
+        log = tmp_path / "receive.log"
+        with (
+            running_role(settings, "receive", log=log, ready_text="receiver listens"),
+            asking(int(str(settings["dicom_port"]))) as association,
+        ):
+            asked = identifier("STUDY", StudyInstanceUID="1.2.3")
+            assert find(association, asked)[-1][0] == 0x0000
+            # A fast shutdown: it does not wait for the node to leave.
+            server.process.send_signal(signal.SIGINT)
+            server.process.wait(30)
+            assert find(association, asked)[-1][0] == 0xA700
+            assert get(association, asked)[-1][0].Status == 0xA700
