@@ -84,6 +84,9 @@ def _instance() -> None:
             existing_type=sa.String(length=64),
             type_=sa.String(length=80),
         )
+    # In a batch of its own: SQLite's copy of the table loses a constraint that is made in the
+    # same batch as its column's new name, without a word.
+    with op.batch_alter_table("instance", schema=None) as batch_op:
         batch_op.create_unique_constraint(
             batch_op.f("uq_instance_sop_instance_uid"), ["sop_instance_uid", "digest"]
         )
