@@ -42,11 +42,22 @@ class Node:
 
     def stored(self, sop_instance_uid: str) -> tuple[str, bytes]:
         """Transfer syntax and data set of an instance as they were kept."""
+        ((syntax, content),) = self._rows(sop_instance_uid)
+        return syntax, content
+
+    def kept(self, sop_instance_uid: str) -> list[bytes]:
+        """The data sets that are kept under this UID, more than one after a conflict."""
+        return [content for _, content in self._rows(sop_instance_uid)]
+
+    def _rows(self, sop_instance_uid: str) -> list[tuple[str, bytes]]:
         found = select(Instance).where(Instance.sop_instance_uid == sop_instance_uid)
         with self.store.reading() as session:
-            row = session.scalars(found.options(undefer(Instance.content))).one()
+            rows = list(session.scalars(found.options(undefer(Instance.content))))
+        return [(row.transfer_syntax_uid, self._content(row)) for row in rows]
+
+    def _content(self, row: Instance) -> bytes:
         whole = (self.state_dir / row.path).read_bytes() if row.path else bytes(row.content or b"")
-        return row.transfer_syntax_uid, whole[row.dataset_offset :]
+        return whole[row.dataset_offset :]
 
     def assert_kept(self, tap: Tap, *uids: str) -> None:
         """Every object that came over the wire is kept as it came, and these came."""
