@@ -42,7 +42,7 @@ from node.tls import ServerTls
 from node.upper_layer.acceptor import ReceivingEntity
 from node.upper_layer.command_set import StoreRequest
 from node.upper_layer.connection import Deadlines
-from node.upper_layer.fairness import Turnstile
+from node.upper_layer.fairness import Turns
 from node.upper_layer.messages import Answer
 from node.upper_layer.server import Acceptance, Listener
 
@@ -95,9 +95,9 @@ def open_listeners(inbox: Inbox) -> list[Listener]:
     retrieval = partial(serve_retrieval, reception=inbox.reception)
     entity.services = {C_GET: retrieval, C_MOVE: retrieval}
     opened: list[Listener] = []
-    turnstile = Turnstile()
+    turns = Turns()
     for port, tls in _ports(settings):
-        acceptance = replace(_acceptance(inbox, settings, tls), turnstile=turnstile)
+        acceptance = replace(_acceptance(inbox, settings, tls), turns=turns)
         try:
             address = (settings.dicom_host, port)
             opened.append(Listener(entity, address, acceptance, handlers))

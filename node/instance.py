@@ -193,6 +193,7 @@ def _no_room(error: Exception) -> OutOfResourcesError:
 
 def _facts(claim: Claim) -> dict[str, str]:
     return {
-        "sop_instance": claim.AffectedSOPInstanceUID,
+        # As long as a UID may be; what is longer is no UID and came from who knows whom.
+        "sop_instance": claim.AffectedSOPInstanceUID[:64],
         "calling_ae_title": claim.calling_ae_title,
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import sys
 import threading
 from multiprocessing.process import BaseProcess
 
@@ -22,6 +23,9 @@ from node.store.files import Files
 from node.store.incoming import Spool
 from node.store.session import open_store
 
+# A thread that computes gives way after this; each read and write of the others waits for it. With
+# Python's 5 ms one peer that keeps a thread computing leaves others a twentieth.
+_SWITCH_SECONDS = 0.0005
 # A process that dies at once is not started again faster than this.
 _RESTART_SECONDS = 1.0
 # Associations that are at work get this long to end when the process is told to.
@@ -46,6 +50,7 @@ def _receive(settings: Settings, stop: threading.Event) -> None:
     recovered = recover(reception)
     spool = Spool(files.incoming)
     listeners = open_listeners(Inbox(reception, spool))
+    sys.setswitchinterval(_SWITCH_SECONDS)
     # What is loaded by now stays; collections need not look at it again.
     gc.freeze()
     log.info(

@@ -123,6 +123,12 @@ class StreamingAssociation(Association):
         self.dul.attach(connection, service)
         self.set_socket(connection)
 
+    def cut(self) -> None:
+        """End now, from any thread: what is half received is forgotten, what is complete kept."""
+        self._kill = True
+        self.dul.kill_dul()
+        self.dul.connection.hang_up()
+
     def run_reactor(self) -> None:
         """Run pynetdicom's loop to its end, or to what it cannot negotiate or serve."""
         try:

@@ -7,6 +7,7 @@ open files. And because a peer that does not read its responses must not hold a 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import socket
@@ -20,7 +21,7 @@ from pynetdicom.association import Association
 from pynetdicom.transport import AssociationSocket
 
 from node.upper_layer.buffer import ReceiveBuffer
-from node.upper_layer.fairness import Turnstile
+from node.upper_layer.fairness import Turns
 from node.upper_layer.limits import Notices
 
 # States of PS3.8 table 9-10 before an association is established.
@@ -44,10 +45,10 @@ class Deadlines:
 
 
 class Connection(AssociationSocket):
-    """A connected socket of an acceptor; `host` takes turns with other hosts at `turnstile`."""
+    """A connected socket of an acceptor; `host` takes `turns` with other hosts."""
 
     host = ""
-    turnstile = Turnstile()
+    turns = Turns()
     notices = Notices(lambda _host, _reason: None)
 
     def __init__(
@@ -110,9 +111,20 @@ class Connection(AssociationSocket):
             if self._wake_descriptor >= 0:
                 os.eventfd_write(self._wake_descriptor, 1)
 
-    def turn(self) -> AbstractContextManager[None]:
-        """Work in the block when it is this host's turn; never wait for the network in it."""
-        return self.turnstile.turn(self.host)
+    def working(self) -> AbstractContextManager[None]:
+        """Work on bytes in the block, in turn; never wait for the network in it."""
+        return self.turns.work.turn(self.host)
+
+    def settling(self) -> AbstractContextManager[None]:
+        """Make objects durable in the block, in turn."""
+        return self.turns.settling.turn(self.host)
+
+    def hang_up(self) -> None:
+        """End a read or a write that waits for the peer; any thread may call this."""
+        client = self.socket
+        if client is not None:
+            with contextlib.suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
 
     def tell(self, error: Exception) -> None:
         """Tell the operator why this peer is dropped; that one has gone is no news."""
@@ -150,6 +162,15 @@ class Connection(AssociationSocket):
         if self._assoc.dul.state_machine.current_state in _NOT_ESTABLISHED:
             return min(latest, self._opened + self.deadlines.request_seconds)
         return latest
+
+    def acknowledge(self) -> None:
+        """Have the kernel acknowledge what is here at once, for the next moment.
+
+        A sender that writes a command and its data set separately, without TCP_NODELAY, waits for
+        this acknowledgement, and the kernel would delay it by up to 40 ms for each object.
+        """
+        if self.socket is not None and self.socket.family in (socket.AF_INET, socket.AF_INET6):
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Read a header, or the rest of a PDU that is held whole. Raises OSError."""

@@ -12,18 +12,21 @@ import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
-# While hosts compete, so many threads work at once: with more, each return from a system call
-# queues for the interpreter among all of them, and whoever has most threads gets most.
-SLOTS = 3
+# While hosts compete, so many threads work at once on bytes that came. With more, each return from
+# a system call queues for the interpreter among all, and whoever has most threads gets most.
+_WORK_SLOTS = 3
+# And so many make objects durable: they wait for the disk, mostly, and share commits.
+_SETTLE_SLOTS = 6
 # Hosts compete as long as their turns are not further apart than this.
 _MEMORY_SECONDS = 1.0
 
 
 class Turnstile:
-    """One for all associations of a process."""
+    """A few slots, for which hosts take turns."""
 
-    def __init__(self, slots: int = SLOTS) -> None:
+    def __init__(self, slots: int) -> None:
         self._lock = threading.Lock()
         self._free = slots
         # One slot is always left for whoever comes next from another host.
@@ -93,3 +96,11 @@ class Turnstile:
             self._competing_until = now + _MEMORY_SECONDS if self._last_host else 0.0
             self._last_host = host
         return now < self._competing_until or bool(self._waiting)
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """What hosts take turns for; one for all associations of a process."""
+
+    work: Turnstile = field(default_factory=lambda: Turnstile(_WORK_SLOTS))
+    settling: Turnstile = field(default_factory=lambda: Turnstile(_SETTLE_SLOTS))

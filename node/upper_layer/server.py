@@ -23,12 +23,14 @@ from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 from node.access import plain_host
 from node.upper_layer.acceptor import StreamingAssociation
 from node.upper_layer.connection import Connection, Deadlines
-from node.upper_layer.fairness import Turnstile
+from node.upper_layer.fairness import Turns
 from node.upper_layer.limits import Admission, Notices
 from node.upper_layer.messages import StorageService
 
 # Connections that may wait for `accept` (the kernel caps this at net.core.somaxconn).
 _BACKLOG = 512
+# From an A-ABORT of ours to the end of the connection, when the process ends.
+_ABORT_SECONDS = 1.0
 # Pause when this process has no descriptor left for one more connection.
 _NO_DESCRIPTOR_SECONDS = 0.05
 
@@ -50,7 +52,7 @@ class Acceptance:
     # Hears why a connection ended before its association: host, reason.
     notice: Callable[[str, str], None] = lambda _host, _reason: None
     # One for all listeners of a process.
-    turnstile: Turnstile = field(default_factory=Turnstile)
+    turns: Turns = field(default_factory=Turns)
 
 
 class Listener(ThreadedAssociationServer):
@@ -127,8 +129,8 @@ class Listener(ThreadedAssociationServer):
         try:
             client = self._secured(request)
             self.finish_request(client, client_address)
-        except (OSError, ValueError, RuntimeError) as error:
-            # A failed handshake, a peer that is gone, or no thread left: only this peer is hurt.
+        except Exception as error:  # noqa: BLE001  # whatever it was, only this peer is hurt
+            # Mostly a failed handshake or a peer that is gone.
             self._drop(client, client_address, str(error))
 
     def _drop(self, client: Any, client_address: Any, reason: str) -> None:
@@ -147,10 +149,31 @@ class Listener(ThreadedAssociationServer):
         return thread
 
     def drain(self, seconds: float) -> None:
-        """Wait until associations have ended, `seconds` at most; for after `shutdown`."""
+        """Wait until associations have ended, then end the rest; for after `shutdown`.
+
+        It takes `seconds` at most, and two more for those that must be ended.
+        """
+        if self._wait_for_none(seconds):
+            return
+        for association in self._associations():
+            association.acse.send_abort(0x00)
+        if self._wait_for_none(_ABORT_SECONDS):
+            return
+        for association in self._associations():
+            association.cut()
+        self._wait_for_none(_ABORT_SECONDS)
+
+    def _associations(self) -> list[StreamingAssociation]:
+        active = self.active_associations
+        return [each for each in active if isinstance(each, StreamingAssociation)]
+
+    def _wait_for_none(self, seconds: float) -> bool:
         deadline = time.monotonic() + seconds
-        while self.active_associations and time.monotonic() < deadline:
+        while any(each.dul.is_alive() for each in self._associations()):
+            if time.monotonic() > deadline:
+                return False
             time.sleep(0.05)
+        return True
 
     def _secured(self, client: socket.socket) -> socket.socket:
         if self.acceptance.tls is None:
@@ -188,7 +211,7 @@ class StreamingHandler(RequestHandler):
         # pynetdicom finds the threads of a server by this name.
         association.name = f"AcceptorThread@{host}:{self.client_address[1]}"
         connection = Connection(association, self.request, acceptance.deadlines)
-        connection.host, connection.turnstile = host, acceptance.turnstile
+        connection.host, connection.turns = host, acceptance.turns
         connection.notices = server.notices
         association.attach(connection, acceptance.service)
         self._introduce(association)

@@ -39,6 +39,9 @@ LONGEST_WAIT_SECONDS = 0.05
 # A message that comes more slowly than this, after two PDU deadlines, is not worth its place. Else
 # a byte a minute, or fragments without bytes, would hold an association for hours.
 LOWEST_BYTES_PER_SECOND = 1024
+# After the first thousand, fragments must carry so much on average: a flood of empty ones would
+# keep the interpreter from everybody else. Real senders fill PDUs of 4 kB or more.
+FEW_FRAGMENTS, LOWEST_BYTES_PER_FRAGMENT = 1000, 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ class StoreStream:
         self._waiting_since = 0.0
         # When the message in progress began; None between messages. What has come of it.
         self._begun: float | None = None
-        self._received_bytes = 0
+        self._received_bytes = self._fragments = 0
 
     @property
     def waiting(self) -> bool:
@@ -101,7 +104,7 @@ class StoreStream:
         messages, self._complete = self._complete, []
         if not messages:
             return
-        with self._connection.turn():
+        with self._connection.settling():
             answers = self._service.settle([message.sink for message in messages])
         responses = [
             p_data(
@@ -121,8 +124,11 @@ class StoreStream:
     def _keep_pace(self, payload_bytes: int) -> None:
         now = time.monotonic()
         if self._begun is None:
-            self._begun, self._received_bytes = now, 0
+            self._begun, self._received_bytes, self._fragments = now, 0, 0
         self._received_bytes += payload_bytes
+        self._fragments += 1
+        if self._received_bytes < (self._fragments - FEW_FRAGMENTS) * LOWEST_BYTES_PER_FRAGMENT:
+            raise ProtocolError("the fragments carry next to nothing")
         late_seconds = now - self._begun - 2 * self._connection.deadlines.pdu_seconds
         if self._received_bytes < late_seconds * LOWEST_BYTES_PER_SECOND:
             raise ProtocolError("the peer sends too slowly")
@@ -176,7 +182,7 @@ class StoreStream:
             if not len(buffer):
                 self._need(1, deadline)
             fragment = buffer.take(length)
-            with self._connection.turn():
+            with self._connection.working():
                 sink.write(fragment)
             length -= len(fragment)
         if control & _LAST:
