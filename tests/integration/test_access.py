@@ -1,0 +1,170 @@
+"""Who may associate: AE titles, networks, limits by host and in all, and for how long."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from node.access import host_allowed
+from node.errors import ConfigurationError
+from node.settings import load_settings
+from tests.datasets import mammogram
+from tests.peers.busy import busy_sender
+from tests.peers.ports import listens
+from tests.peers.raw import (
+    ABORT,
+    ASSOCIATE_AC,
+    ASSOCIATE_RJ,
+    C_ECHO_RQ,
+    MAMMOGRAPHY,
+    P_DATA,
+    VERIFICATION,
+    RawPeer,
+    associate_rq,
+    command,
+    pdu,
+    pdv,
+)
+from tests.peers.receiver import RunningReceiver, running_receiver, wait_until
+from tests.peers.wire import associate
+
+# Result, source, reason of PS3.8 table 9-21.
+ACCEPTED = None
+CALLING_AE_NOT_RECOGNISED = (1, 1, 3)
+CALLED_AE_NOT_RECOGNISED = (1, 1, 7)
+LOCAL_LIMIT_EXCEEDED = (2, 3, 2)
+
+
+def answer(
+    receiver: RunningReceiver,
+    source: str = "127.0.0.1",
+    called: str = "SENTINODE",
+    calling: str = "MAMMO1",
+    held: ExitStack | None = None,
+) -> tuple[int, int, int] | None:
+    """What a request of this peer is answered; an accepted association stays open in `held`."""
+    with ExitStack() as own:
+        peer = (held or own).enter_context(RawPeer(receiver.port, source))
+        peer.send(associate_rq(called=called, calling=calling))
+        kind, body = peer.receive()
+        assert kind in (ASSOCIATE_AC, ASSOCIATE_RJ)
+        return None if kind == ASSOCIATE_AC else (body[1], body[2], body[3])
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningReceiver]:
+    """A receiver with every check on, that listens on IPv4 and IPv6 with one socket."""
+    with running_receiver(
+        tmp_path_factory.mktemp("guarded"),
+        dicom_host="::",
+        dicom_allowed_ae_titles="MAMMO1, MAMMO2",
+        dicom_allowed_networks="127.0.0.1/32, 127.0.0.2/31",
+        dicom_require_called_ae_title=True,
+        dicom_max_associations=6,
+        dicom_max_associations_per_host=4,
+    ) as receiver:
+        yield receiver
+
+
+@pytest.mark.parametrize(
+    ("peer", "expected"),
+    [
+        ({}, ACCEPTED),
+        ({"calling": "MAMMO2", "source": "127.0.0.3"}, ACCEPTED),
+        ({"calling": "STRANGER"}, CALLING_AE_NOT_RECOGNISED),
+        ({"called": "OTHER"}, CALLED_AE_NOT_RECOGNISED),
+        ({"source": "127.0.0.4"}, CALLING_AE_NOT_RECOGNISED),
+    ],
+)
+def test_peers_are_told_apart(
+    guarded: RunningReceiver, peer: dict[str, str], expected: tuple[int, int, int] | None
+) -> None:
+    """A rejection says which part of the request was not recognised; the log says who it was.
+
+    The peers are IPv4 hosts on a dual-stack socket, which shows them as ::ffff:127.0.0.1.
+    """
+    assert answer(guarded, **peer) == expected
+    if expected:
+        host = peer.get("source", "127.0.0.1")
+        rejected = [line for line in guarded.log_lines() if "rejected" in line["message"]]
+        assert rejected[-1]["peer_host"] == host
+
+
+def test_one_host_does_not_take_all_places(guarded: RunningReceiver) -> None:
+    """The fifth association of a host is rejected for now, another host gets in, until all are.
+
+    A place is free again once its association has ended; rejected requests take none.
+    """
+    with ExitStack() as held:
+        for _ in range(4):
+            assert answer(guarded, "127.0.0.2", held=held) == ACCEPTED
+        for _ in range(5):
+            assert answer(guarded, "127.0.0.2") == LOCAL_LIMIT_EXCEEDED
+        for _ in range(2):
+            assert answer(guarded, "127.0.0.3", held=held) == ACCEPTED
+        assert answer(guarded, "127.0.0.1") == LOCAL_LIMIT_EXCEEDED
+    wait_until(lambda: answer(guarded, "127.0.0.2") == ACCEPTED, 10, "a place is free again")
+
+
+def test_networks() -> None:
+    """IPv4 peers are the same written as IPv6; a wrong network is a wrong setting."""
+    assert host_allowed("::ffff:10.20.3.4", ("10.20.0.0/16",))
+    assert not host_allowed("::ffff:10.21.3.4", ("10.20.0.0/16",))
+    assert host_allowed("fe80::1%eth0", ("fe80::/10",))
+    assert not host_allowed("10.20.3.4", ("fd00::/8",))
+    assert host_allowed("192.0.2.1", ())
+    with pytest.raises(ConfigurationError, match="SENTINODE_DICOM_ALLOWED_NETWORKS"):
+        load_settings(dicom_allowed_networks="10.20.0.0/33")
+
+
+def test_no_association_lives_too_long(tmp_path: Path) -> None:
+    """One that is busy all the time is aborted when its time is up, and the log says so."""
+    with running_receiver(tmp_path, dicom_association_timeout_seconds=2) as receiver:
+        with RawPeer(receiver.port) as peer:
+            peer.associate(VERIFICATION)
+            kind = P_DATA
+            while kind == P_DATA:
+                peer.send(pdu(P_DATA, pdv(1, 3, command(C_ECHO_RQ, VERIFICATION))))
+                kind, _ = peer.receive()
+            assert kind == ABORT
+            assert 2 <= time.monotonic() - peer.opened < 6
+        assert receiver.wait_for_log("lived too long")["peer_host"] == "127.0.0.3"
+
+
+def test_two_receivers_do_not_share_a_port_by_mistake(tmp_path: Path) -> None:
+    """The second one that is given the port of the first does not start."""
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+    with running_receiver(tmp_path / "first") as receiver:
+        taken = {"dicom_port": receiver.port}
+        with (
+            pytest.raises(Exception, match="cannot listen on"),
+            running_receiver(tmp_path / "second", **taken),
+        ):
+            pass
+
+
+def test_orderly_end_with_associations_open(tmp_path: Path) -> None:
+    """SIGTERM: no new connection, open associations get some seconds, nothing half is left."""
+    with running_receiver(tmp_path) as receiver:
+        association = associate(receiver.port, MAMMOGRAPHY)
+        with busy_sender(receiver.port):
+            os.kill(receiver.process.pid, signal.SIGTERM)
+            begun = time.monotonic()
+            wait_until(lambda: refuses(receiver), 3, "no new connection")
+            assert association.send_c_store(mammogram()).Status == 0x0000
+            receiver.process.wait(20)
+        assert time.monotonic() - begun < 10
+        assert receiver.spool_files() == set()
+        association.abort()
+
+
+def refuses(receiver: RunningReceiver) -> bool:
+    """Whether nobody listens any more."""
+    return not listens(receiver.port)
