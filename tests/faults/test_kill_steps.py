@@ -142,7 +142,7 @@ def test_kill_while_recovering(tmp_path: Path) -> None:
     commit = send(0).index("commit") + 1
     at, killed = 0, True
     while killed:
-        at += 1
+        at += 1 if _SLOW else 4
         send(commit)
         with receiver(values, tmp_path, at, in_recovery=True) as dying:
             killed = dying.killed()
