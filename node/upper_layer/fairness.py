@@ -10,17 +10,33 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, OrderedDict, deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 # While hosts compete, so many threads work at once on bytes that came. With more, each return from
 # a system call queues for the interpreter among all, and whoever has most threads gets most.
-_WORK_SLOTS = 3
+_WORK_SLOTS = 2
 # And so many make objects durable: they wait for the disk, mostly, and share commits.
-_SETTLE_SLOTS = 6
+_SETTLE_SLOTS = 3
 # Hosts compete as long as their turns are not further apart than this.
 _MEMORY_SECONDS = 1.0
+
+
+class Turn:
+    """One turn, as a context; a generator's would cost more than most fragments."""
+
+    __slots__ = ("_has_slot", "_host", "_turnstile")
+
+    def __init__(self, turnstile: Turnstile, host: str) -> None:
+        self._turnstile = turnstile
+        self._host = host
+        self._has_slot = False
+
+    def __enter__(self) -> None:
+        self._has_slot = self._turnstile.enter(self._host)
+
+    def __exit__(self, *_error: object) -> None:
+        if self._has_slot:
+            self._turnstile.leave(self._host)
 
 
 class Turnstile:
@@ -37,17 +53,16 @@ class Turnstile:
         # The host whose turn is next stands first; its threads, in the order they came.
         self._waiting: OrderedDict[str, deque[threading.Lock]] = OrderedDict()
 
-    @contextmanager
-    def turn(self, host: str) -> Iterator[None]:
+    def turn(self, host: str) -> Turn:
         """Work in the block; it begins when it is this host's turn."""
-        has_slot = self._enter(host)
-        try:
-            yield
-        finally:
-            if has_slot:
-                self._leave(host)
+        return Turn(self, host)
 
-    def _enter(self, host: str) -> bool:
+    def enter(self, host: str) -> bool:
+        """Wait for a turn; whether there is a slot to `leave`."""
+        if host == self._last_host and not self._waiting:
+            # The way of a host that sends alone, for every fragment: without the lock.
+            if time.monotonic() >= self._competing_until:
+                return False
         with self._lock:
             if not self._competing(host):
                 return False
@@ -60,7 +75,8 @@ class Turnstile:
         gate.acquire()
         return True
 
-    def _leave(self, host: str) -> None:
+    def leave(self, host: str) -> None:
+        """Give the slot to whoever is next."""
         with self._lock:
             self._free += 1
             self._working[host] -= 1

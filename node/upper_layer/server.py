@@ -201,6 +201,14 @@ class StreamingHandler(RequestHandler):
 
     server: Listener
 
+    def handle(self) -> None:
+        """Start the association, or leave nothing of it."""
+        try:
+            super().handle()
+        except RuntimeError:
+            self._connection.release_descriptors()
+            raise
+
     def _create_association(self) -> StreamingAssociation:
         server, host = self.server, plain_host(self.client_address[0])
         acceptance = server.acceptance
@@ -213,6 +221,7 @@ class StreamingHandler(RequestHandler):
         connection = Connection(association, self.request, acceptance.deadlines)
         connection.host, connection.turns = host, acceptance.turns
         connection.notices = server.notices
+        self._connection = connection
         association.attach(connection, acceptance.service)
         self._introduce(association)
         self._bind(association)

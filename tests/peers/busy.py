@@ -27,6 +27,8 @@ from tests.peers.wire import encoded
 _FRAGMENT_BYTES = 65000
 _SIZES_PX = {500_000: (512, 488), 10_000: (64, 78), 27_000_000: (4096, 3328)}
 _MARK = b"9" * 20
+# Element (0000,0900) of a command set, up to its value.
+_STATUS = b"\0\0\0\x09\x02\0\0\0"
 
 
 @dataclass(frozen=True)
@@ -73,43 +75,45 @@ def busy_sender(
         process.join()
 
 
-def _send(port: int, source: str, associations: int, size_bytes: int, count: object) -> None:
+def _send(
+    port: int, source: str, associations: int, size_bytes: int, count: Synchronized[int]
+) -> None:
     image = mammogram(size_px=_SIZES_PX[size_bytes])
     threads = [
-        threading.Thread(target=_send_on_one, args=(port, source, number, image, count))
+        threading.Thread(
+            target=_send_on_one, args=(port, source, number, _message(image), count), daemon=True
+        )
         for number in range(associations)
     ]
     for each in threads:
         each.start()
+    for each in threads:
+        each.join()
+
+
+def _message(image: Dataset) -> bytes:
+    """One encoded C-STORE-RQ; of its instance UID the last digits are yet to be numbered."""
+    image.SOPInstanceUID = f"{generate_uid()[:40].rstrip('.')}.{_MARK.decode()}"
+    request = command(C_STORE_RQ, MAMMOGRAPHY, 1, image.SOPInstanceUID)
+    content = encoded(image)
+    parts = [content[at : at + _FRAGMENT_BYTES] for at in range(0, len(content), _FRAGMENT_BYTES)]
+    pdus = [pdu(P_DATA, pdv(1, 2 * (part is parts[-1]), part)) for part in parts]
+    return pdu(P_DATA, pdv(1, 3, request)) + b"".join(pdus)
 
 
 def _send_on_one(
-    port: int, source: str, number: int, image: Dataset, count: Synchronized[int]
+    port: int, source: str, number: int, message: bytes, count: Synchronized[int]
 ) -> None:
-    # One encoded message; only the last digits of its instance UID change.
-    uid = f"{generate_uid()[:40].rstrip('.')}.{_MARK.decode()}"
-    image = mammogram_with(image, uid)
-    content = encoded(image)
-    parts = [content[at : at + _FRAGMENT_BYTES] for at in range(0, len(content), _FRAGMENT_BYTES)]
-    pdus = [pdu(P_DATA, pdv(1, 3, command(C_STORE_RQ, MAMMOGRAPHY, 1, uid)))]
-    pdus += [pdu(P_DATA, pdv(1, 2 * (part is parts[-1]), part)) for part in parts]
-    message = b"".join(pdus)
     head, tail = message[:4096], message[4096:]
     with contextlib.suppress(ConnectionError), RawPeer(port, source) as peer:
         peer.associate(MAMMOGRAPHY, calling=f"BUSY{number}")
-        for serial in itertools.count(number * 10**10):
+        for serial in itertools.count():
             mark = b"9" + str(serial).zfill(len(_MARK) - 1).encode()
             peer.send(head.replace(_MARK, mark))
             peer.send(tail)
             kind, answer = peer.receive()
             if kind != P_DATA:
                 return
-            assert answer[answer.index(b"\0\0\0\x09\x02\0\0\0") + 8 :][:2] == b"\0\0", answer
+            assert answer[answer.index(_STATUS) + len(_STATUS) :][:2] == b"\0\0", answer
             with count.get_lock():
                 count.value += 1
-
-
-def mammogram_with(image: Dataset, sop_instance_uid: str) -> Dataset:
-    """The same image under another UID."""
-    image.SOPInstanceUID = sop_instance_uid
-    return image
