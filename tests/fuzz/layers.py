@@ -6,6 +6,7 @@ It returns when every promise held and raises whatever broke one.
 
 from __future__ import annotations
 
+import socket
 import time
 import zlib
 from collections.abc import Callable, Sequence
@@ -53,13 +54,24 @@ _HELD_UNTIL = 1e12
 class Source:
     """A socket that gives the input in reads of random sizes, then says that it is closed."""
 
+    family = socket.AF_UNIX
+
     def __init__(self, content: bytes, random: Random) -> None:
         self._content = memoryview(content)
         self._random = random
         self.sent = bytearray()
 
+    # No TCP: there are no TCP options to set.
+    family = socket.AF_UNIX
+
     def settimeout(self, _seconds: float | None) -> None:
         """Nothing waits here."""
+
+    def setblocking(self, _flag: bool) -> None:
+        """Nothing waits here."""
+
+    def setblocking(self, _blocking: bool) -> None:
+        """Nothing blocks here."""
 
     def recv_into(self, target: memoryview) -> int:
         """Give some of what is left."""
