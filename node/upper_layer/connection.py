@@ -44,6 +44,10 @@ class Deadlines:
     largest_streamed_pdu_bytes: int = 0
 
 
+# What a read says when there is nothing yet.
+_NOT_YET = (BlockingIOError, ssl.SSLWantReadError)
+
+
 class Connection(AssociationSocket):
     """A connected socket of an acceptor; `host` takes `turns` with other hosts."""
 
@@ -58,12 +62,16 @@ class Connection(AssociationSocket):
         self.deadlines = deadlines
         self.buffer = ReceiveBuffer()
         self._opened = time.monotonic()
-        client.settimeout(deadlines.pdu_seconds)
+        # Reads wait in `poll`, where there is something to wait for; a time-out of the socket would
+        # poll before every read.
+        client.setblocking(False)
         if client.family in (socket.AF_INET, socket.AF_INET6):
             # Responses are small; waiting for more to send would delay every next object.
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._wake_descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._wake_lock = threading.Lock()
+        self._reading = select.poll()
+        self._reading.register(client, select.POLLIN)
         self._poll = select.poll()
         self._poll.register(client, select.POLLIN)
         self._poll.register(self._wake_descriptor, select.POLLIN)
@@ -88,7 +96,6 @@ class Connection(AssociationSocket):
         client = self.socket
         if not isinstance(client, ssl.SSLSocket):
             return False
-        client.settimeout(0)
         try:
             self.buffer.fill(client)
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
@@ -150,11 +157,12 @@ class Connection(AssociationSocket):
         client = self.socket
         if client is None:
             return False
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("the peer took too long for one PDU")
-        client.settimeout(left)
-        return self.buffer.fill(client) > 0
+        while (left := deadline - time.monotonic()) > 0:
+            try:
+                return self.buffer.fill(client) > 0
+            except _NOT_YET:
+                self._reading.poll(left * 1000)
+        raise TimeoutError("the peer took too long for one PDU")
 
     def pdu_deadline(self) -> float:
         """When a PDU that begins now must be complete."""
@@ -200,6 +208,7 @@ class Connection(AssociationSocket):
                 raise ConnectionError("closed")
             client.settimeout(self.deadlines.pdu_seconds)
             client.sendall(bytestream)
+            client.setblocking(False)
         except OSError as error:
             self.tell(error)
             self.event_queue.put("Evt17")

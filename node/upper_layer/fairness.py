@@ -59,10 +59,10 @@ class Turnstile:
 
     def enter(self, host: str) -> bool:
         """Wait for a turn; whether there is a slot to `leave`."""
-        if host == self._last_host and not self._waiting:
-            # The way of a host that sends alone, for every fragment: without the lock.
-            if time.monotonic() >= self._competing_until:
-                return False
+        alone = host == self._last_host and not self._waiting
+        if alone and time.monotonic() >= self._competing_until:
+            # The way of every fragment of a host that sends alone: without the lock.
+            return False
         with self._lock:
             if not self._competing(host):
                 return False

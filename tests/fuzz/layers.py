@@ -54,8 +54,6 @@ _HELD_UNTIL = 1e12
 class Source:
     """A socket that gives the input in reads of random sizes, then says that it is closed."""
 
-    family = socket.AF_UNIX
-
     def __init__(self, content: bytes, random: Random) -> None:
         self._content = memoryview(content)
         self._random = random
@@ -65,9 +63,6 @@ class Source:
     family = socket.AF_UNIX
 
     def settimeout(self, _seconds: float | None) -> None:
-        """Nothing waits here."""
-
-    def setblocking(self, _flag: bool) -> None:
         """Nothing waits here."""
 
     def setblocking(self, _blocking: bool) -> None:
