@@ -7,6 +7,12 @@ The files are the stages, in this order:
     study        3  completeness, revision, eligibility, routing
     job          4  states and legal moves, leases; publishes by task name after commit
 
+    recording       the transaction of stages 2 and 3
+    upper_layer/    DICOM's own: what a listener reads and writes
+    stow/           STOW-RS, the second door of stage 2
+    commitment/  query/  retrieve/  priors/    the other services, towards modalities and archives
+    store/  web/    files and tables; pages that read them
+
 Everything else here supports them. `node` never imports `workers`, torch, tritonclient or
 highdicom.
 """

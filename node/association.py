@@ -27,14 +27,14 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made when it
 
 from node.access import host_allowed, plain_host
 from node.calling import UNCOMPRESSED
-from node.commitment import Archive, CommitmentProvider
+from node.commitment.event_report import STORAGE_COMMITMENT
+from node.commitment.provider import Archive, CommitmentProvider
 from node.errors import ConfigurationError, SopClassNotSupportedError
-from node.event_report import STORAGE_COMMITMENT
 from node.instance import SUCCESS, Claim, Inbox, Reception
 from node.logs import log
-from node.query import handle_find
-from node.retrieve import serve_retrieval
-from node.roles import offer_roles
+from node.query.find import handle_find
+from node.retrieve.provider import serve_retrieval
+from node.retrieve.roles import offer_roles
 from node.settings import Settings
 from node.sop_classes import storage_classes
 from node.store.incoming import Incoming

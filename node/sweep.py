@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from sqlalchemy import update
 from sqlalchemy.exc import SQLAlchemyError
 
-from node.callback import report_until
-from node.commitment import Archive
+from node.commitment.callback import report_until
+from node.commitment.provider import Archive
 from node.doorbell import Doorbell
 from node.job import Bell, bell_of, unrung, utc_now
 from node.logs import log

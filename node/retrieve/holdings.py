@@ -22,7 +22,7 @@ from sqlalchemy.orm import aliased
 
 from node.errors import CannotUnderstandError
 from node.header import read_file
-from node.query_levels import Selection
+from node.query.levels import Selection
 from node.store.files import Files
 from node.store.session import Store
 from node.store.tables import Instance, Job, Result

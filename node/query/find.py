@@ -18,11 +18,11 @@ from pydicom.tag import Tag
 from pynetdicom.events import Event
 from sqlalchemy.exc import SQLAlchemyError
 
-from node.catalog import Values, find, known_keywords
 from node.errors import CannotUnderstandError, OutOfResourcesError, RefusedError
 from node.instance import Reception
 from node.logs import log
-from node.query_levels import LEVELS, UNIQUE_KEYS, Asked, Query, read_query
+from node.query.catalog import Values, find, known_keywords
+from node.query.levels import LEVELS, UNIQUE_KEYS, Asked, Query, read_query
 
 # PS3.4 table C.4-1.
 _CANCEL = 0xFE00

@@ -11,7 +11,7 @@ from pydicom.dataelem import DataElement
 from sqlalchemy import Column, MetaData, String, Table, create_engine, insert, select
 
 from node.errors import CannotUnderstandError
-from node.matching import Key, matching_key
+from node.query.matching import Key, matching_key
 
 NAMES = ["DOE^JOHN", "Doe^Jane", "MÜLLER^ÄNNCHEN", "Yamada^Tarou=山田^太郎=やまだ^たろう", ""]
 

@@ -13,11 +13,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, Select, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from node.contents import RESULT_MODALITIES, SeriesContent, StudyContent, contents
 from node.errors import CannotUnderstandError
 from node.header import SERIES_KEYS, STUDY_KEYS, Header, read_file
-from node.holdings import GIVEN_OUT, NOT_RECEIVED, PAGE_ROWS
-from node.query_levels import Query
+from node.query.contents import RESULT_MODALITIES, SeriesContent, StudyContent, contents
+from node.query.levels import Query
+from node.retrieve.holdings import GIVEN_OUT, NOT_RECEIVED, PAGE_ROWS
 from node.store.files import Files
 from node.store.session import Store
 from node.store.tables import Instance, Job, Result, Series, Study

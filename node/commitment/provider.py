@@ -22,9 +22,9 @@ from pynetdicom.association import Association
 from pynetdicom.dimse_messages import N_ACTION_RSP
 from sqlalchemy.exc import SQLAlchemyError
 
-from node.commitment_request import Refusal, read_request
-from node.custody import DUPLICATE_TRANSACTION_UID, RESOURCE_LIMITATION, failure_reason
-from node.event_report import event_information, send_report, wait_while_established
+from node.commitment.custody import DUPLICATE_TRANSACTION_UID, RESOURCE_LIMITATION, failure_reason
+from node.commitment.event_report import event_information, send_report, wait_while_established
+from node.commitment.request import Refusal, read_request
 from node.logs import log
 from node.peers import Peer
 from node.settings import Settings

@@ -17,8 +17,8 @@ from pynetdicom.dimse_primitives import C_GET, C_MOVE
 from pynetdicom.dsutils import encode
 from pynetdicom.presentation import PresentationContext
 
-from node.holdings import Holding
 from node.logs import log
+from node.retrieve.holdings import Holding
 
 # PS3.7 E.1: Number of Remaining Sub-operations is US.
 MOST_OBJECTS = 0xFFFF

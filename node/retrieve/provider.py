@@ -31,11 +31,11 @@ from node.errors import (
     RefusedError,
     TransientError,
 )
-from node.holdings import Holding, Holdings, hold
 from node.instance import Reception
 from node.logs import log
-from node.query_levels import Selection, read_selection
-from node.sub_operations import MOST_OBJECTS, Progress
+from node.query.levels import Selection, read_selection
+from node.retrieve.holdings import Holding, Holdings, hold
+from node.retrieve.sub_operations import MOST_OBJECTS, Progress
 from node.upper_layer.sending import bound_sending
 
 # PS3.8 9.3.2.2: presentation context identifiers are odd and one byte.

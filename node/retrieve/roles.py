@@ -16,8 +16,8 @@ from pynetdicom.presentation import PresentationContext
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from node.holdings import GIVEN_OUT
 from node.logs import log
+from node.retrieve.holdings import GIVEN_OUT
 from node.store.session import Store
 from node.store.tables import Instance
 

@@ -9,10 +9,10 @@ from pydicom.config import IGNORE, settings
 from pydicom.dataset import Dataset
 from pynetdicom.dsutils import decode
 
-from node.catalog import known_keywords
 from node.errors import CannotUnderstandError, DataSetMismatchError
-from node.query import response
-from node.query_levels import Query, Selection, read_query, read_selection
+from node.query.catalog import known_keywords
+from node.query.find import response
+from node.query.levels import Query, Selection, read_query, read_selection
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,7 @@ from sqlalchemy import ColumnElement, true
 from sqlalchemy.orm import InstrumentedAttribute
 
 from node.errors import CannotUnderstandError, DataSetMismatchError
-from node.matching import Key, matching_key
+from node.query.matching import Key, matching_key
 
 LEVELS = ("STUDY", "SERIES", "IMAGE")
 UNIQUE_KEYS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from node.holdings import GIVEN_OUT, NOT_RECEIVED
+from node.retrieve.holdings import GIVEN_OUT, NOT_RECEIVED
 from node.store.tables import Instance, Job, Result, Series
 
 # Modality (PS3.3 C.7.3.1.1.1) of each kind of result.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from node.event_report import ALL_COMMITTED, FAILURES_EXIST, event_information
+from node.commitment.event_report import ALL_COMMITTED, FAILURES_EXIST, event_information
 from node.store.commitments import Asked, Reference
 
 A, B = Reference("1.2.3", "2.25.1"), Reference("1.2.3", "2.25.2")

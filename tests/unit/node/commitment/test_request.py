@@ -7,7 +7,7 @@ from pydicom.config import IGNORE
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
-from node.commitment_request import MAX_ITEMS, Refusal, asked
+from node.commitment.request import MAX_ITEMS, Refusal, asked
 from node.store.commitments import Asked, Reference
 
 CLASS, INSTANCE, TRANSACTION = "1.2.840.10008.5.1.4.1.1.1.2", "2.25.1", "2.25.99"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from node.custody import (
+from node.commitment.custody import (
     PROCESSING_FAILURE,
     RESOURCE_LIMITATION,
     Copy,

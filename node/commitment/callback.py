@@ -14,9 +14,9 @@ from pynetdicom.association import Association
 from sqlalchemy.exc import SQLAlchemyError
 
 from node.calling import UNCOMPRESSED, answer_text, call
-from node.commitment import Archive, facts_of, has_report, kept
+from node.commitment.event_report import STORAGE_COMMITMENT, send_report
+from node.commitment.provider import Archive, facts_of, has_report, kept
 from node.errors import ConfigurationError, DestinationUnavailableError, SentinodeError
-from node.event_report import STORAGE_COMMITMENT, send_report
 from node.logs import log
 from node.peers import Peer
 from node.store import commitments

@@ -12,7 +12,7 @@ from typing import Any
 from pydicom.dataset import Dataset
 from pynetdicom import evt
 
-from node.event_report import STORAGE_COMMITMENT, WELL_KNOWN_INSTANCE
+from node.commitment.event_report import STORAGE_COMMITMENT, WELL_KNOWN_INSTANCE
 from node.identifiers import is_uid
 from node.store.commitments import Asked, Reference
 
