@@ -97,7 +97,9 @@ def converse(node: Node, random: Random) -> None:
                 peer.shutdown(socket.SHUT_WR)
             while peer.recv(1 << 16):
                 pass
-        except ConnectionError:
+        except TimeoutError:
+            raise
+        except OSError:
             # The node may close while we still send.
             pass
 

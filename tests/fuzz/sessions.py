@@ -166,6 +166,17 @@ def commitment(random: Random) -> list[Pdu]:
     return packed(random, values + fragments(random, COMMITMENT_ID, content))
 
 
+def event_report(random: Random) -> list[Pdu]:
+    """N-EVENT-REPORTs, which pynetdicom serves in a thread each."""
+    uids = (0x0002, padded(COMMITMENT)), (0x1000, padded("1.2.840.10008.1.20.1.1"))
+    values: list[Value] = []
+    for _ in range(random.choice((1, 1, 1, 200))):
+        number, kind = random.randrange(65536), struct.pack("<H", 1)
+        request = pipelining.command(0x0100, number, False, *uids, (0x1002, kind))
+        values.append(Value(COMMITMENT_ID, _COMMAND | _LAST, request))
+    return packed(random, values)
+
+
 def release(_random: Random) -> list[Pdu]:
     """A-RELEASE-RQ."""
     return [Pdu(5, body=bytes(4))]
@@ -176,7 +187,7 @@ def abort(_random: Random) -> list[Pdu]:
     return [Pdu(7, body=bytes(4))]
 
 
-MESSAGES = (store, store, store, echo, find, commitment)
+MESSAGES = (store, store, store, echo, find, commitment, event_report)
 
 
 def messages(random: Random) -> list[Pdu]:
