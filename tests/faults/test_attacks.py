@@ -143,6 +143,17 @@ def half_then_silence(scene: Scene, held: ExitStack) -> list[RawPeer]:
     return [peer]
 
 
+def half_then_reset(scene: Scene, _held: ExitStack) -> list[RawPeer]:
+    """Twenty times half a data set, then a RST; nobody is left to be dropped."""
+    for _ in range(20):
+        peer = RawPeer(scene.receiver.port)
+        peer.associate(MAMMOGRAPHY)
+        begin_object(peer)
+        peer.send(pdu(P_DATA, pdv(1, 0, half_an_image())))
+        peer.reset()
+    return []
+
+
 def crawling_object(scene: Scene, held: ExitStack) -> list[RawPeer]:
     """A data set of many small complete PDUs, a few bytes a second."""
     peer = established(scene, held, MAMMOGRAPHY)
@@ -236,6 +247,7 @@ ATTACKS: list[tuple[Attack, float]] = [
     (endless_pdu, PDU_SECONDS),
     (dribbled_pdu, PDU_SECONDS),
     (half_then_silence, NETWORK_SECONDS),
+    (half_then_reset, 0.0),
     (crawling_object, 2 * PDU_SECONDS),
     (empty_fragments, PDU_SECONDS),
     (endless_command, PDU_SECONDS),
@@ -270,7 +282,8 @@ def test_attacker_is_dropped_and_others_hardly_notice(
             peers = attack(scene, held)
             during = honest.objects_per_second()
             wait = "cut_after" if attack in NEVER_READ else "closed_after"
-            seconds = max(getattr(peer, wait)(deadline_seconds + SLACK_SECONDS) for peer in peers)
+            limit_seconds = deadline_seconds + SLACK_SECONDS
+            seconds = max((getattr(peer, wait)(limit_seconds) for peer in peers), default=0.0)
         wait_until(lambda: receiver.holdings() == before, 10, "connections and threads as before")
         left = receiver.spool_files()
         wait_until(lambda left=left: not left & receiver.spool_files(), 10, "no file of it")
