@@ -9,8 +9,8 @@ from __future__ import annotations
 import mmap
 import socket
 
-# Two PDUs of 128 kB: while one is written to disk the next is already read.
-BUFFER_BYTES = 262144
+# Eight PDUs of 128 kB: with 256 kB a mammogram took a sixth longer. Mapped, so idle ones are free.
+BUFFER_BYTES = 1 << 20
 
 
 class ReceiveBuffer:
