@@ -15,7 +15,7 @@ import click
 from rich.console import Console
 
 from benchmarks import page
-from benchmarks.machine import disk, machine, versions
+from benchmarks.machine import disk, machine, touch_memory, versions
 from benchmarks.measure import MINIMUM_OBJECTS, Cell, Measurement, measure
 from benchmarks.objects import SIZES
 from benchmarks.receivers import ROOT, VARIANTS, Variant
@@ -93,6 +93,9 @@ def receive(
     console = Console(width=None if sys.stdout.isatty() else _FILE_WIDTH)
     if quick:
         sizes, associations, rounds, seconds = ["10kB"], [4], 1, _QUICK_SECONDS
+    else:
+        with console.status("using all memory once"):
+            touch_memory()
     folder.mkdir(parents=True, exist_ok=True)
     names = _present(_with_database(variants, database), console)
     cells = [Cell(size, number, delayed_acks) for size in sizes for number in associations]
