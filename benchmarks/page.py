@@ -52,8 +52,8 @@ there is more than one association; `storescp +B` writes the bytes as they come 
 PDUs; pynetdicom's own `storescp` application. "Nothing kept" answers without storing: what sender
 and loopback could do at most.
 
-**Memory**: all of it was used once before, because the host of a virtual machine hands out pages when
-they are first used, and whoever's page cache grows into them would pay.
+**Memory**: all of it was used once before, because the host of a virtual machine hands out pages
+when they are first used, and whoever's page cache grows into them would pay.
 
 **Acknowledgements**: {acks}
 """
