@@ -9,4 +9,4 @@ ruff check .
 ruff format --check .
 mypy
 lint-imports
-pytest "$@"
+pytest --durations=30 "$@"
