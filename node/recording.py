@@ -46,6 +46,8 @@ class Arrival:
     path: str = ""
     # Until now the object was only here as a prior; its modality sends it, so it is analysed.
     takes_over: bool = False
+    # The row is there and its file is not: success would be a lie, so this one takes its place.
+    heals: bool = False
 
 
 def record_arrivals(
@@ -61,9 +63,10 @@ def record_arrivals(
     committing = False
     try:
         with store.committing() as connection:
-            _classify(connection, arrivals)
-            kept = [arrival for arrival in arrivals if arrival.kind != SAME]
+            _classify(connection, files, arrivals)
+            kept = [arrival for arrival in arrivals if arrival.kind != SAME or arrival.heals]
             _name(files, kept, named)
+            _heal(connection, [arrival for arrival in arrivals if arrival.heals])
             _insert(connection, [a for a in arrivals if a.kind != SAME or a.takes_over], settings)
             committing = True
     except BaseException as error:
@@ -90,7 +93,9 @@ def is_recorded(store: Store, relative: str) -> bool:
 
 _ROW = Instance.__table__.c
 _DIGESTS = Statement(
-    select(_ROW.digest, _ROW.route).where(_ROW.sop_instance_uid == bindparam("uid"))
+    select(_ROW.digest, _ROW.route, _ROW.path, _ROW.size_bytes).where(
+        _ROW.sop_instance_uid == bindparam("uid")
+    )
 )
 _SERIES = Statement(
     select(Series.__table__.c.series_uid).where(
@@ -105,16 +110,20 @@ _INSERT_INSTANCE = Statement(
 )
 
 
-def _classify(connection: Connection, arrivals: Sequence[Arrival]) -> None:
+def _classify(connection: Connection, files: Files, arrivals: Sequence[Arrival]) -> None:
     """Tell new instances from known ones, and from others of the same UID."""
     # By digest: whether it was only fetched as a prior.
     known: dict[str, dict[str, bool]] = {}
+    lost: set[str] = set()
     for arrival in arrivals:
         uid = arrival.header.sop_instance_uid
         if uid not in known:
             rows = _DIGESTS.rows(connection, uid=uid)
-            known[uid] = {digest: route == PRIOR_ROUTE for digest, route in rows}
+            known[uid] = {digest: route == PRIOR_ROUTE for digest, route, _, _ in rows}
+            lost |= {digest for digest, _, path, size in rows if path and _gone(files, path, size)}
         digests = known[uid]
+        arrival.heals = arrival.digest in lost
+        lost.discard(arrival.digest)
         # An archive may have encoded or completed its copy anew: no conflict with the original.
         arrival.takes_over = bool(digests) and all(digests.values()) and not arrival.prior
         if arrival.digest in digests:
@@ -122,6 +131,32 @@ def _classify(connection: Connection, arrivals: Sequence[Arrival]) -> None:
         else:
             arrival.kind = NEW if arrival.takes_over or not digests else CONFLICT
         digests[arrival.digest] = digests.get(arrival.digest, True) and arrival.prior
+
+
+def _gone(files: Files, path: str, size_bytes: int) -> bool:
+    try:
+        return files.absolute(path).stat().st_size != size_bytes
+    except FileNotFoundError:
+        return True
+
+
+def _heal(connection: Connection, healing: Sequence[Arrival]) -> None:
+    """Put a file that came again in the place of one that is gone or cut."""
+    for arrival in healing:
+        incoming = arrival.incoming
+        connection.execute(
+            update(Instance)
+            .where(
+                Instance.sop_instance_uid == arrival.header.sop_instance_uid,
+                Instance.digest == arrival.digest,
+            )
+            .values(
+                path=arrival.path,
+                size_bytes=incoming.size_bytes,
+                dataset_offset=incoming.dataset_offset,
+                content=incoming.content(),
+            )
+        )
 
 
 def _name(files: Files, kept: Sequence[Arrival], named: list[Path]) -> None:

@@ -190,6 +190,21 @@ def test_resend_changes_nothing_and_other_bytes_are_kept_apart(node: Node, store
     assert any(event["stage"] == "conflict" for event in status["events"])
 
 
+def test_an_object_whose_file_is_gone_is_stored_again(node: Node, store: Store) -> None:
+    """ "The same" is a success only while the file is there; else the new one takes its place."""
+    image = mammogram(size_px=(512, 400))
+    assert node.receive(image) == "new"
+    with store.reading() as session:
+        (kept,) = session.get_one(Study, image.StudyInstanceUID).instances
+    path = node.files.absolute(kept.path)
+    content = path.read_bytes()
+    path.unlink()
+    assert node.receive(image) == "same"
+    assert as_file(store, node.files, kept.id).read_bytes() == content
+    assert node.receive(image) == "same"
+    assert len(list(path.parent.iterdir())) == 1
+
+
 def test_concurrent_reception_of_one_study(node: Node, store: Store) -> None:
     """Eight associations with images of one new study lose none of them."""
     first = mammogram()
