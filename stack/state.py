@@ -97,16 +97,17 @@ def resolve(user: Settings, **overrides: Any) -> tuple[Settings, dict[str, str]]
     `user`: as read from the environment. `overrides`: what a command decides for its own run.
     """
     root = user.state_dir.absolute()
+    chosen = {name: getattr(user, name) for name in type(user).model_fields}
     decided: dict[str, Any] = {
-        "state_dir": root,
-        "model_repository": user.model_repository.absolute(),
-        "ohif_dir": user.ohif_dir.absolute(),
+        **{name: value.absolute() for name, value in chosen.items() if isinstance(value, Path)},
+        **{
+            name: value
+            for name, value in chosen.items()
+            if name.endswith("_port") and value is not None
+        },
         "destinations": (user.destinations or StateDir(root).destinations).absolute(),
-        **{name: getattr(user, name) for name in type(user).model_fields if name.endswith("_port")},
         **overrides,
     }
-    if user.routes is not None:
-        decided["routes"] = user.routes.absolute()
     decided["broker_url"] = f"redis://127.0.0.1:{decided['redis_port']}/0"
     decided["triton_url"] = f"127.0.0.1:{decided['triton_grpc_port']}"
     decided["orthanc_url"] = f"http://127.0.0.1:{decided['orthanc_http_port']}"

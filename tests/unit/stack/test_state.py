@@ -57,6 +57,16 @@ def test_relative_paths_become_absolute(tmp_path: Path, monkeypatch: pytest.Monk
     assert settings.destinations == tmp_path / "state" / "destinations.yaml"
 
 
+def test_what_is_not_set_is_not_passed_on(tmp_path: Path) -> None:
+    """A port or a file that nobody named is no variable: "None" would be one."""
+    _, environment = resolve(load_settings(state_dir=tmp_path))
+    assert "None" not in environment.values()
+    settings = load_settings(state_dir=tmp_path, peers="peers.yaml", dicom_tls_port=2762)
+    _, environment = resolve(settings)
+    assert environment["SENTINODE_PEERS"] == str(Path("peers.yaml").absolute())
+    assert environment["SENTINODE_DICOM_TLS_PORT"] == "2762"
+
+
 def test_users_destinations_stay(tmp_path: Path) -> None:
     """A destinations file of one's own is used instead of the stack's."""
     own = tmp_path / "mine.yaml"
