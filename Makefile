@@ -33,7 +33,7 @@ test: ## Everything that CI runs: formatting, lint, types, import contracts, tes
 .PHONY: test-slow
 test-slow: ## What takes long: every fault with a part away for a whole minute
 	@scripts/bootstrap.sh test
-	@SENTINODE_FAULT_SECONDS=60 $(BIN)/pytest tests/faults
+	@SENTINODE_FAULT_SECONDS=60 $(BIN)/pytest tests/faults tests/integration/test_priors.py
 
 # make fuzz INPUTS=20000 SEED=7: fewer inputs, those of a run that failed
 INPUTS ?= 1000000
