@@ -168,6 +168,8 @@ def _handlers(inbox: Inbox) -> list[Any]:
         (evt.EVT_REQUESTED, _check_request, [reception]),
         (evt.EVT_REJECTED, _log_rejected),
         (evt.EVT_C_ECHO, _answer_echo),
+        (evt.EVT_RELEASED, _tell_end, ["released"]),
+        (evt.EVT_ABORTED, _tell_end, ["aborted"]),
         (evt.EVT_C_FIND, handle_find, [reception]),
         (evt.EVT_N_ACTION, CommitmentProvider(archive).handle),
     ]
@@ -208,6 +210,17 @@ def _log_rejected(event: evt.Event) -> None:
 
 def _log_refused(host: str, reason: str) -> None:
     log.warning("connection dropped", extra={"peer_host": host, "reason": reason})
+
+
+def _tell_end(event: evt.Event, how: str) -> None:
+    """One line for an association that stored something: how many, by status."""
+    provider: Any = event.assoc.dul
+    answered = provider.stream.answered
+    if answered:
+        requestor = event.assoc.requestor
+        statuses = {f"{status:04X}": count for status, count in sorted(answered.items())}
+        facts = {"calling_ae_title": requestor.ae_title.strip(), "peer_host": requestor.address}
+        log.info(f"association {how}", extra=facts | {"stored_by_status": statuses})
 
 
 def _answer_echo(_event: evt.Event) -> int:

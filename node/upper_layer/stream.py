@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import struct
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -62,6 +63,8 @@ class StoreStream:
         hand_over: Callable[[bytes], None],
     ) -> None:
         self.window = 1
+        # How many messages were answered, by status.
+        self.answered: Counter[int] = Counter()
         self._association = association
         self._connection = connection
         self._service = service
@@ -106,6 +109,7 @@ class StoreStream:
             return
         with self._connection.settling():
             answers = self._service.settle([message.sink for message in messages])
+        self.answered.update(answer.status for answer in answers)
         responses = [
             p_data(
                 message.context_id, store_response(message.request, answer.status, answer.comment)
