@@ -2,11 +2,12 @@
 # Everything that CI runs, cheapest first. Arguments go to pytest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-export PATH="$PWD/.venv/bin:$PATH"
+# By path: with .venv/bin in PATH, tests would get pynetdicom's storescu for DCMTK's.
+bin=.venv/bin
 
 set -x
-ruff check .
-ruff format --check .
-mypy
-lint-imports
-pytest --durations=30 "$@"
+"$bin/ruff" check .
+"$bin/ruff" format --check .
+"$bin/mypy"
+"$bin/lint-imports"
+"$bin/pytest" --durations=30 "$@"
