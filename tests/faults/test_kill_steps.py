@@ -111,7 +111,7 @@ def kill_at_every_step(
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_kill_at_every_step(scenario: str, tmp_path: Path) -> None:
     """On SQLite, every step of one object, and of all others when there is time."""
-    every = 1 if _SLOW or "object" in scenario else 3
+    every = 1 if _SLOW or "object" in scenario else 6
     steps = kill_at_every_step(prepared(tmp_path), tmp_path, scenario, every)
     assert {"commit", "answer"} <= set(steps)
     if "small" not in scenario:
@@ -121,7 +121,7 @@ def test_kill_at_every_step(scenario: str, tmp_path: Path) -> None:
 def test_kill_at_steps_on_postgresql(tmp_path: Path, postgresql: Postgresql) -> None:
     """On PostgreSQL, steps of a batch."""
     values = prepared(tmp_path, database_url=postgresql.new_database())
-    kill_at_every_step(values, tmp_path, "a batch of large ones", every=1 if _SLOW else 4)
+    kill_at_every_step(values, tmp_path, "a batch of large ones", every=1 if _SLOW else 8)
 
 
 def test_kill_while_recovering(tmp_path: Path) -> None:
