@@ -19,8 +19,8 @@ from rich.progress import Progress
 from rich.table import Table
 
 from models.contract import BreastImage, FindingKind
-from models.evaluation.cases import Case, Lesion, Truth
-from models.evaluation.folders import UnknownLayoutError, read_folder
+from models.datasets.cases import Case, Lesion, Truth
+from models.datasets.folders import UnknownLayoutError, read_folder
 from models.evaluation.local import LocalServer, NotExportedError
 from models.evaluation.report import NOTICE, Report, make_report, write_report
 from models.evaluation.report import table as report_rows

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.contract import FindingKind, ModelOutput, Region
-from models.evaluation.cases import Case, Label, Lesion
+from models.datasets.cases import Case, Label, Lesion
 from models.evaluation.metrics import Counts
 
 HIT_IOU = 0.2  # lenient on outlines, as is usual where the question is whether a lesion was found

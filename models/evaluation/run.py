@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.contract import FindingKind, Model, ModelInputError, ModelOutput, ModelSpec, Prepared
-from models.evaluation.cases import Case
+from models.datasets.cases import Case
 from models.evaluation.matching import ImageResult, judge
 from models.mask_rcnn import detections
 from models.mtu_net.postprocess import postprocess as mtu_net_postprocess

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.contract import BreastImage
-from models.evaluation.cases import Case, Truth
+from models.datasets.cases import Case, Truth
 from node.errors import ConfigurationError
 from phantoms.study import StudyOptions, write_study
 from workers.evaluation import find_cases, thinned

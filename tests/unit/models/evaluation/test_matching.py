@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from models.contract import BreastImage, FindingKind, ModelOutput, Region
-from models.evaluation.cases import Case, Lesion, Truth
+from models.datasets.cases import Case, Lesion, Truth
 from models.evaluation.matching import intersection_px, is_hit, judge, match, paint
 
 MASS, CLUSTER = FindingKind.MASS, FindingKind.CALCIFICATION_CLUSTER

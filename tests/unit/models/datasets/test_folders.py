@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from models.contract import FindingKind
-from models.evaluation.folders import UnknownLayoutError, read_folder, read_picture
+from models.datasets.folders import UnknownLayoutError, read_folder
+from models.datasets.pictures import read_picture
 
 
 def picture(path: Path, level: int = 100) -> None:

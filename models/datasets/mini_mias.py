@@ -1,0 +1,55 @@
+"""mini-MIAS: 322 film mammograms, MLO, reduced to 200 um (Suckling et al. 1994).
+
+In: a folder with `labels.csv`, whose circles count from the top left corner. Out: cases; a circle
+becomes a disc. What must hold: a lesion without a circle has no outline, and then the lesions of
+its image are unknown, not absent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from models.contract import FindingKind
+from models.datasets.cases import Case, Label, Lesion, Truth
+from models.datasets.pictures import read_picture
+from models.datasets.tables import Row
+
+SPACING_MM = (0.2, 0.2)  # digitised at 50 um and reduced by four, says the data's own notes
+
+_LABELS: dict[str, Label] = {"B": "benign", "M": "malignant"}
+
+
+def read_mini_mias(folder: Path, rows: list[Row]) -> Iterator[Case]:
+    """One image may have several rows, one per lesion; some lesions have no circle."""
+    by_file: dict[str, list[Row]] = {}
+    for row in rows:
+        by_file.setdefault(row["file"], []).append(row)
+    for name, entries in sorted(by_file.items()):
+        severities = {entry["severity"] for entry in entries}
+        label: Label = (
+            "malignant" if "M" in severities else "benign" if "B" in severities else "normal"
+        )
+        circled = [entry for entry in entries if entry["radius_px"]]
+        unplaced = any(entry["severity"] and not entry["radius_px"] for entry in entries)
+        lesions = None if unplaced else tuple(_circle(entry) for entry in circled)
+        read = partial(read_picture, folder / name, "MG", SPACING_MM)
+        group = f"mini_mias:{entries[0]['patient']}"
+        clinical = {"tissue": entries[0]["tissue"], "view": "MLO"}
+        yield Case(Path(name).stem, "MG", Truth(label, lesions), read, group, clinical)
+
+
+def _circle(entry: Row) -> Lesion:
+    """A disc around the point that the reader gave."""
+    radius = max(1, round(float(entry["radius_px"])))
+    row, column = round(float(entry["y_from_top_px"])), round(float(entry["x_from_left_px"]))
+    line = np.arange(-radius, radius + 1)
+    disc = line[:, np.newaxis] ** 2 + line**2 <= radius**2
+    top, left = max(0, row - radius), max(0, column - radius)
+    calcium = entry["abnormality"] == "CALC"
+    kind = FindingKind.CALCIFICATION_CLUSTER if calcium else FindingKind.MASS
+    mask = disc[top - row + radius :, left - column + radius :]
+    return Lesion(kind, mask, (top, left), _LABELS.get(entry["severity"]))
