@@ -2,7 +2,8 @@
 
 In: a folder with `labels.csv`, whose circles count from the top left corner. Out: cases; a circle
 becomes a disc. What must hold: a lesion without a circle has no outline, and then the lesions of
-its image are unknown, not absent.
+its image are unknown, not absent. So are those of an image with an architectural distortion or an
+asymmetry: they are neither masses nor clusters, and yet who marks one makes no mistake.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from models.datasets.tables import Row
 
 SPACING_MM = (0.2, 0.2)  # digitised at 50 um and reduced by four, says the data's own notes
 
+_NEITHER = ("ARCH", "ASYM")
+
 _LABELS: dict[str, Label] = {"B": "benign", "M": "malignant"}
 
 
@@ -35,7 +38,8 @@ def read_mini_mias(folder: Path, rows: list[Row]) -> Iterator[Case]:
         )
         circled = [entry for entry in entries if entry["radius_px"]]
         unplaced = any(entry["severity"] and not entry["radius_px"] for entry in entries)
-        lesions = None if unplaced else tuple(_circle(entry) for entry in circled)
+        neither = any(entry["abnormality"] in _NEITHER for entry in entries)
+        lesions = None if unplaced or neither else tuple(_circle(entry) for entry in circled)
         read = partial(read_picture, folder / name, "MG", SPACING_MM)
         group = f"mini_mias:{entries[0]['patient']}"
         clinical = {"tissue": entries[0]["tissue"], "view": "MLO"}
