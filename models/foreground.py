@@ -24,6 +24,14 @@ SEARCH_PX = 512
 AIR_SHARE = 0.3
 MIN_AIR_LEVEL = 0.02
 
+# A detector's air is black: next to nothing lies between it and the skin. Then MIN_AIR_LEVEL alone
+# separates them, and keeps the fat that a vendor's steep window has made nearly as dark. On film a
+# quarter of the image may lie in that range, the film's own base; and where the base is brighter
+# than that, the area found so is the film itself, which fills its box as no breast does.
+FILM_BASE = (0.006, 0.025)
+CLEAN_SHARE = 0.012
+FILM_EXTENT = 0.9
+
 # A label is thinner than this on the search grid and falls away from the breast.
 LABEL_PX = 9
 
@@ -61,15 +69,30 @@ def breast_mask(pixels: NDArray[np.float32]) -> NDArray[np.bool_]:
     size = (max(1, round(columns * scale)), max(1, round(rows * scale)))
     small = np.rint(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA) * 255).astype(np.uint8)
     otsu, _ = cv2.threshold(small, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    above = (small > max(MIN_AIR_LEVEL * 255, AIR_SHARE * otsu)).astype(np.uint8)
+    level = AIR_SHARE * otsu / 255
+    between = (small >= FILM_BASE[0] * 255) & (small <= FILM_BASE[1] * 255)
+    filled = _above(small, MIN_AIR_LEVEL) if between.mean() < CLEAN_SHARE else None
+    if filled is None or _extent(filled) > FILM_EXTENT:
+        filled = _above(small, max(MIN_AIR_LEVEL, level))
+    if filled.mean() < MIN_BREAST_FRACTION:
+        raise ModelInputError("there is no breast in the image")
+    return cv2.resize(filled, (columns, rows), interpolation=cv2.INTER_NEAREST) > 0
+
+
+def _above(small: NDArray[np.uint8], level: float) -> NDArray[np.uint8]:
+    """The largest area above `level` (in [0, 1]), labels removed and holes filled: 0 or 1."""
+    above = (small > level * 255).astype(np.uint8)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (LABEL_PX, LABEL_PX))
     # The border counts as breast: the chest wall must not be eaten by the opening.
     framed = np.pad(above, LABEL_PX, mode="edge")
     opened = cv2.morphologyEx(framed, cv2.MORPH_OPEN, disc)[LABEL_PX:-LABEL_PX, LABEL_PX:-LABEL_PX]
-    filled = _largest_filled(np.ascontiguousarray(opened))
-    if filled.mean() < MIN_BREAST_FRACTION:
-        raise ModelInputError("there is no breast in the image")
-    return cv2.resize(filled, (columns, rows), interpolation=cv2.INTER_NEAREST) > 0
+    return _largest_filled(np.ascontiguousarray(opened))
+
+
+def _extent(binary: NDArray[np.uint8]) -> float:
+    """The share of its bounding box that an area fills; 0 where there is none."""
+    _, _, width, height = cv2.boundingRect(binary)
+    return float(binary.sum()) / max(1, width * height)
 
 
 def breast_box(mask: NDArray[np.bool_]) -> Box:

@@ -59,3 +59,23 @@ def test_box_crops() -> None:
     """A box cuts the rows and columns it names."""
     array = np.arange(20).reshape(4, 5)
     np.testing.assert_array_equal(Box(1, 2, 2, 3).crop(array), [[7, 8, 9], [12, 13, 14]])
+
+
+def test_dark_fat_of_a_steep_window_is_breast() -> None:
+    """On a detector's black air, fat at a tenth of the brightest tissue stays in the mask."""
+    pixels = np.zeros((900, 700), np.float32)
+    cv2.ellipse(pixels, (0, 450), (300, 380), 0, 0, 360, (0.06,), cv2.FILLED)
+    cv2.ellipse(pixels, (120, 450), (90, 120), 0, 0, 360, (0.95,), cv2.FILLED)
+    mask = breast_mask(pixels)
+    assert mask[450, 280]
+    assert not mask[450, 330]
+
+
+def test_base_of_a_film_is_not_breast() -> None:
+    """A film whose base is brighter than black, on a black scanner bed, is not taken for breast."""
+    pixels = np.zeros((900, 700), np.float32)
+    pixels[:, 100:650] = 0.05
+    cv2.ellipse(pixels, (100, 450), (300, 380), 0, 0, 360, (0.5,), cv2.FILLED)
+    mask = breast_mask(pixels)
+    assert mask[450, 380]
+    assert not mask[450, 500]
