@@ -4,8 +4,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 case "$1" in
-  demo) extras="worker,embedded" ;;
-  test) extras="worker,embedded,train,dev" ;;
+  demo) extras="worker,embedded,data" ;;
+  test) extras="worker,embedded,data,train,dev" ;;
   *) echo "usage: $0 demo|test" >&2; exit 2 ;;
 esac
 

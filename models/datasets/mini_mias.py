@@ -1,13 +1,16 @@
 """mini-MIAS: 322 film mammograms, MLO, reduced to 200 um (Suckling et al. 1994).
 
-In: a folder with `labels.csv`, whose circles count from the top left corner. Out: cases; a circle
-becomes a disc. What must hold: a lesion without a circle has no outline, and then the lesions of
-its image are unknown, not absent. So are those of an image with an architectural distortion or an
-asymmetry: they are neither masses nor clusters, and yet who marks one makes no mistake.
+In: a folder with `labels.csv`, whose circles count from the top left corner, or as the archive
+ships it: `Info.txt`, whose y counts from the bottom, beside `mdb001.pgm` and so on. Out: cases; a
+circle becomes a disc. What must hold: a lesion without a circle has no outline, and then the
+lesions of its image are unknown, not absent. So are those of an image with an architectural
+distortion or an asymmetry: they are neither masses nor clusters, and yet who marks one makes no
+mistake.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -17,9 +20,20 @@ import numpy as np
 from models.contract import FindingKind
 from models.datasets.cases import Case, Label, Lesion, Truth
 from models.datasets.pictures import read_picture
-from models.datasets.tables import Row
+from models.datasets.tables import DataSetError, Row
 
 SPACING_MM = (0.2, 0.2)  # digitised at 50 um and reduced by four, says the data's own notes
+
+INFO = "Info.txt"
+
+_SIDE_PX = 1024
+_ENTRY = re.compile(
+    r"^(mdb(\d{3}))\w*\s+([FGD])\s+(CALC|CIRC|SPIC|MISC|ARCH|ASYM|NORM)"
+    r"(?:\s+([BM])(?:\s+(\d+)\s+(\d+)\s+(\d+))?)?",
+    re.MULTILINE,
+)
+
+_ENDINGS = (".pgm", ".png", ".jpg")
 
 _NEITHER = ("ARCH", "ASYM")
 
@@ -44,6 +58,34 @@ def read_mini_mias(folder: Path, rows: list[Row]) -> Iterator[Case]:
         group = f"mini_mias:{entries[0]['patient']}"
         clinical = {"tissue": entries[0]["tissue"], "view": "MLO"}
         yield Case(Path(name).stem, "MG", Truth(label, lesions), read, group, clinical)
+
+
+def read_info(folder: Path) -> list[Row]:
+    """Rows of `Info.txt` as those of `labels.csv`, of the pictures that are there.
+
+    Films come in pairs of one patient: 1 and 2, 3 and 4. Raises DataSetError.
+    """
+    text = (folder / INFO).read_text(encoding="latin-1")
+    rows = [_row(folder, entry) for entry in _ENTRY.finditer(text)]
+    found = [row for row in rows if row["file"]]
+    if not found:
+        raise DataSetError(f"{folder} has {INFO}, but none of the {len(rows)} pictures it names")
+    return found
+
+
+def _row(folder: Path, entry: re.Match[str]) -> Row:
+    name, number, tissue, abnormality, severity, x, y, radius = entry.groups("")
+    file = next((f"{name}{end}" for end in _ENDINGS if (folder / f"{name}{end}").is_file()), "")
+    return {
+        "file": file,
+        "patient": str((int(number) - 1) // 2),
+        "tissue": tissue,
+        "abnormality": abnormality,
+        "severity": severity,
+        "x_from_left_px": x,
+        "y_from_top_px": str(_SIDE_PX - 1 - int(y)) if y else "",
+        "radius_px": radius,
+    }
 
 
 def _circle(entry: Row) -> Lesion:

@@ -1,7 +1,8 @@
 """RSNA screening mammography challenge (2022): images with biopsy results, nothing outlined.
 
-In: a folder with `labels.csv` and the pictures that it names. Out: cases. What must hold: biopsy
-tells benign from malignant, and an image that was not biopsied counts as normal.
+In: a folder with `labels.csv` and the pictures that it names, or as the challenge ships it:
+`train.csv` and `train_images/<patient>/<image>.dcm` (or .png, as many convert it). Out: cases. What
+must hold: biopsy tells benign from malignant, and an image that was not biopsied counts as normal.
 """
 
 from __future__ import annotations
@@ -13,8 +14,15 @@ from typing import cast
 
 from models.contract import Laterality
 from models.datasets.cases import Case, Label, Truth
+from models.datasets.dicom import read_dicom
 from models.datasets.pictures import read_picture
-from models.datasets.tables import Row, number
+from models.datasets.tables import DataSetError, Row, number
+
+TABLE = "train.csv"
+IMAGES = "train_images"
+
+# Columns without which an image has no truth or no patient.
+NEEDED = ("patient_id", "image_id", "laterality", "view", "cancer", "biopsy")
 
 
 def read_rsna(folder: Path, rows: list[Row]) -> Iterator[Case]:
@@ -24,6 +32,33 @@ def read_rsna(folder: Path, rows: list[Row]) -> Iterator[Case]:
         read = partial(read_picture, folder / row["file"], "MG", None, laterality, row["view"])
         name, group = Path(row["file"]).stem, f"rsna:{row['patient_id']}"
         yield Case(name, "MG", Truth(label_of(row), None), read, group, clinical_of(row))
+
+
+def read_original(folder: Path, rows: list[Row]) -> Iterator[Case]:
+    """Every row whose image is there, in the table's order. Raises DataSetError if none is."""
+    found = False
+    for row in rows:
+        path = _image(folder, row)
+        if path is None:
+            continue
+        found = True
+        laterality = cast(Laterality, row["laterality"])
+        reader = read_dicom if path.suffix == ".dcm" else read_picture
+        read = partial(reader, path, "MG", laterality=laterality, view=row["view"])
+        name, group = f"{row['patient_id']}_{row['image_id']}", f"rsna:{row['patient_id']}"
+        yield Case(name, "MG", Truth(label_of(row), None), read, group, clinical_of(row))
+    if not found:
+        raise DataSetError(f"{folder / IMAGES} holds none of the images of {TABLE}")
+
+
+def _image(folder: Path, row: Row) -> Path | None:
+    patient, image = row["patient_id"], row["image_id"]
+    places = (
+        folder / IMAGES / patient / f"{image}.dcm",
+        folder / IMAGES / patient / f"{image}.png",
+        folder / IMAGES / f"{patient}_{image}.png",
+    )
+    return next((place for place in places if place.is_file()), None)
 
 
 def label_of(row: Row) -> Label:

@@ -4,7 +4,8 @@ In: cases. Out: indices of both sides. What must hold: images of one patient, an
 nearly the same, never stand on both sides; the same cases in any order, with the same seed, give
 the same sides; both sides have every label and every kind of lesion in about equal shares.
 
-Split each folder by itself: then an evaluation of one folder finds the same validation side again.
+Split each folder by itself and whole, and leave out cases afterwards: then an evaluation of that
+folder finds the same validation side again. `part` does so.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import numpy as np
+import scipy.sparse
 from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components
 
 from models.contract import BreastImage
 from models.datasets.cases import Case, gravest
@@ -26,6 +30,9 @@ SPLIT_SEED = 0
 
 _SIDE_PX = 24  # of the thumbnails that are compared
 _ALIKE = {"US": 0.92, "MG": 0.995}  # correlation of thumbnails; frames of one sweep lie above it
+
+# Rows compared at once: a set of 50,000 patches would need 10 GB for all of them.
+_BLOCK = 2048
 
 Groups = list[list[int]]
 
@@ -65,6 +72,19 @@ def hold_out(cases: Sequence[Case], share: float = HELD_OUT_SHARE, seed: int = S
             validation += group
             owed -= len(group)
     return _split(len(cases), validation)
+
+
+def part(
+    cases: Sequence[Case],
+    side: Literal["all", "training", "validation"],
+    share: float = HELD_OUT_SHARE,
+    seed: int = SPLIT_SEED,
+) -> list[Case]:
+    """Cases of one side of a whole folder, in their order."""
+    if side == "all":
+        return list(cases)
+    split = hold_out(cases, share, seed)
+    return [cases[index] for index in (split.training if side == "training" else split.validation)]
 
 
 def k_folds(cases: Sequence[Case], k: int, seed: int = SPLIT_SEED) -> list[Split]:
@@ -113,7 +133,7 @@ def _alike(cases: Sequence[Case], indices: list[int]) -> Groups:
             thumbnails = np.stack([_thumbnail(cases[index].read()) for index in own])
             components += [
                 [own[place] for place in component]
-                for component in _components(thumbnails @ thumbnails.T > threshold)
+                for component in _components(thumbnails, threshold)
             ]
     return components
 
@@ -126,12 +146,17 @@ def _thumbnail(image: BreastImage) -> NDArray[np.float32]:
     return np.asarray(flat / max(float(np.linalg.norm(flat)), 1e-6), np.float32)
 
 
-def _components(alike: NDArray[np.bool_]) -> Groups:
-    """Indices (square matrix, symmetric, diagonal counted as True) joined by chains of True."""
-    alike = alike | np.eye(len(alike), dtype=np.bool_)
-    label = np.arange(len(alike))
-    while True:
-        spread = np.where(alike, label[np.newaxis, :], len(alike)).min(axis=1)
-        if np.array_equal(spread, label):
-            return [np.flatnonzero(label == number).tolist() for number in np.unique(label)]
-        label = spread
+def _components(thumbnails: NDArray[np.float32], threshold: float) -> Groups:
+    """Rows joined by chains of correlations above `threshold`."""
+    count = len(thumbnails)
+    edges = scipy.sparse.vstack(
+        [
+            scipy.sparse.csr_array(thumbnails[start : start + _BLOCK] @ thumbnails.T > threshold)
+            for start in range(0, count, _BLOCK)
+        ]
+    )
+    _, label = connected_components(edges, directed=False)
+    together: dict[int, list[int]] = {}
+    for index in range(count):
+        together.setdefault(int(label[index]), []).append(index)
+    return list(together.values())

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from models.contract import FindingKind
-from models.datasets.folders import UnknownLayoutError, read_folder
+from models.datasets.folders import UnknownLayoutError, read_folder, read_layout
 from models.datasets.pictures import read_picture
+from models.datasets.tables import DataSetError
+from tests.unit.models.datasets.lookalikes import breast, write_dicom
 
 
 def picture(path: Path, level: int = 100) -> None:
@@ -101,3 +103,94 @@ def test_the_real_folders_are_understood(real_data: Path) -> None:
     """BUSI, mini-MIAS and RSNA as they are: counts of their own notes."""
     found = {name: len(read_folder(real_data / name)) for name in ("busi", "mini_mias", "rsna")}
     assert found == {"busi": 650, "mini_mias": 232, "rsna": 2639}
+
+
+def test_busi_as_its_authors_name_it(tmp_path: Path) -> None:
+    """Blanks and brackets, two masks of one image, and an image whose mask is missing."""
+    for name in ("benign (1)", "benign (10)", "normal (1)"):
+        picture(tmp_path / name.split()[0] / f"{name}.png")
+    blank = np.zeros((100, 80), np.uint8)
+    for name, row in (
+        ("benign (1)_mask", 10),
+        ("benign (1)_mask_1", 50),
+        ("normal (1)_mask", None),
+    ):
+        mask = blank.copy()
+        if row is not None:
+            mask[row : row + 5, 20:26] = 255
+        cv2.imwrite(str(tmp_path / name.split()[0] / f"{name}.png"), mask)
+    normal, first, tenth = read_folder(tmp_path)
+    assert normal.truth.lesions == ()
+    assert first.truth.lesions is not None
+    assert [lesion.offset_px for lesion in first.truth.lesions] == [(10, 20), (50, 20)]
+    assert tenth.truth.lesions is None
+
+
+def test_mini_mias_as_the_archive_ships_it(tmp_path: Path) -> None:
+    """`Info.txt` counts y from the bottom; pictures that are not there are left out."""
+    for number in (1, 3, 59):
+        picture(tmp_path / f"mdb{number:03}.pgm")
+    (tmp_path / "Info.txt").write_text(
+        "INFORMATION:\nmdb001 is described below\n\n"
+        "mdb001 G CIRC B 535 425 197\nmdb002 G CIRC B 522 280 69\nmdb003 D NORM\n"
+        "mdb059 F CIRC B\n"
+    )
+    first, third, unplaced = read_folder(tmp_path)
+    assert [case.group for case in (first, third, unplaced)] == [
+        "mini_mias:0",
+        "mini_mias:1",
+        "mini_mias:29",
+    ]
+    assert first.truth.lesions is not None
+    assert first.truth.lesions[0].offset_px == (1023 - 425 - 197, 535 - 197)
+    assert first.truth.lesions[0].label == "benign"
+    assert (third.truth.label, third.truth.lesions) == ("normal", ())
+    assert unplaced.truth.lesions is None
+
+
+def test_both_forms_of_mini_mias_agree(tmp_path: Path, real_data: Path) -> None:
+    """The circles of the archive's own list are those of the prepared table."""
+    (prepared,) = (case for case in read_folder(real_data / "mini_mias") if case.name == "mdb001")
+    picture(tmp_path / "mdb001.pgm")
+    (tmp_path / "Info.txt").write_text("mdb001 G CIRC B 535 425 197\n")
+    (original,) = read_folder(tmp_path)
+    assert original.truth.lesions is not None
+    assert prepared.truth.lesions is not None
+    assert original.truth.lesions[0].offset_px == prepared.truth.lesions[0].offset_px
+    assert original.group == prepared.group
+
+
+def test_rsna_as_the_challenge_ships_it(tmp_path: Path) -> None:
+    """`train.csv` and a folder per patient; clinical facts as far as the table tells them."""
+    write_dicom(tmp_path / "train_images" / "7" / "1.dcm", breast())
+    picture(tmp_path / "train_images" / "7" / "2.png")
+    (tmp_path / "train.csv").write_text(
+        "site_id,patient_id,image_id,laterality,view,age,cancer,biopsy,density,machine_id\n"
+        "2,7,1,L,CC,61.0,1,1,C,29\n2,7,2,R,MLO,,0,0,,29\n2,8,3,R,MLO,50,0,0,A,29\n"
+    )
+    layout, cases = read_layout(tmp_path)
+    assert layout == "rsna"
+    assert [(case.name, case.group, case.truth.label) for case in cases] == [
+        ("7_1", "rsna:7", "malignant"),
+        ("7_2", "rsna:7", "normal"),
+    ]
+    assert cases[0].clinical == {
+        "age": 61.0,
+        "density": "C",
+        "view": "CC",
+        "laterality": "L",
+        "machine": "29",
+    }
+    assert "age" not in cases[1].clinical
+    assert [case.read().pixels.shape for case in cases] == [(120, 90), (100, 80)]
+
+
+def test_nearly_right_folders_are_told_what_is_missing(tmp_path: Path) -> None:
+    """A table of another kind, and tables without their pictures."""
+    (tmp_path / "labels.csv").write_text("file,diagnosis\na.png,benign\n")
+    with pytest.raises(DataSetError, match="neither a column abnormality"):
+        read_folder(tmp_path)
+    (tmp_path / "labels.csv").unlink()
+    (tmp_path / "Info.txt").write_text("mdb001 G CIRC B 535 425 197\n")
+    with pytest.raises(DataSetError, match="none of the 1 pictures"):
+        read_folder(tmp_path)

@@ -1,0 +1,151 @@
+"""CBIS-DDSM: scanned film mammograms with masks (Lee et al. 2017, 10.1038/sdata.2017.177).
+
+In: a folder with the four `*_case_description_*_set.csv` of TCIA, or some of them, and its DICOM
+files anywhere below. Out: cases, one per full mammogram, with a lesion per abnormality. What must
+hold: files are found by Patient ID and Series Instance UID in their headers, because the archive's
+downloaders name folders in two ways; and which file of an abnormality is the mask is decided by its
+pixels, because in part of the set mask and crop stand under each other's name.
+
+The set's own train and test tables are kept as `fold`; `group` is the patient across all tables, as
+one patient may have masses in one table and calcifications in another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any, cast
+
+import cv2
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+
+from models.contract import FindingKind, Laterality
+from models.datasets.cases import Case, Fold, Label, Lesion, Truth, gravest
+from models.datasets.dicom import read_dicom, stored_values
+from models.datasets.pictures import lesion_of
+from models.datasets.tables import DataSetError, Row, read_table
+
+TABLES: tuple[tuple[str, FindingKind, Fold], ...] = (
+    ("mass_case_description_train_set.csv", FindingKind.MASS, "train"),
+    ("mass_case_description_test_set.csv", FindingKind.MASS, "test"),
+    ("calc_case_description_train_set.csv", FindingKind.CALCIFICATION_CLUSTER, "train"),
+    ("calc_case_description_test_set.csv", FindingKind.CALCIFICATION_CLUSTER, "test"),
+)
+
+_IMAGE, _CROP, _MASK = "image file path", "cropped image file path", "ROI mask file path"
+_NEEDED = ("patient_id", "left or right breast", "image view", "pathology", _IMAGE, _CROP, _MASK)
+
+_LABELS: dict[str, Label] = {
+    "MALIGNANT": "malignant",
+    "BENIGN": "benign",
+    "BENIGN_WITHOUT_CALLBACK": "benign",
+}
+_HEADER = ("PatientID", "SeriesInstanceUID", "Rows", "Columns")
+
+# A mask is of its mammogram's size; where a few px differ it was resampled, beyond that misplaced.
+_LARGEST_STRETCH = 0.01
+
+Index = dict[tuple[str, str], list[Path]]
+
+
+def is_cbis_ddsm(folder: Path) -> bool:
+    """At least one of the four tables is there."""
+    return any((folder / name).is_file() for name, _, _ in TABLES)
+
+
+def read_cbis_ddsm(folder: Path) -> Iterator[Case]:
+    """Every full mammogram that is there. Raises DataSetError.
+
+    All headers and all masks are read at once: minutes for the whole set.
+    """
+    index = _index(folder)
+    found = False
+    for name, kind, fold in TABLES:
+        if (folder / name).is_file():
+            for rows in _by_image(read_table(folder / name, _NEEDED)):
+                case = _case(index, rows, kind, fold)
+                if case is not None:
+                    found = True
+                    yield case
+    if not found:
+        raise DataSetError(f"none of the images that the tables name lie below {folder}")
+
+
+def _by_image(rows: list[Row]) -> list[list[Row]]:
+    """Abnormalities of one mammogram have one row each."""
+    together: dict[str, list[Row]] = {}
+    for row in rows:
+        together.setdefault(_parts(row[_IMAGE])[0], []).append(row)
+    return list(together.values())
+
+
+def _case(index: Index, rows: list[Row], kind: FindingKind, fold: Fold) -> Case | None:
+    """None where the mammogram itself is missing: many hold only a part of the set."""
+    row = rows[0]
+    name, series = _parts(row[_IMAGE])
+    paths = index.get((name, series))
+    if not paths:
+        return None
+    header = pydicom.dcmread(paths[0], specific_tags=list(_HEADER))
+    shape = (int(header.Rows), int(header.Columns))
+    lesions = [_lesion(index, row, kind, shape) for row in rows]
+    label = gravest([_LABELS.get(row["pathology"]) for row in rows])
+    known = tuple(lesion for lesion in lesions if lesion is not None)
+    # One missing mask makes the lesions of the whole image unknown: its find would be no mistake.
+    truth = Truth(label, known if len(known) == len(rows) else None)
+    laterality = cast(Laterality, row["left or right breast"][:1])
+    read = partial(read_dicom, paths[0], "MG", laterality, row["image view"])
+    clinical: dict[str, float | str] = {
+        "laterality": laterality,
+        "view": row["image view"],
+        "density": row.get("breast_density") or row.get("breast density") or "",
+    }
+    return Case(name, "MG", truth, read, f"cbis_ddsm:{row['patient_id']}", clinical, fold)
+
+
+def _lesion(index: Index, row: Row, kind: FindingKind, shape: tuple[int, int]) -> Lesion | None:
+    """The mask of one abnormality, whichever of the two files it stands in."""
+    paths = [path for column in (_MASK, _CROP) for path in index.get(_parts(row[column]), ())]
+    for path in dict.fromkeys(paths):
+        mask = _mask(path, shape)
+        if mask is not None:
+            return lesion_of(mask, kind, _LABELS.get(row["pathology"]))
+    return None
+
+
+def _mask(path: Path, shape: tuple[int, int]) -> NDArray[Any] | None:
+    """Values (rows, columns) of the mammogram's size, None where the file is not its mask."""
+    header = pydicom.dcmread(path, specific_tags=list(_HEADER))
+    stretch = (header.Rows / shape[0], header.Columns / shape[1])
+    if abs(stretch[0] / stretch[1] - 1.0) > _LARGEST_STRETCH or min(stretch) < 0.5:
+        return None
+    values = stored_values(pydicom.dcmread(path))
+    lowest, highest = values.min(), values.max()
+    if lowest == highest or ((values != lowest) & (values != highest)).any():
+        return None
+    binary = (values == highest).astype(np.uint8)
+    if binary.shape == shape:
+        return np.asarray(binary)
+    resized = cv2.resize(binary, (shape[1], shape[0]), interpolation=cv2.INTER_NEAREST)
+    return np.asarray(resized)
+
+
+def _index(folder: Path) -> Index:
+    """Files by (Patient ID, Series Instance UID)."""
+    index: Index = {}
+    for path in sorted(folder.rglob("*.dcm")):
+        header = pydicom.dcmread(path, specific_tags=list(_HEADER))
+        key = (str(header.get("PatientID", "")), str(header.get("SeriesInstanceUID", "")))
+        index.setdefault(key, []).append(path)
+    return index
+
+
+def _parts(text: str) -> tuple[str, str]:
+    """Patient ID and Series Instance UID of a path PATIENT/STUDY/SERIES/FILE in a table."""
+    parts = PurePosixPath(text.strip().strip('"').strip()).parts
+    if len(parts) < 3:
+        raise DataSetError(f"{text!r} is not PATIENT/STUDY/SERIES/FILE")
+    return parts[0], parts[2]

@@ -1,0 +1,132 @@
+"""INbreast: 410 digital mammograms with contours (Moreira et al. 2012, 10.1016/j.acra.2011.09.014).
+
+In: a folder with `AllDICOMs`, `AllXML` (OsiriX contours) and `INbreast.xls`, `.xlsx` or `.csv`.
+Out: cases. What must hold: the label is the radiologist's BI-RADS assessment, not a biopsy: 1 is
+normal, 2 and 3 benign, 4 to 6 malignant; single calcifications, which the set marks by the
+thousand, are no findings, their clusters are.
+"""
+
+from __future__ import annotations
+
+import csv
+import plistlib
+import re
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+from xml.parsers.expat import ExpatError
+
+import numpy as np
+from python_calamine import CalamineWorkbook
+
+from models.contract import FindingKind, Laterality
+from models.datasets.cases import Case, Label, Lesion, Truth
+from models.datasets.dicom import read_dicom
+from models.datasets.outlines import polygon
+from models.datasets.tables import DataSetError, Row, number
+
+DICOMS = "AllDICOMs"
+CONTOURS = "AllXML"
+TABLES = ("INbreast.xls", "INbreast.xlsx", "INbreast.csv")
+
+SPACING_MM = (0.07, 0.07)  # of the detector, says the set's paper
+
+_KINDS = {"mass": FindingKind.MASS, "cluster": FindingKind.CALCIFICATION_CLUSTER}
+_POINT = re.compile(r"[-+.\deE]+")
+_NEEDED = ("file name", "bi-rads")
+_LEAST_POINTS = 3  # fewer enclose nothing
+
+
+def is_inbreast(folder: Path) -> bool:
+    """The folder of the images is there."""
+    return (folder / DICOMS).is_dir()
+
+
+def read_inbreast(folder: Path) -> Iterator[Case]:
+    """Every image that the table lists, by name. Raises DataSetError naming what is missing."""
+    if not (folder / CONTOURS).is_dir():
+        raise DataSetError(f"{folder / CONTOURS} is missing: without it no lesion is outlined")
+    rows = {_key(row["file name"]): row for row in _rows(folder) if row["file name"]}
+    paths = sorted((folder / DICOMS).glob("*.dcm"))
+    known = [path for path in paths if _key(path.name) in rows]
+    if not known:
+        raise DataSetError(f"{folder / DICOMS} holds none of the images that the table lists")
+    for path in known:
+        yield _case(folder, path, rows[_key(path.name)])
+
+
+def _case(folder: Path, path: Path, row: Row) -> Case:
+    """The file's name is image_patient_MG_side_view_ANON.dcm."""
+    key, patient, _, side, view, *_ = [*path.stem.split("_"), "", "", "", ""]
+    label = _label(row["bi-rads"])
+    # An image without a contour file has no annotation: nothing was found in it.
+    contours = folder / CONTOURS / f"{key}.xml"
+    lesions = tuple(_lesions(contours, label)) if contours.is_file() else ()
+    laterality = cast(Laterality, side) if side in ("L", "R") else None
+    read = partial(read_dicom, path, "MG", laterality, view or None, SPACING_MM)
+    clinical: dict[str, float | str] = {"view": view, "laterality": side}
+    if row.get("acr"):
+        clinical["density"] = row["acr"].removesuffix(".0")
+    group = f"inbreast:{patient}" if patient else ""
+    return Case(key, "MG", Truth(label, lesions), read, group, clinical)
+
+
+def _label(bi_rads: str) -> Label | None:
+    grade = bi_rads[:1]
+    if grade == "1":
+        return "normal"
+    if grade in ("2", "3"):
+        return "benign"
+    return "malignant" if grade in ("4", "5", "6") else None
+
+
+def _lesions(path: Path, label: Label | None) -> Iterator[Lesion]:
+    """Contours of an OsiriX property list: images, their ROIs, points "(x, y)" in px."""
+    try:
+        images = plistlib.loads(path.read_bytes())["Images"]
+    except (plistlib.InvalidFileException, ExpatError, ValueError, KeyError) as error:
+        raise DataSetError(f"{path} is no OsiriX list of contours: {error}") from error
+    for roi in (roi for image in images for roi in image["ROIs"]):
+        kind = _KINDS.get(str(roi.get("Name", "")).strip().lower())
+        points = _points(roi.get("Point_px", ()))
+        if kind is not None and len(points) >= _LEAST_POINTS:
+            lesion = polygon(kind, points, label)
+            if lesion is not None:
+                yield lesion
+
+
+def _points(texts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    return np.array([[float(part) for part in _POINT.findall(text)[:2]] for text in texts])
+
+
+def _rows(folder: Path) -> list[Row]:
+    path = next((folder / name for name in TABLES if (folder / name).is_file()), None)
+    if path is None:
+        raise DataSetError(f"{folder} has none of {', '.join(TABLES)}")
+    cells = _csv(path) if path.suffix == ".csv" else _workbook(path)
+    columns = [name.strip().lower() for name in cells[0]]
+    missing = [name for name in _NEEDED if name not in columns]
+    if missing:
+        raise DataSetError(f"{path} has no column {', '.join(missing)}; it has {columns}")
+    return [dict(zip(columns, row, strict=False)) for row in cells[1:]]
+
+
+def _csv(path: Path) -> list[list[str]]:
+    """The set's own file is separated by semicolons."""
+    text = path.read_text(encoding="utf-8-sig")
+    separator = ";" if ";" in text.partition("\n")[0] else ","
+    rows = csv.reader(text.splitlines(), delimiter=separator)
+    return [[cell.strip() for cell in row] for row in rows]
+
+
+def _workbook(path: Path) -> list[list[str]]:
+    """First sheet; numbers as Excel keeps them are floats."""
+    rows = CalamineWorkbook.from_path(str(path)).get_sheet_by_index(0).to_python()
+    return [[str(cell).strip() for cell in row] for row in rows]
+
+
+def _key(name: str) -> str:
+    """The image's number, with which both file names and table entries begin."""
+    value = number(name)
+    return str(int(value)) if value is not None else name.partition("_")[0]
