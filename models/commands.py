@@ -10,21 +10,56 @@ import click
 from models.registry import MODELS
 
 NAMES = click.Choice(sorted(MODELS))
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.command()
 @click.argument("name", type=NAMES)
-@click.argument("options", nargs=-1, type=click.UNPROCESSED)
-def train(name: str, options: tuple[str, ...]) -> None:
-    """Train NAME on phantoms; OPTIONS are those of `python -m models.NAME.train`."""
-    importlib.import_module(f"models.{name}.train").main(list(options))
+@click.option("--data", type=FOLDER, multiple=True, help="Folder of images; may be repeated.")
+@click.option(
+    "--config",
+    "configs",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    multiple=True,
+    help="TOML laid over models/NAME/train.toml; may be repeated.",
+)
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="fit.minutes=10")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for weights, log and checkpoint.  [default: runs/NAME]",
+)
+@click.option("--resume", is_flag=True, help="Go on from the checkpoint in --out.")
+@click.option("--folds", type=click.IntRange(min=2), help="Cross-validate with so many folds.")
+def train(
+    name: str,
+    data: tuple[Path, ...],
+    configs: tuple[Path, ...],
+    overrides: tuple[str, ...],
+    out: Path | None,
+    resume: bool,
+    folds: int | None,
+) -> None:
+    """Train NAME on the folders of --data, as models/NAME/train.toml says."""
+    from models.training import command
+    from models.training.config import ConfigError
+
+    out = out or Path("runs") / name
+    request = command.Request(name, data, out, configs, overrides, resume, folds or 0)
+    try:
+        figures = command.train(request)
+    except ConfigError as error:
+        raise click.UsageError(str(error)) from error
+    for figure, value in figures.items():
+        click.echo(f"{figure}: {value}")
+    click.echo(f"wrote {out}")
 
 
 @click.command()
 @click.argument("name", type=NAMES)
 @click.option(
     "--weights",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=FOLDER,
     required=True,
     help="Folder with weights.*.pt, the --out of training.",
 )

@@ -2,13 +2,15 @@
 
 In: everything the next step depends on. Out: one file, replaced atomically, so that a run killed
 at any moment goes on from its last checkpoint. What must hold: with a step budget and batches that
-are a function of the step number, an interrupted run ends with the weights of an uninterrupted one.
+are a function of the step number and of the generators in the checkpoint, an interrupted run ends
+with the weights of an uninterrupted one, bit for bit on a processor.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,56 +18,68 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from models.training import generators
 from models.training.average import WeightAverage
+from models.training.generators import Generators
+from models.training.watching import Watcher
 
 
 @dataclass(slots=True)
 class Position:
-    """Where a run is: steps done and seconds of training spent (waiting for data included)."""
+    """Where a run is: steps done, seconds of training spent (waiting for data included), and how
+    many validations it has had, with the figures of the last one."""
 
     step: int = 0
     elapsed_seconds: float = 0.0
+    validated: int = 0
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
-def save(
-    path: Path,
-    position: Position,
-    module: nn.Module,
-    optimizer: Optimizer,
-    average: WeightAverage | None,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a run consists of, beside its position; `restore` changes all of them in place."""
+
+    module: nn.Module
+    optimizer: Optimizer
+    average: WeightAverage | None
+    watcher: Watcher
+    generators: Generators
+
+
+def save(path: Path, position: Position, parts: Parts) -> None:
     """Write the run's state to `path` by way of a temporary file beside it."""
+    average = parts.average
     state: dict[str, Any] = {
         "step": position.step,
         "elapsed_seconds": position.elapsed_seconds,
-        "module": module.state_dict(),
-        "optimizer": optimizer.state_dict(),
+        "validated": position.validated,
+        "metrics": dict(position.metrics),
+        "module": parts.module.state_dict(),
+        "optimizer": parts.optimizer.state_dict(),
         "average": None
         if average is None
         else {"state": average.module.state_dict(), "updates": average.updates},
-        "rng": torch.get_rng_state(),
-        "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "watcher": parts.watcher.state(),
+        "generators": generators.state(parts.generators),
     }
+    write(path, state)
+
+
+def restore(path: Path, parts: Parts, device: torch.device) -> Position:
+    """Put back what `save` wrote. Raises RuntimeError where the module differs."""
+    state = torch.load(path, map_location=device, weights_only=True)
+    parts.module.load_state_dict(state["module"])
+    parts.optimizer.load_state_dict(state["optimizer"])
+    if parts.average is not None and state["average"] is not None:
+        parts.average.module.load_state_dict(state["average"]["state"])
+        parts.average.updates = state["average"]["updates"]
+    parts.watcher.restore(state["watcher"])
+    generators.restore(state["generators"], parts.generators)
+    return Position(state["step"], state["elapsed_seconds"], state["validated"], state["metrics"])
+
+
+def write(path: Path, state: Any) -> None:
+    """`torch.save` that leaves either the old file or the whole new one."""
     temporary = path.with_suffix(".partial")
     torch.save(state, temporary)
     os.replace(temporary, path)
-
-
-def load(
-    path: Path,
-    module: nn.Module,
-    optimizer: Optimizer,
-    average: WeightAverage | None,
-    device: torch.device,
-) -> Position:
-    """Restore what `save` wrote, in place. Raises RuntimeError where the module differs."""
-    state = torch.load(path, map_location=device, weights_only=True)
-    module.load_state_dict(state["module"])
-    optimizer.load_state_dict(state["optimizer"])
-    if average is not None and state["average"] is not None:
-        average.module.load_state_dict(state["average"]["state"])
-        average.updates = state["average"]["updates"]
-    torch.set_rng_state(state["rng"].cpu())
-    if state["cuda_rng"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all([rng.cpu() for rng in state["cuda_rng"]])
-    return Position(step=state["step"], elapsed_seconds=state["elapsed_seconds"])

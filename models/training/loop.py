@@ -1,10 +1,11 @@
 """`fit`: one training run, from the first step or from a checkpoint to the end of its budget.
 
 In: a module, a loss function, and batches as a function of the step number. Out: the module with
-its final weights, the averaged copy, and the facts of the run. AdamW, bfloat16 autocast on CUDA
-and on processors that multiply it (it needs no loss scaling), gradient clipping, warm-up and
-cosine over steps or wall clock.
-What must hold: a loss that is not finite ends the run with an error before it reaches a checkpoint.
+its final weights (or the best, where a figure is watched), and the facts of the run. AdamW,
+bfloat16 autocast on CUDA and on processors that multiply it (it needs no loss scaling), gradient
+clipping, warm-up and cosine over steps or wall clock.
+What must hold: a loss that is not finite ends the run with an error before it reaches a checkpoint;
+a resumed run repeats an uninterrupted one (see `checkpoint`).
 """
 
 from __future__ import annotations
@@ -14,8 +15,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,9 +23,15 @@ from torch import Tensor, nn
 
 from models.training import checkpoint
 from models.training.average import WeightAverage
-from models.training.checkpoint import Position
+from models.training.board import Board
+from models.training.checkpoint import Parts, Position
+from models.training.generators import Generators
 from models.training.progress import Progress
-from models.training.schedule import Budget, learning_rate_factor
+from models.training.schedule import learning_rate_factor
+from models.training.settings import FitConfig, FitSettings, Watch
+from models.training.watching import Watcher
+
+__all__ = ["FitConfig", "FitResult", "FitSettings", "Watch", "fit", "seed_everything"]
 
 LossFunction = Callable[[nn.Module, Any], Mapping[str, Tensor]]
 """From (module, batch) to named scalar losses; their sum is minimised."""
@@ -36,44 +42,26 @@ Batches = Callable[[int], Any]
 Validate = Callable[[nn.Module], Mapping[str, float]]
 """From a module in evaluation mode to metrics, which are logged."""
 
+Curriculum = Callable[[nn.Module, float], None]
+"""Called with the module, and with its average, before each step, and the spent share of the
+budget: what is trained may change with it (size of the images, depth of the network)."""
+
 _REPORT_STEPS = 20  # reading a loss waits for the device, so it is read seldom
-
-
-@dataclass(frozen=True, slots=True)
-class FitConfig:
-    """Everything about a run that is not the model. `decay` 0 trains without an average.
-
-    `label` names the run in its progress line; `validations` are spread evenly over the budget,
-    the last one at its end. `checkpoint_seconds` 0 writes none; `resume` goes on from one.
-    """
-
-    out_dir: Path
-    budget: Budget
-    label: str = "train"
-    device: str = "cpu"
-    seed: int = 1
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-4
-    warm_up: float = 0.03
-    gradient_norm: float = 5.0
-    decay: float = 0.998
-    precision: Literal["auto", "fp32"] = "auto"
-    validations: int = 4
-    checkpoint_seconds: float = 120.0
-    resume: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class FitResult:
     """`module` is the one to evaluate and export (averaged if there is an average), in eval mode.
 
-    `metrics` are those of the last validation, empty without one.
+    `metrics` are those of the last validation, or of the watched best; empty without one.
+    `finished` is False where the call was paused before its budget was spent.
     """
 
     module: nn.Module
     steps: int
     elapsed_seconds: float
     metrics: Mapping[str, float]
+    finished: bool = True
 
 
 def seed_everything(seed: int) -> None:
@@ -89,9 +77,21 @@ def fit(
     batches: Batches,
     config: FitConfig,
     validate: Validate | None = None,
+    *,
+    curriculum: Curriculum | None = None,
+    generators: Generators | None = None,
 ) -> FitResult:
-    """Train `module` until the budget is spent. Raises FloatingPointError on a non-finite loss."""
-    return _Run(module, loss_fn, batches, config, validate).to_the_end()
+    """Train `module` until the budget is spent, patience ends or the call is paused.
+
+    `generators`: those that `batches` draws from beside the global ones; they are checkpointed.
+    Raises FloatingPointError on a non-finite loss.
+    """
+    run = _Run(module, loss_fn, batches, config, validate, curriculum, generators or {})
+    try:
+        return run.to_the_end()
+    finally:
+        run.progress.close()
+        run.board.close()
 
 
 class _Run:
@@ -104,24 +104,29 @@ class _Run:
         batches: Batches,
         config: FitConfig,
         validate: Validate | None,
+        curriculum: Curriculum | None,
+        generators: Generators,
     ) -> None:
         self.device = torch.device(config.device)
         self.module = module.to(self.device)
         self.loss_fn, self.batches, self.config, self.validate = loss_fn, batches, config, validate
-        self.optimizer = torch.optim.AdamW(
+        self.curriculum = curriculum
+        optimizer = torch.optim.AdamW(
             _parameter_groups(module, config.weight_decay), lr=config.learning_rate
         )
-        self.average = WeightAverage(module, config.decay) if config.decay > 0 else None
-        self.progress = Progress(config.out_dir / "log.jsonl", config.label)
+        average = WeightAverage(module, config.decay) if config.decay > 0 else None
+        self.parts = Parts(module, optimizer, average, Watcher(config.watch), generators)
         self.checkpoint_path = config.out_dir / "checkpoint.pt"
+        self.best_path = config.out_dir / "best.pt"
         self.position = Position()
         if config.resume and self.checkpoint_path.is_file():
-            self.position = checkpoint.load(
-                self.checkpoint_path, self.module, self.optimizer, self.average, self.device
-            )
-        self.started = time.monotonic() - self.position.elapsed_seconds
+            self.position = checkpoint.restore(self.checkpoint_path, self.parts, self.device)
+        self.progress = Progress(config.out_dir / "log.jsonl", config.label)
+        folder = config.out_dir / "tensorboard" if config.tensorboard else None
+        self.board = Board(folder, self.position.step)
+        self.called = time.monotonic()
+        self.started = self.called - self.position.elapsed_seconds
         self.saved_at = self.position.elapsed_seconds
-        self.metrics: Mapping[str, float] = {}
         self.loss = torch.zeros((), device=self.device)
 
     def share(self) -> float:
@@ -130,39 +135,63 @@ class _Run:
         return self.config.budget.progress(self.position.step, self.position.elapsed_seconds)
 
     def to_the_end(self) -> FitResult:
-        share = self.share()
-        validated = math.floor(share * self.config.validations)
-        while share < 1.0:
+        share, given_up = self.share(), self.parts.watcher.gives_up()
+        while share < 1.0 and not given_up and not self.paused():
             self.one_step(share)
             share = self.share()
             due = math.floor(share * self.config.validations)
-            if due > validated:
-                validated = due
+            if due > self.position.validated:
+                self.position.validated = due
                 self.run_validation()
+                given_up = self.parts.watcher.gives_up()
             self.checkpoint_if_due()
-        best = self.module if self.average is None else self.average.module
+        finished = share >= 1.0 or given_up
+        if not finished:
+            self.save()
         self.progress.event(
-            "end", step=self.position.step, seconds=round(self.position.elapsed_seconds, 1)
+            "end" if finished else "pause",
+            step=self.position.step,
+            seconds=round(self.position.elapsed_seconds, 1),
         )
-        return FitResult(
-            best.eval(), self.position.step, self.position.elapsed_seconds, self.metrics
-        )
+        return self.result(finished)
+
+    def result(self, finished: bool) -> FitResult:
+        module, metrics = self.candidate(), self.position.metrics
+        if self.parts.watcher.best is not None:
+            state = torch.load(self.best_path, map_location=self.device, weights_only=True)
+            module.load_state_dict(state)
+            metrics = self.parts.watcher.best_metrics
+        position = self.position
+        return FitResult(module.eval(), position.step, position.elapsed_seconds, metrics, finished)
+
+    def paused(self) -> bool:
+        limit = self.config.pause_minutes
+        return limit is not None and time.monotonic() - self.called >= 60.0 * limit
+
+    def candidate(self) -> nn.Module:
+        """What would be exported now."""
+        average = self.parts.average
+        return self.module if average is None else average.module
 
     def one_step(self, share: float) -> None:
         rate = self.config.learning_rate * learning_rate_factor(share, self.config.warm_up)
-        for group in self.optimizer.param_groups:
+        optimizer, average = self.parts.optimizer, self.parts.average
+        for group in optimizer.param_groups:
             group["lr"] = rate
+        if self.curriculum is not None:
+            self.curriculum(self.module, share)
+            self.curriculum(self.candidate(), share)
         self.module.train()
         batch = self.batches(self.position.step)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast()):
             parts = self.loss_fn(self.module, batch)
             loss = torch.stack([part.float() for part in parts.values()]).sum()
-        self.optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.module.parameters(), self.config.gradient_norm)
-        self.optimizer.step()
-        if self.average is not None:
-            self.average.update(self.module)
+        optimizer.step()
+        if average is not None:
+            average.update(self.module)
         self.position.step += 1
         self.loss = loss.detach()
         if self.position.step % _REPORT_STEPS == 0:
@@ -182,30 +211,34 @@ class _Run:
         return total
 
     def report(self, share: float, rate: float, parts: Mapping[str, Tensor]) -> None:
+        seconds = max(1e-3, time.monotonic() - self.started)
         facts = {"loss": self.finite_loss()}
         facts |= {name: float(part.detach()) for name, part in parts.items()}
-        facts |= {"lr": rate, "steps_per_second": self.position.step / self.elapsed_seconds()}
-        self.progress.line(self.position.step, share, facts)
-
-    def elapsed_seconds(self) -> float:
-        return max(1e-3, time.monotonic() - self.started)
+        facts |= {"lr": rate, "steps_per_second": self.position.step / seconds}
+        self.progress.line(self.position.step, share, seconds, facts)
+        self.board.scalars("train", facts, self.position.step)
 
     def run_validation(self) -> None:
         if self.validate is None:
             return
-        candidate = self.module if self.average is None else self.average.module
+        candidate, step = self.candidate(), self.position.step
         with torch.inference_mode():
-            self.metrics = dict(self.validate(candidate.eval()))
-        self.progress.event("validation", step=self.position.step, **self.metrics)
+            metrics = dict(self.validate(candidate.eval()))
+        self.position.metrics = metrics
+        self.progress.event("validation", step=step, **metrics)
+        self.board.scalars("validation", metrics, step)
+        if self.parts.watcher.is_best(metrics, step):
+            checkpoint.write(self.best_path, candidate.state_dict())
 
     def checkpoint_if_due(self) -> None:
         interval = self.config.checkpoint_seconds
         if interval and self.position.elapsed_seconds - self.saved_at >= interval:
-            self.finite_loss()
-            self.saved_at = self.position.elapsed_seconds
-            checkpoint.save(
-                self.checkpoint_path, self.position, self.module, self.optimizer, self.average
-            )
+            self.save()
+
+    def save(self) -> None:
+        self.finite_loss()
+        self.saved_at = self.position.elapsed_seconds
+        checkpoint.save(self.checkpoint_path, self.position, self.parts)
 
 
 def _parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from models.training import weights
@@ -45,7 +46,8 @@ def test_fit_learns_reports_and_validates(tmp_path: Path) -> None:
         calls.append(module.training)
         return {"figure": float(len(calls))}
 
-    config = FitConfig(tmp_path, Budget(steps=120), learning_rate=0.03, validations=3)
+    budget = Budget(steps=120)
+    config = FitConfig(tmp_path, budget, learning_rate=0.03, validations=3, tensorboard=False)
     before = _loss(_module().eval(), _batch(999))["square"].item()
     result = fit(_module(), _loss, _batch, config, validate)
     after = _loss(result.module, _batch(999))["square"].item()
@@ -57,38 +59,13 @@ def test_fit_learns_reports_and_validates(tmp_path: Path) -> None:
     assert kinds[-1] == "end"
 
 
-def test_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
-    """A run killed in the middle goes on from its checkpoint to the very same weights."""
-
-    class Killed(Exception):
-        pass
-
-    def dying(step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        if step == 25:
-            raise Killed
-        return _batch(step)
-
-    def config(name: str, resume: bool = False) -> FitConfig:
-        return FitConfig(tmp_path / name, Budget(steps=40), checkpoint_seconds=1e-9, resume=resume)
-
-    whole = fit(_module(), _loss, _batch, config("whole"))
-    with pytest.raises(Killed):
-        fit(_module(), _loss, dying, config("cut"))
-    resumed = fit(_module(), _loss, _batch, config("cut", resume=True))
-    assert resumed.steps == 40
-    for first, second in zip(
-        whole.module.state_dict().values(), resumed.module.state_dict().values(), strict=True
-    ):
-        assert torch.equal(first, second)
-
-
 def test_loss_that_is_not_finite_ends_the_run_without_a_checkpoint(tmp_path: Path) -> None:
     """Nothing is saved after the weights have turned into NaN."""
 
     def broken(module: nn.Module, batch: object) -> Mapping[str, torch.Tensor]:
         return {"bad": next(module.parameters()).sum() * float("nan")}
 
-    config = FitConfig(tmp_path, Budget(steps=50), checkpoint_seconds=1e-9)
+    config = FitConfig(tmp_path, Budget(steps=50), checkpoint_seconds=1e-9, tensorboard=False)
     with pytest.raises(FloatingPointError, match="nan"):
         fit(_module(), broken, _batch, config)
     assert not (tmp_path / "checkpoint.pt").exists()
@@ -157,7 +134,7 @@ def test_missing_weights_are_named(tmp_path: Path) -> None:
         weights.load(nn.Linear(1, 1), tmp_path)
 
 
-def _square(seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _square(seed: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     if seed == 13:
         raise ValueError("unlucky")
     return np.full((2, 2), seed, np.uint8), np.array([seed**2], np.float32)

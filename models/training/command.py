@@ -1,0 +1,94 @@
+"""What `sentinode models train NAME` does: configuration, output folder, one run or all folds.
+
+In: the name of a model, folders of data, TOML files and overrides. Out: trained weights in `out`
+with the configuration that made them. A model's `models.NAME.train` offers
+
+    Config                                   a frozen dataclass, defaults in models/NAME/train.toml
+    run(config, data, out, *, resume, fold)  trains, writes `out/weights.*.pt`, returns figures
+
+What must hold: `out/config.json` says how the weights came about, before the first step.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from models.training import config as configuration
+from models.training.folds import Fold, cross_validate
+
+DEFAULTS = "train.toml"
+
+
+class Run(Protocol):
+    """Train once. `fold` None holds out the project's usual share."""
+
+    def __call__(
+        self,
+        config: Any,
+        data: Sequence[Path],
+        out: Path,
+        *,
+        resume: bool = False,
+        fold: Fold | None = None,
+    ) -> Mapping[str, float]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The command line. `folds` 0 trains once; `configs` are laid over the model's defaults."""
+
+    name: str
+    data: tuple[Path, ...]
+    out: Path
+    configs: tuple[Path, ...] = ()
+    overrides: tuple[str, ...] = ()
+    resume: bool = False
+    folds: int = 0
+
+
+def defaults_path(name: str) -> Path:
+    """The TOML file with the model's defaults, each with its source."""
+    return Path(__file__).parents[1] / name / DEFAULTS
+
+
+def train(request: Request) -> Mapping[str, Any]:
+    """Figures of the run, or their mean and deviation over the folds. Raises ConfigError."""
+    module = importlib.import_module(f"models.{request.name}.train")
+    if not hasattr(module, "run"):  # a model that still reads its own command line
+        module.main(_arguments(request))
+        return {}
+    paths = [defaults_path(request.name), *request.configs]
+    config = configuration.read(module.Config, paths, request.overrides)
+    run: Run = module.run
+    request.out.mkdir(parents=True, exist_ok=True)
+    _write_facts(config, request)
+
+    def run_fold(fold: Fold, out: Path) -> Mapping[str, float]:
+        return run(config, request.data, out, resume=request.resume, fold=fold)
+
+    if request.folds:
+        return cross_validate(run_fold, request.folds, request.out)
+    return run(config, request.data, request.out, resume=request.resume, fold=None)
+
+
+def _write_facts(config: Any, request: Request) -> None:
+    facts = {
+        "model": request.name,
+        "data": [path.name for path in request.data],
+        "folds": request.folds,
+        "config": dataclasses.asdict(config),
+    }
+    text = json.dumps(facts, indent=1, default=str)
+    (request.out / "config.json").write_text(text + "\n")
+
+
+def _arguments(request: Request) -> list[str]:
+    data = [argument for path in request.data for argument in ("--data", str(path))]
+    resume = ["--resume"] if request.resume else []
+    return [*data, "--out", str(request.out), *resume, *request.overrides]

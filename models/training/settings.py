@@ -1,0 +1,107 @@
+"""What a run of `fit` is told, beside the model and its data.
+
+In: nothing; these are values, most of them from the `[fit]` table of a model's `train.toml`. What
+must hold: defaults are those of our own runs; a paper's values stand in its model's TOML file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from models.training.schedule import Budget
+
+Precision = Literal["auto", "fp32"]
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """The validation figure that chooses the weights, and when to give up on it.
+
+    `metric` "" keeps the last weights; else the best ones by that figure are kept (`best.pt`) and
+    returned. `patience`: end after so many validations without a better one, 0 never. The figure
+    must come from images that are not those a report is made on.
+    """
+
+    metric: str = ""
+    mode: Literal["max", "min"] = "max"
+    patience: int = 0
+    margin: float = 0.0  # how much better counts as better
+
+
+@dataclass(frozen=True, slots=True)
+class FitConfig:
+    """Everything about a run that is not the model. `decay` 0 trains without an average.
+
+    `label` names the run in its progress line; `validations` are spread evenly over the budget,
+    the last one at its end. `checkpoint_seconds` 0 writes none; `resume` goes on from one.
+    `pause_minutes` ends this call early, with a checkpoint, though the budget is not spent: for
+    machines that are lent by the quarter of an hour. `tensorboard` writes `out_dir/tensorboard`.
+    """
+
+    out_dir: Path
+    budget: Budget
+    label: str = "train"
+    device: str = "cpu"
+    seed: int = 1
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    warm_up: float = 0.03
+    gradient_norm: float = 5.0
+    decay: float = 0.998
+    precision: Precision = "auto"
+    validations: int = 4
+    checkpoint_seconds: float = 120.0
+    resume: bool = False
+    watch: Watch = field(default_factory=Watch)
+    pause_minutes: float | None = None
+    tensorboard: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class FitSettings:
+    """The `[fit]` table of a `train.toml`; names as in FitConfig.
+
+    `minutes` and `steps` are the budget (0: not limited by it); `device` "auto" takes a GPU where
+    there is one; `threads` of the processor, 0 for torch's own choice.
+    """
+
+    minutes: float = 0.0
+    steps: int = 0
+    device: str = "auto"
+    threads: int = 0
+    seed: int = 1
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    warm_up: float = 0.03
+    gradient_norm: float = 5.0
+    decay: float = 0.998
+    precision: Precision = "auto"
+    validations: int = 4
+    checkpoint_seconds: float = 120.0
+    pause_minutes: float = 0.0
+    tensorboard: bool = True
+    watch: Watch = field(default_factory=Watch)
+
+    def device_name(self) -> str:
+        """The device that "auto" stands for on this machine, or the one that is named."""
+        if self.device != "auto":
+            return self.device
+        return "cuda" if torch.cuda.is_available() else "cpu"
+
+    def config(self, out_dir: Path, label: str, resume: bool = False) -> FitConfig:
+        """Raises ValueError where neither minutes nor steps are given."""
+        shared = {item.name for item in fields(FitConfig)} & {item.name for item in fields(self)}
+        same = {name: getattr(self, name) for name in shared - {"device", "pause_minutes"}}
+        return FitConfig(
+            out_dir=out_dir,
+            budget=Budget(steps=self.steps or None, minutes=self.minutes or None),
+            label=label,
+            device=self.device_name(),
+            resume=resume,
+            pause_minutes=self.pause_minutes or None,
+            **same,
+        )

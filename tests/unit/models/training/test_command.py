@@ -1,0 +1,80 @@
+"""The training command: configuration, facts on disk, folds; with a model made for the test."""
+
+from __future__ import annotations
+
+import json
+import sys
+import types
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from models.training import command
+from models.training.command import Request, train
+from models.training.config import ConfigError
+from models.training.folds import Fold
+
+
+@dataclass(frozen=True)
+class Config:
+    batch: int = 8
+    learning_rate: float = 1e-4
+
+
+calls: list[tuple[Config, tuple[Path, ...], Path, bool, Fold | None]] = []
+
+
+def run(
+    config: Config,
+    data: Sequence[Path],
+    out: Path,
+    *,
+    resume: bool = False,
+    fold: Fold | None = None,
+) -> Mapping[str, float]:
+    calls.append((config, tuple(data), out, resume, fold))
+    return {"auc": 0.5 if fold is None else 0.6 + 0.1 * fold.number}
+
+
+@pytest.fixture(autouse=True)
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model called `tiny` whose training does nothing, with defaults in a TOML file."""
+    package, module = types.ModuleType("models.tiny"), types.ModuleType("models.tiny.train")
+    module.__dict__.update(Config=Config, run=run)
+    monkeypatch.setitem(sys.modules, "models.tiny", package)
+    monkeypatch.setitem(sys.modules, "models.tiny.train", module)
+    defaults = tmp_path / "train.toml"
+    defaults.write_text("batch = 12\n")
+    monkeypatch.setattr(command, "defaults_path", lambda name: defaults)
+    calls.clear()
+
+
+def test_defaults_file_and_overrides_reach_the_run(tmp_path: Path) -> None:
+    """The model's TOML, then the given one, then the overrides; all of it is written down."""
+    mine = tmp_path / "mine.toml"
+    mine.write_text("learning_rate = 0.5\nbatch = 20\n")
+    out, data = tmp_path / "out", (tmp_path / "rsna",)
+    figures = train(Request("tiny", data, out, (mine,), ("batch=4",), resume=True))
+    assert figures == {"auc": 0.5}
+    assert calls == [(Config(4, 0.5), data, out, True, None)]
+    facts = json.loads((out / "config.json").read_text())
+    assert facts["config"] == {"batch": 4, "learning_rate": 0.5}
+    assert facts["data"] == ["rsna"]
+
+
+def test_folds_are_trained_one_after_the_other(tmp_path: Path) -> None:
+    """Each into a folder of its own; the answer is mean and deviation."""
+    summary = train(Request("tiny", (), tmp_path / "out", folds=2))
+    assert summary["auc"]["mean"] == pytest.approx(0.65)
+    assert [fold for *_, fold in calls] == [Fold(0, 2), Fold(1, 2)]
+    assert [call[2].name for call in calls] == ["fold1", "fold2"]
+
+
+def test_unknown_setting_starts_nothing(tmp_path: Path) -> None:
+    """A typing error ends the command before anything is trained or written."""
+    with pytest.raises(ConfigError, match="did you mean batch"):
+        train(Request("tiny", (), tmp_path / "out", overrides=("bacth=3",)))
+    assert not calls
+    assert not (tmp_path / "out").exists()
