@@ -14,9 +14,7 @@ from numpy.typing import NDArray
 
 from models.contract import BreastImage, FindingKind, Laterality, Modality
 from models.datasets.cases import Label, Lesion
-
-# More than this share of bright border means that the grey levels are inverted.
-_INVERTED_BORDER = 0.5
+from models.imaging.intensity import is_inverted
 
 
 def read_picture(
@@ -26,9 +24,9 @@ def read_picture(
     laterality: Laterality | None = None,
     view: str | None = None,
 ) -> BreastImage:
-    """A picture of 8 or 16 bits; a mammogram whose border is bright is inverted. Raises OSError."""
+    """A picture of 8 or 16 bits; a mammogram on bright air is inverted. Raises OSError."""
     pixels = read_levels(path)
-    if modality == "MG" and _border_is_bright(pixels):
+    if modality == "MG" and is_inverted(pixels):
         pixels = np.float32(1.0) - pixels
     return BreastImage(pixels, modality, laterality, view, pixel_spacing_mm)
 
@@ -51,8 +49,3 @@ def lesion_of(
         return None
     left, top, width, height = cv2.boundingRect(marked)
     return Lesion(kind, marked[top : top + height, left : left + width] > 0, (top, left), label)
-
-
-def _border_is_bright(pixels: NDArray[np.float32]) -> bool:
-    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-    return bool((border > 0.5).mean() > _INVERTED_BORDER)
