@@ -5,17 +5,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from models.mask_rcnn.configuration import AnchorPlan
+from models.mask_rcnn.configuration import NetworkConfig
 
 
-def anchors(plan: AnchorPlan, input_px: tuple[int, int]) -> list[Tensor]:
-    """Per level, boxes (rows * columns * per_cell, 4): row major, the anchors of a cell together.
+def anchors(config: NetworkConfig) -> list[Tensor]:
+    """Per level P3 to P6, boxes (rows * columns * per_cell, 4): row major, a cell's together.
 
     An anchor's centre is the centre of its cell.
     """
+    plan = config.anchors
     return [
-        _level(stride, sizes, plan.ratios, input_px)
-        for stride, sizes in zip(plan.strides_px, plan.sizes_px, strict=True)
+        _level(stride, sizes, plan.ratios, config.input_px)
+        for stride, sizes in zip(config.strides_px[1:], plan.sizes_px, strict=True)
     ]
 
 

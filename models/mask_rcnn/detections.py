@@ -23,6 +23,8 @@ from models.contract import (
 )
 from models.imaging.geometry import Placement
 from models.imaging.regions import region
+from models.mask_rcnn import tensors
+from models.mask_rcnn.configuration import IMAGE_CLASSES
 
 _NUMPY = {"FP32": np.dtype(np.float32), "INT32": np.dtype(np.int32), "UINT8": np.dtype(np.uint8)}
 
@@ -36,18 +38,25 @@ def postprocess(
     count = int(outputs["num"][0, 0])
     found: list[Region] = []
     for row in range(count):
-        name = _class_name(spec, int(outputs["labels"][0, row]))
+        _refuse_other_label(spec, int(outputs["labels"][0, row]))
         score = float(outputs["scores"][0, row])
-        if score < spec.thresholds[name]:
+        if score < spec.thresholds[FindingKind.MASS]:
             continue
         x0, y0, x1, y1 = (float(edge) for edge in outputs["boxes"][0, row])
         painted = region(
-            FindingKind(name), score, outputs["masks"][0, row], (x0, y0, x1, y1), placement
+            FindingKind.MASS, score, outputs["masks"][0, row], (x0, y0, x1, y1), placement
         )
         if painted is not None:
             found.append(painted)
     found.sort(key=lambda item: -item.score)
-    return ModelOutput(regions=tuple(found))
+    return ModelOutput(tuple(found), _classification(outputs))
+
+
+def _classification(outputs: Mapping[str, NDArray[Any]]) -> dict[str, float]:
+    """The image's probabilities by class name; empty where the model has no image head."""
+    if tensors.IMAGE not in outputs:
+        return {}
+    return dict(zip(IMAGE_CLASSES, map(float, outputs[tensors.IMAGE][0]), strict=True))
 
 
 def _refuse_other_tensors(spec: ModelSpec, outputs: Mapping[str, NDArray[Any]]) -> None:
@@ -69,7 +78,6 @@ def _refuse_other_tensors(spec: ModelSpec, outputs: Mapping[str, NDArray[Any]]) 
         raise ModelOutputError(f"{spec.name} gave a score outside 0 to 1")
 
 
-def _class_name(spec: ModelSpec, label: int) -> str:
+def _refuse_other_label(spec: ModelSpec, label: int) -> None:
     if not 1 <= label < len(spec.classes):
         raise ModelOutputError(f"{spec.name} gave label {label} of {len(spec.classes)} classes")
-    return spec.classes[label]

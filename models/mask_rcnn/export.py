@@ -41,7 +41,8 @@ PORTABLE_OPERATORS = frozenset(_OPERATORS.split())
 class Parity:
     """Largest differences between network and ONNX Runtime over all detections of some images.
 
-    `matched` of `detections` agree in label and lie within one pixel of each other.
+    `matched` of `detections` agree in label and lie within one pixel of each other. `score` covers
+    the image's own probabilities too, where there are any.
     """
 
     detections: int
@@ -123,8 +124,10 @@ def parity(network: MaskRCNN, path: Path, images: NDArray[np.float32]) -> Parity
         expected = [tensor.numpy() for tensor in _outputs(network, images)]
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     actual = session.run(None, {session.get_inputs()[0].name: images})
-    boxes, scores, labels, masks, num = expected
+    boxes, scores, labels, masks, num, *image_class = expected
     matched, box_px, score, mask = 0, 0.0, 0.0, 0.0
+    for ours, theirs in zip(image_class, actual[5:], strict=True):
+        score = float(np.abs(ours - theirs).max())
     for image in range(images.shape[0]):
         for row in range(int(num[image, 0])):
             # Nearly equal scores may change places, so that rows are paired by their boxes.

@@ -1,15 +1,12 @@
-"""The training objective: proposals, class, box and mask (He et al., section 3).
+"""The training objective: proposals, class, box and mask (He et al., section 3; Kumar et al.,
+equations 1, 2 and 5), and where the network has those heads, semantic map and image class.
 
-In: the network and a batch. Out: named scalar losses, whose sum is minimised. The optional Renyi
-term follows Kumar et al., who replace smooth L1 by an entropy of the box residuals. As printed it
-takes a 4-vector of signed numbers for a probability distribution; ours is the quadratic Renyi
-entropy of the residuals in a batch, estimated with Gaussian kernels, with as many zeros appended,
-which anchor its mode at zero error. That reading is ours, it is added to smooth L1, and it is off
-unless asked for.
+In: the network and a batch. Out: named scalar losses, whose sum is minimised.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +14,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.mask_rcnn.boxes import DETECTION_WEIGHTS, PROPOSAL_WEIGHTS, clip, encode
+from models.mask_rcnn.labelled import MALIGNANT, UNKNOWN
 from models.mask_rcnn.network import MaskRCNN
+from models.mask_rcnn.renyi import renyi_entropy
 from models.mask_rcnn.roi import sample
 from models.mask_rcnn.targets import (
     Sampled,
@@ -29,16 +28,24 @@ from models.mask_rcnn.targets import (
 
 _ANCHOR_POSITIVES = 64
 _ANCHOR_NEGATIVES = 128
-_KERNEL_WIDTH = 0.5  # in encoded units, where residuals of a trained box head have variance near 1
 
 
 @dataclass(frozen=True, slots=True)
 class LossConfig:
-    """`renyi`: weight of the entropy term on detection boxes; 0 is plain Mask R-CNN."""
+    """`smooth_l1` and `renyi`: weights of the two terms on detection boxes.
 
+    1 and 0 are He et al.; with `renyi` above 0 the entropy regularises, of order `alpha`; with
+    `smooth_l1` 0 it replaces the other, as Kumar et al. have it (section II-C, change c).
+    `positives` of `sampled` boxes per image train the second stage. `semantic`, `image`: weights.
+    """
+
+    smooth_l1: float = 1.0
     renyi: float = 0.0
+    alpha: float = 2.0
     positives: int = 16
     sampled: int = 64
+    semantic: float = 1.0
+    image: float = 0.5
 
 
 def losses(
@@ -46,7 +53,7 @@ def losses(
 ) -> dict[str, Tensor]:
     """Losses of images (n, 3, height, width) of grey values 0 to 255 against their truth."""
     maps = network.features(images)
-    logits, offsets = network.proposals(maps[1:])
+    logits, offsets = network.proposals(maps.maps[1:])
     with torch.no_grad():
         candidates, valid = network.proposals.propose(logits, offsets)
         sampled = sample_proposals(candidates, valid, truth, config.positives, config.sampled)
@@ -57,9 +64,15 @@ def losses(
             sampled.mass,
         )
     parts = _proposal_losses(network, logits, offsets, truth)
-    features = sample(maps, sampled.boxes)
+    features = sample(maps.roi_maps, sampled.boxes, network.config)
     parts |= _box_losses(network, features, sampled, truth, config)
     parts["mask"] = _mask_loss(network, features, sampled, truth, config.positives)
+    if maps.semantic is not None:
+        parts["semantic"] = config.semantic * _semantic_loss(maps.semantic, truth)
+    if maps.image is not None:
+        entropy = class_entropy(maps.image, truth.image_class)
+        known = (truth.image_class != UNKNOWN).float()
+        parts["image"] = config.image * (entropy * known).sum() / known.sum().clamp(min=1)
     return parts
 
 
@@ -98,36 +111,50 @@ def _box_losses(
     network: MaskRCNN, features: Tensor, sampled: Sampled, truth: Truth, config: LossConfig
 ) -> dict[str, Tensor]:
     logits, offsets = network.box_head(features.flatten(0, 1))
-    wanted_class = sampled.positive.long().flatten()
+    wanted_class = truth.mass_class.gather(1, sampled.mass) * sampled.positive
     used = sampled.used.flatten().float()
-    entropy = functional.cross_entropy(logits, wanted_class, reduction="none") * used
+    entropy = class_entropy(logits, wanted_class.flatten()) * used
     matched = truth.boxes.gather(1, sampled.mass.unsqueeze(-1).expand(-1, -1, 4))
     wanted = encode(sampled.boxes, matched, DETECTION_WEIGHTS).flatten(0, 1)
     positive = sampled.positive.flatten()
     error = functional.smooth_l1_loss(offsets, wanted, reduction="none").sum(dim=-1) * positive
     parts = {
         "class": entropy.sum() / used.sum().clamp(min=1),
-        "box": error.sum() / positive.sum().clamp(min=1),
+        "box": config.smooth_l1 * error.sum() / positive.sum().clamp(min=1),
     }
     if config.renyi > 0:
-        parts["renyi"] = config.renyi * renyi_entropy(offsets - wanted, positive)
+        residuals = offsets - wanted
+        parts["renyi"] = config.renyi * renyi_entropy(residuals, positive, config.alpha)
     return parts
 
 
-def renyi_entropy(residuals: Tensor, used: Tensor) -> Tensor:
-    """Quadratic Renyi entropy of residuals (k, 4) where `used` (k), mean over the coordinates.
+def class_entropy(logits: Tensor, wanted: Tensor) -> Tensor:
+    """Cross-entropy (k,) of logits (k, 2 or 3) against class codes (k,) of `labelled`.
 
-    H2(e) = -log(1/m^2 sum_ij G(e_i - e_j)), G a Gaussian kernel of peak 1 and width 0.5, over the
-    residuals and as many zeros. Without used rows it is 0. Smallest, 0, when every residual is 0.
+    A code that leaves several classes open asks for the sum of their probabilities: a phantom's
+    mass teaches that it is one, not which.
     """
-    weight = torch.cat([used, used]).to(residuals.dtype)
-    points = torch.cat([residuals, torch.zeros_like(residuals)])
-    distance2 = (points.unsqueeze(0) - points.unsqueeze(1)) ** 2
-    kernel = torch.exp(-distance2 / (2 * _KERNEL_WIDTH**2))
-    pair = (weight.unsqueeze(0) * weight.unsqueeze(1)).unsqueeze(-1)
-    count2 = (weight.sum() ** 2).clamp(min=1)
-    mean = (kernel * pair).sum(dim=(0, 1)) / count2
-    return torch.where(weight.sum() > 0, -torch.log(mean.clamp(min=1e-6)).mean(), mean.sum() * 0)
+    allowed = _ALLOWED[logits.shape[1]].to(logits.device).index_select(0, wanted)
+    likelihood = torch.log_softmax(logits, dim=1).masked_fill(~allowed, -math.inf)
+    return -torch.logsumexp(likelihood, dim=1)
+
+
+_ALLOWED = {
+    2: torch.tensor([[1, 0], [0, 1], [0, 1], [0, 1], [1, 1]], dtype=torch.bool),
+    3: torch.tensor([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 1, 1], [1, 1, 1]], dtype=torch.bool),
+}
+"""By number of classes, rows by class code: which classes the truth leaves open."""
+
+
+def _semantic_loss(logits: Tensor, truth: Truth) -> Tensor:
+    """Binary cross-entropy and one minus Dice of all pixels, at the map's own stride."""
+    lesion = (truth.labels > 0).float().unsqueeze(1)
+    wanted = functional.avg_pool2d(lesion, lesion.shape[-1] // logits.shape[-1])
+    entropy = functional.binary_cross_entropy_with_logits(logits, wanted)
+    probability = torch.sigmoid(logits)
+    common = (probability * wanted).sum(dim=(1, 2, 3))
+    total = probability.sum(dim=(1, 2, 3)) + wanted.sum(dim=(1, 2, 3))
+    return 2.0 * entropy + (1.0 - (2.0 * common + 1.0) / (total + 1.0)).mean()
 
 
 def _mask_loss(
@@ -135,7 +162,13 @@ def _mask_loss(
 ) -> Tensor:
     """Binary cross-entropy on the positive slots, which stand first."""
     boxes, mass = sampled.boxes[:, :positives], sampled.mass[:, :positives]
-    logits = network.mask_head(features[:, :positives].flatten(0, 1))[:, 0]
+    logits = network.mask_head(features[:, :positives].flatten(0, 1))
+    if network.config.mask_classes > 1:
+        # Only the mask of the true class is trained (He et al., section 3); unknown is the first.
+        row = truth.mass_class.gather(1, mass).flatten()
+        row = torch.where(row == MALIGNANT, row - 1, torch.zeros_like(row))
+        logits = logits.gather(1, row.reshape(-1, 1, 1, 1).expand(-1, 1, *logits.shape[2:]))
+    logits = logits[:, 0]
     wanted = mask_targets(boxes, mass, truth.labels).flatten(0, 1)
     used = sampled.positive[:, :positives].flatten().float()
     error = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")

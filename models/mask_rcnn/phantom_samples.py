@@ -1,7 +1,8 @@
 """Training samples from phantoms: what the network sees, and which pixel belongs to which mass.
 
-In: a seed. Out: (image uint8 (3, h, w), labels uint8 (h, w)), through the very preprocessing that
-serving uses. Numpy only: these functions run in the processes of the sample pool.
+In: a seed. Out: a sample of `labelled`, through the very preprocessing that serving uses. The
+classes of a phantom's masses are withheld: drawn shapes are no lesson in malignancy. Numpy only:
+these functions run in the processes of the sample pool.
 Seeds: below 1 000 000 to train, from 5 000 000 to validate. Those from 9 000 000 belong to the
 acceptance test and are refused here.
 """
@@ -13,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 
 from models.contract import BreastImage, Model
-from models.mask_rcnn.labelled import Bytes, labelled
+from models.mask_rcnn.labelled import LESION, NORMAL, UNKNOWN, Sample, labelled
 from models.mask_rcnn_mg import MODEL as MAMMOGRAPHY
 from models.mask_rcnn_us import MODEL as ULTRASOUND
 from phantoms.mammogram import mammogram
@@ -26,7 +27,7 @@ FIRST_ACCEPTANCE_SEED = 9_000_000
 _WITH_MASS = 0.6  # of the training images; drawn as patients come, most would hold nothing to learn
 
 
-def mammography_sample(seed: int) -> tuple[Bytes, Bytes]:
+def mammography_sample(seed: int) -> Sample:
     """One mammogram; training seeds hold a mass more often than patients do."""
     _refuse_acceptance(seed)
     rng = np.random.default_rng(seed)
@@ -39,7 +40,7 @@ def mammography_sample(seed: int) -> tuple[Bytes, Bytes]:
     return sample_of(phantom, MAMMOGRAPHY)
 
 
-def ultrasound_sample(seed: int) -> tuple[Bytes, Bytes]:
+def ultrasound_sample(seed: int) -> Sample:
     """One ultrasound frame."""
     _refuse_acceptance(seed)
     rng = np.random.default_rng(seed)
@@ -48,13 +49,13 @@ def ultrasound_sample(seed: int) -> tuple[Bytes, Bytes]:
     return sample_of(ultrasound(seed, (rows, columns)), ULTRASOUND)
 
 
-SAMPLES: dict[str, Callable[[int], tuple[Bytes, Bytes]]] = {
+SAMPLES: dict[str, Callable[[int], Sample]] = {
     MAMMOGRAPHY.spec.name: mammography_sample,
     ULTRASOUND.spec.name: ultrasound_sample,
 }
 
 
-def sample_of(phantom: Phantom, model: Model) -> tuple[Bytes, Bytes]:
+def sample_of(phantom: Phantom, model: Model) -> Sample:
     """Preprocess a phantom and lay its masses on the same grid."""
     image = BreastImage(
         phantom.pixels,
@@ -66,7 +67,8 @@ def sample_of(phantom: Phantom, model: Model) -> tuple[Bytes, Bytes]:
     masses = [
         (lesion.mask, lesion.offset_px) for lesion in phantom.lesions if lesion.kind == "mass"
     ]
-    return labelled(image, masses, model)
+    image_class = LESION if masses else UNKNOWN if phantom.lesions else NORMAL
+    return labelled(image, masses, model, image_class)
 
 
 def _requests(seed: int, rng: np.random.Generator) -> list[LesionRequest] | None:

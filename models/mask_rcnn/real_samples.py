@@ -1,41 +1,66 @@
-"""Training samples from a folder of real images with outlines, beside the phantoms.
+"""Training samples from folders of real images with outlines, beside the phantoms.
 
-In: a folder that `models.evaluation.folders` recognises. Out: the same tuples as phantoms give.
-What must hold: images that are nearly the same never stand on both sides of the split. Public
-sets hold the same lesion several times, and a validation on its twin would say nothing.
+In: folders that `models.datasets.folders` recognises. Out: the same samples as phantoms give.
+What must hold: images of one patient, or nearly the same picture, never stand on two of the three
+sides: to train on, to choose operating points on ("tuning"), and to report on ("validation").
+Public sets hold the same lesion several times, and a validation on its twin would say nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
+from models.contract import FindingKind, Model
+from models.datasets.cases import Case
+from models.datasets.folders import read_folder
+from models.datasets.splits import hold_out
+from models.mask_rcnn.labelled import CLASS_CODES, UNKNOWN, Sample, labelled
 
-from models.contract import BreastImage, FindingKind, Model
-from models.evaluation.cases import Case
-from models.evaluation.folders import read_folder
-from models.mask_rcnn.labelled import Bytes, labelled
-
-_SIDE_PX = 24  # of the thumbnails that are compared
-_SAME = 0.92  # correlation of thumbnails; frames of one sweep lie above it
-_HELD_OUT = 0.15
+TUNING_SHARE = 0.1  # of what is not held out
+_TUNING_SEED = 1
 
 
-def split(folder: Path, model: Model, seed: int) -> tuple[list[int], list[int]]:
-    """Indices of `usable(folder)` to train on and to validate on, whole groups of twins each."""
-    cases = usable(folder, model)
-    groups = _groups(np.stack([_thumbnail(case.read()) for case in cases]))
-    order = np.random.default_rng(seed).permutation(len(groups))
-    held_out: list[int] = []
-    for number in order:
-        if len(held_out) >= _HELD_OUT * len(cases):
-            break
-        held_out += groups[number]
-    return sorted(set(range(len(cases))) - set(held_out)), sorted(held_out)
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """Names of the cases, "folder/case", on each side of the split."""
+
+    training: tuple[str, ...]
+    tuning: tuple[str, ...]
+    validation: tuple[str, ...]
+
+    def write(self, path: Path) -> None:
+        """As JSON, beside the weights: which images they have seen."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(asdict(self), indent=1) + "\n")
+
+
+def split(cases: Sequence[Case]) -> tuple[list[Case], list[Case], list[Case]]:
+    """Training, tuning and validation cases of one folder, whole groups of twins each."""
+    outer = hold_out(cases)
+    rest = [cases[index] for index in outer.training]
+    inner = hold_out(rest, TUNING_SHARE, _TUNING_SEED)
+    return (
+        [rest[index] for index in inner.training],
+        [rest[index] for index in inner.validation],
+        [cases[index] for index in outer.validation],
+    )
+
+
+def split_folders(
+    folders: Sequence[Path], model: Model
+) -> tuple[tuple[list[Case], list[Case], list[Case]], Sides]:
+    """As `split` for several folders, each by itself, and the names on each side."""
+    sides: tuple[list[Case], list[Case], list[Case]] = ([], [], [])
+    names: tuple[list[str], list[str], list[str]] = ([], [], [])
+    for folder in folders:
+        for side, own, cases in zip(sides, names, split(usable(folder, model)), strict=True):
+            side += cases
+            own += [f"{folder.name}/{case.name}" for case in cases]
+    return sides, Sides(*(tuple(own) for own in names))
 
 
 def usable(folder: Path, model: Model) -> list[Case]:
@@ -47,36 +72,20 @@ def usable(folder: Path, model: Model) -> list[Case]:
     ]
 
 
-def maker(folder: Path, model: Model) -> Callable[[int], tuple[Bytes, Bytes]]:
-    """A picklable function from an index into `usable` to a sample."""
-    return partial(_sample, cases=usable(folder, model), model=model)
-
-
-def _sample(index: int, cases: list[Case], model: Model) -> tuple[Bytes, Bytes]:
+def sample_of_case(index: int, cases: Sequence[Case], model: Model) -> Sample:
+    """The sample of case `index`; a lesion without a class of its own has the image's."""
     case = cases[index]
-    masses = [
-        (lesion.mask, lesion.offset_px)
-        for lesion in case.truth.lesions or ()
-        if lesion.kind is FindingKind.MASS
-    ]
-    return labelled(case.read(), masses, model)
+    masses = [item for item in case.truth.lesions or () if item.kind is FindingKind.MASS]
+    label = case.truth.label
+    return labelled(
+        case.read(),
+        [(lesion.mask, lesion.offset_px) for lesion in masses],
+        model,
+        UNKNOWN if label is None else CLASS_CODES[label],
+        [CLASS_CODES[lesion.label or (label if label != "normal" else None)] for lesion in masses],
+    )
 
 
-def _thumbnail(image: BreastImage) -> NDArray[np.float32]:
-    small = cv2.resize(image.pixels, (_SIDE_PX, _SIDE_PX), interpolation=cv2.INTER_AREA)
-    flat = np.asarray(small, np.float32).ravel()
-    flat = flat - flat.mean()
-    return np.asarray(flat / max(float(np.linalg.norm(flat)), 1e-6), np.float32)
-
-
-def _groups(thumbnails: NDArray[np.float32]) -> list[list[int]]:
-    """Connected components of "correlates above _SAME", by the smallest member."""
-    alike = thumbnails @ thumbnails.T > _SAME
-    label = np.arange(len(alike))
-    while True:
-        spread = np.where(alike, label[np.newaxis, :], len(alike)).min(axis=1)
-        spread = np.minimum(spread, label)
-        if np.array_equal(spread, label):
-            break
-        label = spread
-    return [np.flatnonzero(label == number).tolist() for number in np.unique(label)]
+def maker(cases: Sequence[Case], model: Model) -> partial[Sample]:
+    """A picklable function from an index into `cases` to a sample."""
+    return partial(sample_of_case, cases=cases, model=model)

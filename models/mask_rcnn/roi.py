@@ -1,9 +1,10 @@
 """RoIAlign (He et al., section 3) over all pyramid levels with one Gather.
 
-In: maps P2 to P5 and boxes. Out: features at a grid of 14 x 14 points per box, one bilinear sample
-at the centre of each cell. The box head averages 2 x 2 of them (that is RoIAlign 7 x 7 with a
-sampling ratio of 2), the mask head takes them as they are (14 x 14, ratio 1): one sampling serves
-both. The ONNX operator RoiAlign is absent in TensorRT 8.2 and would need a graph per level.
+In: maps P2 to P5, whose strides double, and boxes. Out: features at a grid of 14 x 14 points per
+box, one bilinear sample at the centre of each cell. The box head averages 2 x 2 of them (that is
+RoIAlign 7 x 7 with a sampling ratio of 2), the mask head takes them as they are (14 x 14, ratio 1):
+one sampling serves both. TensorRT 8.2 lacks the ONNX operator RoiAlign, which also needs a graph
+per level.
 Index arithmetic is integer, coordinates are float32: float16 is wrong above pixel 2048.
 """
 
@@ -12,25 +13,38 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from models.mask_rcnn.backbone import STRIDES_PX
+from models.mask_rcnn.configuration import NetworkConfig
 
 GRID = 14
 _LEVELS = 4
-_FIRST_LIMIT_PX = 112.0  # a box of 112 px and above leaves P2 (Lin et al., equation 1, k0 = 4)
+_LIMIT_CELLS = 28.0
+"""A box this wide on P2 leaves it: 112 px at stride 4 (Lin et al., equation 1, k0 = 4)."""
 
 
-def sample(maps: list[Tensor], boxes: Tensor) -> Tensor:
+def sample(maps: list[Tensor], boxes: Tensor, config: NetworkConfig) -> Tensor:
     """Features (n, r, GRID, GRID, channels) of boxes (n, r, 4) in input pixels.
 
-    `maps`: P2 to P5, each (n, channels, height, width); a box reads from the level whose stride
-    makes it about 14 cells wide.
+    `maps`: P2 to P5, each (n, channels, height, width). With `roi_levels` "assigned" a box reads
+    from the level whose stride makes it about 14 to 28 cells wide, with "all" from every level, and
+    the mean is taken.
     """
+    if config.roi_levels == "assigned":
+        return _sample(maps, boxes, _assigned(boxes, config), config)
+    parts = [
+        _sample(maps, boxes, torch.full_like(boxes[..., 0], level, dtype=torch.int64), config)
+        for level in range(_LEVELS)
+    ]
+    return torch.stack(parts).mean(dim=0)
+
+
+def _sample(maps: list[Tensor], boxes: Tensor, level: Tensor, config: NetworkConfig) -> Tensor:
+    """As `sample`, from level number `level` int64 (n, r); 0 is P2."""
     with torch.autocast(boxes.device.type, enabled=False):
         flat = torch.cat(
             [level.permute(0, 2, 3, 1).flatten(1, 2).float() for level in maps[:_LEVELS]], dim=1
         )
         rows, channels = flat.shape[1], flat.shape[2]
-        corners, weights = _corners(maps, boxes.float(), rows)
+        corners, weights = _corners(_facts(maps, level, config), boxes.float(), rows)
         flat = flat.reshape(-1, channels)
         picked = [
             flat.index_select(0, corner.reshape(-1)) * weight.reshape(-1, 1)
@@ -40,9 +54,11 @@ def sample(maps: list[Tensor], boxes: Tensor) -> Tensor:
     return total.reshape(-1, boxes.shape[1], GRID, GRID, channels)
 
 
-def _corners(maps: list[Tensor], boxes: Tensor, rows: int) -> tuple[list[Tensor], list[Tensor]]:
+def _corners(
+    facts: tuple[Tensor, ...], boxes: Tensor, rows: int
+) -> tuple[list[Tensor], list[Tensor]]:
     """Row numbers and bilinear weights, four each of shape (n, r, GRID, GRID)."""
-    inverse_stride, height, width, offset = _level_of(maps, boxes)
+    inverse_stride, height, width, offset = facts
     y, x = _points(boxes, inverse_stride)
     y0, y1, fy = _neighbours(y, height.unsqueeze(-1))
     x0, x1, fx = _neighbours(x, width.unsqueeze(-1))
@@ -58,20 +74,25 @@ def _corners(maps: list[Tensor], boxes: Tensor, rows: int) -> tuple[list[Tensor]
     return index, weight
 
 
-def _level_of(maps: list[Tensor], boxes: Tensor) -> tuple[Tensor, ...]:
-    """Per box, each float (n, r): 1 / stride, height, width and first row of its level."""
-    facts, first = [], 0
-    for stride, level in zip(STRIDES_PX, maps[:_LEVELS], strict=False):
-        height, width = int(level.shape[2]), int(level.shape[3])
-        facts.append([1.0 / stride, float(height), float(width), float(first)])
-        first += height * width
-    table = torch.tensor(facts, device=boxes.device)
+def _assigned(boxes: Tensor, config: NetworkConfig) -> Tensor:
+    """The level of each box, int64 (n, r)."""
     side2 = (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
-    level_number = sum(
-        (side2 >= (_FIRST_LIMIT_PX * 2**step) ** 2).to(torch.int64) for step in range(_LEVELS - 1)
-    )
-    assert isinstance(level_number, Tensor)
-    chosen = table.index_select(0, level_number.reshape(-1)).reshape(-1, boxes.shape[1], 4)
+    limit = _LIMIT_CELLS * config.finest_stride_px
+    number = torch.zeros_like(side2, dtype=torch.int64)
+    for step in range(_LEVELS - 1):
+        number = number + (side2 >= (limit * 2**step) ** 2).to(torch.int64)
+    return number
+
+
+def _facts(maps: list[Tensor], level: Tensor, config: NetworkConfig) -> tuple[Tensor, ...]:
+    """Per box, each float (n, r): 1 / stride, height, width and first row of its level."""
+    rows, first = [], 0
+    for stride, features in zip(config.strides_px, maps[:_LEVELS], strict=False):
+        height, width = int(features.shape[2]), int(features.shape[3])
+        rows.append([1.0 / stride, float(height), float(width), float(first)])
+        first += height * width
+    table = torch.tensor(rows, device=level.device)
+    chosen = table.index_select(0, level.reshape(-1)).reshape(-1, level.shape[1], 4)
     return chosen[..., 0], chosen[..., 1], chosen[..., 2], chosen[..., 3]
 
 

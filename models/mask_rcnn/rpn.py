@@ -30,14 +30,20 @@ class RegionProposals(nn.Module):
         for layer in (self.convolution, self.objectness, self.offsets):
             nn.init.normal_(layer.weight, std=0.01)
             nn.init.zeros_(cast(Tensor, layer.bias))
-        for level, boxes in enumerate(anchors(config.anchors, config.input_px)):
-            self.register_buffer(f"anchors_{level}", boxes, persistent=False)
+        self.lay_anchors(config)
+
+    def lay_anchors(self, config: NetworkConfig) -> None:
+        """Take the input size of `config`; the weights do not depend on it."""
+        self.config = config
+        device = self.objectness.weight.device
+        for level, boxes in enumerate(anchors(config)):
+            self.register_buffer(f"anchors_{level}", boxes.to(device), persistent=False)
 
     def level_anchors(self) -> list[Tensor]:
         """Anchors (a, 4) per level."""
         return [
             cast(Tensor, getattr(self, f"anchors_{level}"))
-            for level in range(len(self.config.anchors.strides_px))
+            for level in range(len(self.config.anchors.sizes_px))
         ]
 
     def forward(self, maps: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:

@@ -13,9 +13,7 @@ from torch import Tensor
 
 from models.mask_rcnn.boxes import overlap
 from models.mask_rcnn.configuration import MASK_PX
-
-MOST_MASSES = 6
-"""Label numbers used in a training image; phantoms hold fewer."""
+from models.mask_rcnn.labelled import LESION, MOST_MASSES, UNKNOWN
 
 _SMALLEST_PX = 4.0  # what augmentation leaves of a mass at the border is not worth finding
 _JITTERED = 4
@@ -26,12 +24,15 @@ _JITTER = 0.15  # of the box's side: overlaps of 0.5 to 1 with the truth
 class Truth:
     """`labels` uint8 (n, height, width); `boxes` float (n, g, 4); `present` bool (n, g).
 
-    Row i of `boxes` is the mass of label i + 1.
+    Row i of `boxes` is the mass of label i + 1. `image_class` int64 (n,) and `mass_class` int64
+    (n, g) are codes of `models.mask_rcnn.labelled`.
     """
 
     labels: Tensor
     boxes: Tensor
     present: Tensor
+    image_class: Tensor
+    mass_class: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +49,19 @@ class Sampled:
     mass: Tensor
 
 
-def truth_of(labels: Tensor) -> Truth:
-    """Boxes of every label in uint8 (n, height, width)."""
+def truth_of(labels: Tensor, classes: Tensor | None = None) -> Truth:
+    """Boxes of every label in uint8 (n, height, width); `classes` uint8 (n, 1 + g) or unknown."""
+    if classes is None:
+        classes = labels.new_full((len(labels), 1 + MOST_MASSES), LESION)
+        classes[:, 0] = UNKNOWN
     numbers = torch.arange(1, MOST_MASSES + 1, device=labels.device, dtype=labels.dtype)
     mass = labels.unsqueeze(1) == numbers.reshape(1, -1, 1, 1)
     y0, y1 = _extent(mass.any(dim=3))
     x0, x1 = _extent(mass.any(dim=2))
     boxes = torch.stack([x0, y0, x1, y1], dim=-1)
     present = (x1 - x0 >= _SMALLEST_PX) & (y1 - y0 >= _SMALLEST_PX)
-    return Truth(labels, boxes * present.unsqueeze(-1), present)
+    classes = classes.long()
+    return Truth(labels, boxes * present.unsqueeze(-1), present, classes[:, 0], classes[:, 1:])
 
 
 def _extent(occupied: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.contract import TensorSpec
-from models.mask_rcnn.configuration import MASK_PX, NetworkConfig
+from models.mask_rcnn.configuration import IMAGE_CLASSES, MASK_PX, NetworkConfig
 
 INPUT = "image"
+IMAGE = "classes"
 
 
 def inputs(config: NetworkConfig) -> tuple[TensorSpec, ...]:
@@ -21,15 +22,21 @@ def inputs(config: NetworkConfig) -> tuple[TensorSpec, ...]:
 
 
 def outputs(config: NetworkConfig) -> tuple[TensorSpec, ...]:
-    """Detections in descending order of score, zero-padded; `num` counts them."""
+    """Detections in descending order of score, zero-padded; `num` counts them.
+
+    `classes`: the image's probabilities of `IMAGE_CLASSES`, from networks with an image head.
+    """
     rows = config.detections
-    return (
+    detections = (
         TensorSpec("boxes", "FP32", (rows, 4)),
         TensorSpec("scores", "FP32", (rows,)),
         TensorSpec("labels", "INT32", (rows,)),
         TensorSpec("masks", "FP32", (rows, MASK_PX, MASK_PX)),
         TensorSpec("num", "INT32", (1,)),
     )
+    if not config.image_head:
+        return detections
+    return (*detections, TensorSpec(IMAGE, "FP32", (len(IMAGE_CLASSES),)))
 
 
 def as_input(channels: NDArray[np.uint8]) -> NDArray[np.float32]:

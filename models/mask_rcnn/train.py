@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from multiprocessing.pool import Pool
 from pathlib import Path
@@ -26,7 +27,8 @@ from models.mask_rcnn.configuration import NetworkConfig
 from models.mask_rcnn.losses import LossConfig, losses
 from models.mask_rcnn.network import MaskRCNN
 from models.mask_rcnn.phantom_samples import FIRST_VALIDATION_SEED, SAMPLES
-from models.mask_rcnn.real_samples import maker, split
+from models.mask_rcnn.real_samples import maker, split_folders
+from models.mask_rcnn.resolution import Stages, shrink, side_at
 from models.mask_rcnn.targets import Truth, truth_of
 from models.mask_rcnn.validation import validate
 from models.mask_rcnn_mg.spec import CONFIG as MAMMOGRAPHY
@@ -39,7 +41,36 @@ from models.training.schedule import Budget
 from models.training.windows import cut
 
 CONFIGS: dict[str, NetworkConfig] = {"mask_rcnn_mg": MAMMOGRAPHY, "mask_rcnn_us": ULTRASOUND}
-_BATCH = {"mask_rcnn_mg": 16, "mask_rcnn_us": 32}
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What differs between the models: images per step, augmentation, sampling of boxes, sizes."""
+
+    batch: int
+    stages: Stages = ()
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+
+
+RECIPES = {
+    "mask_rcnn_mg": Recipe(16),
+    "mask_rcnn_us": Recipe(
+        8,
+        ((0.0, 128), (0.4, 192), (0.7, 256)),
+        AugmentConfig(
+            scale=1.35,
+            stretch=1.25,
+            shift=0.08,
+            bend=0.02,
+            gamma=0.35,
+            gain=0.25,
+            speckle=0.12,
+            marks=0.3,
+        ),
+        LossConfig(positives=6, sampled=32),
+    ),
+}
 _FIRST_STEP_SAMPLES = 64  # fewer would be learnt by heart while the others are being made
 
 
@@ -63,7 +94,7 @@ class TrainConfig:
     seed: int = 1
     learning_rate: float = 1e-3
     renyi: float = 0.0
-    real: Path | None = None
+    real: tuple[Path, ...] = ()
     real_share: float = 0.5
     resume: bool = False
     window: int | None = None
@@ -88,15 +119,15 @@ def train(config: TrainConfig) -> FitResult:
         torch.set_num_threads(config.threads)
     seed_everything(config.seed)
     device = torch.device(config.device)
-    batch = config.batch or _BATCH[config.model]
+    batch = config.batch or RECIPES[config.model].batch
     network = MaskRCNN(_network_config(config)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     with sample_pool(config.workers) as pool:
         data = _data(config, pool, device)
         data.phantoms.wait(_FIRST_STEP_SAMPLES)
         result = fit(
             network,
-            partial(_loss, config=LossConfig(renyi=config.renyi)),
-            partial(_batch, data=data, size=batch, config=config),
+            partial(_loss, config=replace(RECIPES[config.model].loss, renyi=config.renyi)),
+            partial(_batch, data=data, size=batch, config=config, spent=_spent(config)),
             _fit_config(config),
             validate=partial(_validate, data=data, size=batch, serving=CONFIGS[config.model]),
         )
@@ -109,15 +140,21 @@ def _data(config: TrainConfig, pool: Pool, device: torch.device) -> Data:
     """Start to make every sample; validation first, because it must be complete when it is used."""
     make, first = SAMPLES[config.model], FIRST_VALIDATION_SEED
     held_out = SampleStock(pool, make, range(first, first + config.validation_images), device)
-    if config.real is None:
+    if not config.real:
         return Data(SampleStock(pool, make, range(config.images), device), held_out)
     model = get_model(config.model)
-    make_real = maker(config.real, model)
-    training, validation = split(config.real, model, config.seed)
-    real_held_out = SampleStock(pool, make_real, validation, device)
-    real = SampleStock(pool, make_real, training, device)
+    (training, tuning, _), sides = split_folders(config.real, model)
+    sides.write(config.out / "split.json")
+    real_held_out = SampleStock(pool, maker(tuning, model), range(len(tuning)), device)
+    real = SampleStock(pool, maker(training, model), range(len(training)), device)
     phantoms = SampleStock(pool, make, range(config.images), device)
     return Data(phantoms, held_out, real, real_held_out)
+
+
+def _spent(config: TrainConfig) -> Callable[[int], float]:
+    """From a step number to the share of the budget that is spent, from now on."""
+    budget, started = Budget(steps=config.steps, minutes=config.minutes), time.monotonic()
+    return lambda step: budget.progress(step, time.monotonic() - started)
 
 
 def _fit_config(config: TrainConfig) -> FitConfig:
@@ -140,27 +177,34 @@ def _network_config(config: TrainConfig) -> NetworkConfig:
     return replace(served, input_px=(config.window, config.window))
 
 
-def _batch(step: int, data: Data, size: int, config: TrainConfig) -> tuple[Tensor, Truth]:
+def _batch(
+    step: int, data: Data, size: int, config: TrainConfig, spent: Callable[[int], float]
+) -> tuple[Tensor, Truth]:
     """Phantoms, and real images where there are any; cut to windows if asked, augmented."""
     if data.real is None:
-        images, labels = data.phantoms.batch(step, size, config.seed)
+        images, labels, classes = data.phantoms.batch(step, size, config.seed)
     else:
         count = round(size * config.real_share)
         parts = (
             data.phantoms.batch(step, size - count, config.seed),
             data.real.batch(step, count, config.seed),
         )
-        images, labels = (torch.cat(columns) for columns in zip(*parts, strict=True))
+        images, labels, classes = (torch.cat(columns) for columns in zip(*parts, strict=True))
     if config.window is not None:
         images, labels = cut(images, labels, config.window)
-    images, labels = augment(images, labels, AugmentConfig())
-    return images.contiguous(memory_format=torch.channels_last), truth_of(labels)
+    recipe = RECIPES[config.model]
+    if recipe.stages:
+        images, labels = shrink(images, labels, side_at(spent(step), recipe.stages))
+    images, labels = augment(images, labels, recipe.augment)
+    return images.contiguous(memory_format=torch.channels_last), truth_of(labels, classes)
 
 
 def _loss(
     module: nn.Module, batch: tuple[Tensor, Truth], config: LossConfig
 ) -> Mapping[str, Tensor]:
-    return losses(cast(MaskRCNN, module), *batch, config)
+    network, (images, truth) = cast(MaskRCNN, module), batch
+    network.resize((int(images.shape[2]), int(images.shape[3])))
+    return losses(network, images, truth, config)
 
 
 def _validate(
@@ -180,7 +224,7 @@ def _write(config: TrainConfig, result: FitResult, made: int) -> None:
     weights.save(result.module, config.out)
     facts = {
         "config": asdict(config)
-        | {"out": config.out.name, "real": config.real and config.real.name},
+        | {"out": config.out.name, "real": [folder.name for folder in config.real]},
         "steps": result.steps,
         "seconds": round(result.elapsed_seconds, 1),
         "phantoms_made": made,
@@ -203,10 +247,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--batch", type=int)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
-    parser.add_argument("--real", type=Path, help="folder of real images with outlines")
+    parser.add_argument("--real", type=Path, nargs="+", default=())
     parser.add_argument("--real-share", type=float, default=0.5)
     parser.add_argument("--renyi", type=float, default=0.0)
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--window", type=int, help="train on windows of this side, in pixels")
     parser.add_argument("--threads", type=int, help="processor threads of torch")
-    train(TrainConfig(**vars(parser.parse_args(arguments))))
+    options = vars(parser.parse_args(arguments))
+    train(TrainConfig(**options | {"real": tuple(options["real"])}))

@@ -181,7 +181,7 @@ def test_training_sample_marks_the_mass_where_it_is_bright() -> None:
     phantom = mammogram(
         11, "L", "CC", lesions=[LesionRequest("mass", "circumscribed", size_mm=16, conspicuity=1.0)]
     )
-    channels, labels = sample_of(phantom, MAMMOGRAPHY)
+    channels, labels, _ = sample_of(phantom, MAMMOGRAPHY)
     assert labels.max() == 1
     ring = cv2.dilate(labels, np.ones((31, 31), np.uint8)) - labels
     assert channels[0][labels > 0].mean() > channels[0][ring > 0].mean() + 20

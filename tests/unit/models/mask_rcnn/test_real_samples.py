@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from models.mask_rcnn.real_samples import maker, split, usable
+from models.mask_rcnn.labelled import BENIGN
+from models.mask_rcnn.real_samples import maker, split, split_folders, usable
 from models.mask_rcnn_us import MODEL
 
 
@@ -16,7 +18,7 @@ def _folder(root: Path, pairs: int) -> Path:
     """A folder laid out as BUSI: `pairs` different images, each twice, with one lesion."""
     rng = np.random.default_rng(0)
     for label in ("normal", "benign", "malignant"):
-        (root / label).mkdir()
+        (root / label).mkdir(parents=True)
     for number in range(pairs):
         coarse = rng.integers(0, 255, (6, 8)).astype(np.uint8)
         image = cv2.resize(coarse, (160, 120), interpolation=cv2.INTER_CUBIC)
@@ -31,16 +33,29 @@ def _folder(root: Path, pairs: int) -> Path:
 
 def test_twins_stay_on_one_side(tmp_path: Path) -> None:
     """No image is validated on whose near-duplicate was trained on, and none is lost."""
-    folder = _folder(tmp_path, 12)
-    training, validation = split(folder, MODEL, seed=3)
-    names = [case.name[:2] for case in usable(folder, MODEL)]
-    assert sorted(training + validation) == list(range(24))
-    assert validation
-    assert not {names[i] for i in training} & {names[i] for i in validation}
+    folder = _folder(tmp_path / "set", 30)
+    sides = [[case.name for case in side] for side in split(usable(folder, MODEL))]
+    assert all(sides)
+    together = sorted(name for side in sides for name in side)
+    assert together == [f"{n:02d}{twin}" for n in range(30) for twin in "ab"]
+    numbers = [{name[:2] for name in side} for side in sides]
+    assert sum(map(len, numbers)) == len(set.union(*numbers))
+
+
+def test_names_on_each_side_are_written_beside_the_weights(tmp_path: Path) -> None:
+    """Whoever evaluates later can tell which images the weights have seen."""
+    (cases, _, _), sides = split_folders([_folder(tmp_path / "set", 8)], MODEL)
+    sides.write(tmp_path / "out" / "split.json")
+    written = json.loads((tmp_path / "out" / "split.json").read_text())
+    assert written["training"] == [f"set/{case.name}" for case in cases]
+    assert not set(written["training"]) & set(written["validation"])
 
 
 def test_sample_marks_the_outlined_lesion(tmp_path: Path) -> None:
     """The outline lands on the network's grid with its area scaled."""
-    channels, labels = maker(_folder(tmp_path, 1), MODEL)(0)
-    assert channels.shape == (3, 512, 512)
-    assert (labels == 1).sum() == pytest.approx(40 * 40 * (512 / 160) ** 2, rel=0.02)
+    cases = usable(_folder(tmp_path / "set", 1), MODEL)
+    channels, labels, classes = maker(cases, MODEL)(0)
+    side = MODEL.spec.inputs[0].shape[-1]
+    assert channels.shape == (3, side, side)
+    assert (labels == 1).sum() == pytest.approx(40 * 40 * (side / 160) ** 2, rel=0.02)
+    assert classes[:2].tolist() == [BENIGN, BENIGN]

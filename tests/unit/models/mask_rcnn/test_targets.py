@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
 from models.mask_rcnn.augment import AugmentConfig, augment
 from models.mask_rcnn.boxes import overlap
-from models.mask_rcnn.losses import renyi_entropy
+from models.mask_rcnn.labelled import BENIGN, LESION, MALIGNANT, NORMAL, UNKNOWN
+from models.mask_rcnn.losses import class_entropy
+from models.mask_rcnn.renyi import renyi_entropy
 from models.mask_rcnn.targets import (
     mask_targets,
     match_anchors,
@@ -77,11 +81,52 @@ def test_augmentation_moves_image_and_labels_together() -> None:
     assert outside.mean() < 10
 
 
-def test_renyi_entropy_is_zero_for_perfect_boxes_and_grows_with_bias() -> None:
+def test_elastic_speckled_marked_augmentation_keeps_range_and_type() -> None:
+    """With everything switched on, images stay within bytes and labels stay label numbers."""
+    torch.manual_seed(1)
+    labels = _labels()
+    images = torch.full((2, 3, 128, 128), 90, dtype=torch.uint8)
+    config = AugmentConfig(stretch=1.3, bend=0.02, speckle=0.2, marks=1.0)
+    moved, marks = augment(images, labels, config)
+    assert moved.min() >= 0
+    assert 220 < moved.max() <= 255  # a cross
+    assert set(marks.unique().tolist()) <= {0, 1, 2}
+
+
+@pytest.mark.parametrize("alpha", [0.5, 1.0, 2.0, 3.0, 1000.0])
+def test_renyi_entropy_is_zero_for_perfect_boxes_and_grows_with_bias(alpha: float) -> None:
     """All residuals at zero give 0; a constant error, unseen by plain entropy, gives more."""
     used = torch.ones(8, dtype=torch.bool)
-    perfect = renyi_entropy(torch.zeros(8, 4), used)
-    biased = renyi_entropy(torch.full((8, 4), 0.5), used)
+    residuals = torch.full((8, 4), 0.5, requires_grad=True)
+    perfect = renyi_entropy(torch.zeros(8, 4), used, alpha)
+    biased = renyi_entropy(residuals, used, alpha)
+    biased.backward()
     assert perfect.item() == pytest.approx(0.0, abs=1e-6)
     assert biased > 0.1
-    assert renyi_entropy(torch.ones(8, 4), ~used).item() == 0.0
+    assert (residuals.grad > 0).all()
+    assert renyi_entropy(torch.ones(8, 4), ~used, alpha).item() == 0.0
+
+
+def test_renyi_entropy_of_order_two_is_the_pairwise_sum() -> None:
+    """Order 2 is -log of the mean kernel over all pairs, residuals and zeros together."""
+    points = [0.2, -0.4, 0.0, 0.0]
+    pairs = [math.exp(-((a - b) ** 2) / 0.5) for a in points for b in points]
+    residuals = torch.tensor([[0.2] * 4, [-0.4] * 4])
+    found = renyi_entropy(residuals, torch.ones(2, dtype=torch.bool))
+    assert found.item() == pytest.approx(-math.log(sum(pairs) / 16), abs=1e-6)
+
+
+def test_renyi_entropy_of_no_order_is_refused() -> None:
+    """An order of zero or below has no meaning here."""
+    with pytest.raises(ValueError, match="order above 0"):
+        renyi_entropy(torch.zeros(2, 4), torch.ones(2, dtype=torch.bool), 0.0)
+
+
+def test_open_class_asks_for_the_sum_of_probabilities() -> None:
+    """A lesion of unknown class is content with either; an unknown image teaches nothing."""
+    logits = torch.log(torch.tensor([[0.5, 0.2, 0.3]]).repeat(5, 1))
+    codes = torch.tensor([NORMAL, BENIGN, MALIGNANT, LESION, UNKNOWN])
+    found = torch.exp(-class_entropy(logits, codes))
+    assert found.tolist() == pytest.approx([0.5, 0.2, 0.3, 0.5, 1.0])
+    both = class_entropy(logits[:, :2], codes)
+    assert both[1] == both[2] == both[3]
