@@ -44,6 +44,7 @@ class BreastImage:
     `pixels`: float32 (rows, columns), 0 = air or background, 1 = brightest; rescale and VOI applied
     (PS3.3 C.11), MONOCHROME1 inverted. `pixel_spacing_mm`: (between rows, between columns), or None
     where the object gives no trustworthy spacing. `view`: "CC", "MLO", ... or None.
+    `patient_age_years` at the examination and `density` (BI-RADS "A" to "D") are None if unknown.
     """
 
     pixels: NDArray[np.float32]
@@ -52,6 +53,8 @@ class BreastImage:
     view: str | None = None
     pixel_spacing_mm: tuple[float, float] | None = None
     for_processing: bool = False
+    patient_age_years: float | None = None
+    density: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

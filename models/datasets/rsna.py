@@ -7,12 +7,17 @@ must hold: biopsy tells benign from malignant, and an image that was not biopsie
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import cast
 
-from models.contract import Laterality
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.contract import BreastImage, Laterality
 from models.datasets.cases import Case, Label, Truth
 from models.datasets.dicom import read_dicom
 from models.datasets.pictures import read_picture
@@ -20,6 +25,9 @@ from models.datasets.tables import DataSetError, Row, number
 
 TABLE = "train.csv"
 IMAGES = "train_images"
+
+# Columns to rows of a detector of 24 x 30 cm; nobody tells by how much each picture was squashed.
+DETECTOR_ASPECT = 0.8
 
 # Columns without which an image has no truth or no patient.
 NEEDED = ("patient_id", "image_id", "laterality", "view", "cancer", "biopsy")
@@ -29,9 +37,11 @@ def read_rsna(folder: Path, rows: list[Row]) -> Iterator[Case]:
     """Every row of the table, in its order."""
     for row in rows:
         laterality = cast(Laterality, row["laterality"])
-        read = partial(read_picture, folder / row["file"], "MG", None, laterality, row["view"])
+        picture = partial(read_picture, folder / row["file"], "MG", None, laterality, row["view"])
         name, group = Path(row["file"]).stem, f"rsna:{row['patient_id']}"
-        yield Case(name, "MG", Truth(label_of(row), None), read, group, clinical_of(row))
+        clinical = clinical_of(row)
+        read = partial(_with_clinical, picture, clinical)
+        yield Case(name, "MG", Truth(label_of(row), None), read, group, clinical)
 
 
 def read_original(folder: Path, rows: list[Row]) -> Iterator[Case]:
@@ -44,11 +54,39 @@ def read_original(folder: Path, rows: list[Row]) -> Iterator[Case]:
         found = True
         laterality = cast(Laterality, row["laterality"])
         reader = read_dicom if path.suffix == ".dcm" else read_picture
-        read = partial(reader, path, "MG", laterality=laterality, view=row["view"])
+        picture = partial(reader, path, "MG", laterality=laterality, view=row["view"])
         name, group = f"{row['patient_id']}_{row['image_id']}", f"rsna:{row['patient_id']}"
-        yield Case(name, "MG", Truth(label_of(row), None), read, group, clinical_of(row))
+        clinical = clinical_of(row)
+        read = partial(_with_clinical, picture, clinical)
+        yield Case(name, "MG", Truth(label_of(row), None), read, group, clinical)
     if not found:
         raise DataSetError(f"{folder / IMAGES} holds none of the images of {TABLE}")
+
+
+def _with_clinical(
+    picture: Callable[[], BreastImage], clinical: Mapping[str, float | str]
+) -> BreastImage:
+    """The image with what the table knows of the patient; a squashed one in its proportions."""
+    image = picture()
+    age = clinical.get("age")
+    return replace(
+        image,
+        pixels=_unsquashed(image.pixels),
+        patient_age_years=None if age is None else float(age),
+        density=str(clinical["density"]) if "density" in clinical else None,
+    )
+
+
+def _unsquashed(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A square picture is a detector's whole field squashed; its width is put about right.
+
+    In and out (rows, columns). A picture that is not square is taken as it is.
+    """
+    rows, columns = pixels.shape
+    if rows != columns:
+        return pixels
+    size = (round(columns * DETECTOR_ASPECT), rows)
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
 def _image(folder: Path, row: Row) -> Path | None:

@@ -25,6 +25,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from models.contract import BreastImage, Modality
 from node.errors import DecodingError
+from workers.dicom.age import read_age_years
 from workers.dicom.anatomy import read_laterality, read_view
 from workers.dicom.frames import frame_count, read_stored_frame
 from workers.dicom.grayscale import to_grey
@@ -84,6 +85,7 @@ def read_source(path: Path, frame_number: int | None = None) -> SourceImage:
             view=read_view(dataset),
             pixel_spacing_mm=None if spacing is None else spacing[0],
             for_processing=dataset.get("PresentationIntentType") == "FOR PROCESSING",
+            patient_age_years=read_age_years(dataset),
         )
     except _PARSER_ERRORS as error:
         raise _unreadable(error) from error
