@@ -183,6 +183,25 @@ def parse_header(content: bytes, transfer_syntax_uid: str) -> Header:
         raise _unreadable(error) from error
 
 
+def parse_head(head: bytes, size_bytes: int, transfer_syntax_uid: str) -> Header | None:
+    """Read a data set of which only the first bytes are here; None when they do not suffice.
+
+    `size_bytes`: of the whole data set. Raises CannotUnderstandError.
+    """
+    if len(head) >= size_bytes:
+        return parse_header(head, transfer_syntax_uid)
+    syntax = UID(transfer_syntax_uid)
+    if syntax.is_transfer_syntax and syntax.is_deflated:
+        return None
+    try:
+        elements, pixels = _walk(BytesIO(head), size_bytes, syntax)
+    except CannotUnderstandError:
+        raise
+    except _PARSER_ERRORS:
+        return None
+    return _header(elements, pixels.tag in _PIXEL_DATA) if pixels.tag else None
+
+
 def _unreadable(error: Exception) -> CannotUnderstandError:
     return CannotUnderstandError(f"the data set cannot be read: {type(error).__name__}")
 
@@ -191,6 +210,12 @@ def _read(stream: BinaryIO, size_bytes: int, syntax: UID) -> Header:
     if syntax.is_transfer_syntax and syntax.is_deflated:
         content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(stream.read(), _INFLATED_BYTES)
         stream, size_bytes = BytesIO(content), len(content)
+    elements, pixels = _walk(stream, size_bytes, syntax)
+    return _header(elements, pixels.tag in _PIXEL_DATA)
+
+
+def _walk(stream: BinaryIO, size_bytes: int, syntax: UID) -> tuple[_Elements, _PixelElement]:
+    """The elements before the pixel data, and where the walk stopped."""
     begin = stream.tell()
     implicit = syntax.is_transfer_syntax and syntax.is_implicit_VR
     little_endian = not syntax.is_transfer_syntax or syntax.is_little_endian
@@ -201,7 +226,7 @@ def _read(stream: BinaryIO, size_bytes: int, syntax: UID) -> Header:
     elements = {int(element.tag): element for element in found}
     if pixels.tag in _PIXEL_DATA:
         _check_length(pixels, implicit, size_bytes - (stream.tell() - begin))
-    return _header(elements, pixels.tag in _PIXEL_DATA)
+    return elements, pixels
 
 
 def _stop_at(pixels: _PixelElement) -> Any:

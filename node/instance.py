@@ -23,18 +23,20 @@ from node.errors import (
     OutOfResourcesError,
     RefusedError,
 )
-from node.header import Header, parse_header, read_header
+from node.header import Header, parse_head, parse_header, read_header
 from node.identifiers import is_uid
 from node.logs import log
 from node.peers import Peer
-from node.recording import CONFLICT, Arrival, is_recorded, record_arrivals
+from node.recording import CONFLICT, Arrival, Depot, committed_end, record_arrivals
 from node.routes import PRIOR_ROUTE, Decision, Routes
 from node.settings import Settings
 from node.store.files import Files
 from node.store.group_commit import GroupCommit
 from node.store.incoming import Claim as Claim
-from node.store.incoming import Incoming, Spool, abandoned, clean, loose_files
+from node.store.incoming import Incoming
+from node.store.packs import Pack
 from node.store.session import Store
+from node.store.spool import Spool, abandoned, clean, loose_files
 from node.study import PRIOR_REASON
 
 SUCCESS = 0x0000
@@ -73,6 +75,8 @@ class Inbox:
     def __init__(self, reception: Reception, spool: Spool) -> None:
         self.reception = reception
         self._spool = spool
+        files = reception.files
+        self._depot = Depot(reception.store, files, Pack(files.root, spool.folder))
         self._admission = Admission(reception.settings, reception.store, reception.files)
         self._commits: GroupCommit[Arrival, str] = GroupCommit(self._commit)
 
@@ -93,6 +97,11 @@ class Inbox:
             self._finish(item.incoming, next(kinds)) if isinstance(item, Arrival) else item
             for item in prepared
         ]
+
+    def close(self) -> None:
+        """Leave the folder of state as if no process had died; nothing may be settled any more."""
+        self._depot.pack.close()
+        self._spool.close()
 
     def _check(self, claim: Claim) -> None:
         self._admission.check(claim.calling_ae_title)
@@ -140,8 +149,7 @@ class Inbox:
             return _no_room(error)
 
     def _commit(self, arrivals: list[Arrival]) -> list[str]:
-        reception = self.reception
-        return record_arrivals(reception.store, reception.files, arrivals, reception.settings)
+        return record_arrivals(self._depot, arrivals, self.reception.settings)
 
     def _finish(self, incoming: Incoming, kind: str | RefusedError) -> Outcome:
         if isinstance(kind, RefusedError):
@@ -165,16 +173,21 @@ def recover(reception: Reception) -> int:
     """Remove what dead processes of this state folder left; returns how many files that was."""
     files, store = reception.files, reception.store
     return loose_files(files.incoming) + sum(
-        clean(folder, lambda relative: is_recorded(store, relative), files.root)
+        clean(folder, lambda relative: committed_end(store, relative), files.root)
         for folder in abandoned(files.incoming)
     )
 
 
 def _header_of(incoming: Incoming) -> Header:
-    content, syntax = incoming.content(), incoming.claim.transfer_syntax_uid
-    if content is None:
-        return read_header(incoming.path, incoming.dataset_offset, syntax)
-    return parse_header(content[incoming.dataset_offset :], syntax)
+    syntax = incoming.claim.transfer_syntax_uid
+    header = parse_head(incoming.head(), incoming.size_bytes - incoming.dataset_offset, syntax)
+    if header is not None:
+        return header
+    content = incoming.content()
+    if content is not None:
+        return parse_header(bytes(content[incoming.dataset_offset :]), syntax)
+    incoming.write_out()
+    return read_header(incoming.path, incoming.dataset_offset, syntax)
 
 
 def _check_claims(claim: Claim, header: Header) -> None:

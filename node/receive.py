@@ -20,8 +20,8 @@ from node.process import beat_until, stop_on_signals
 from node.routes import load_routes
 from node.settings import Settings
 from node.store.files import Files
-from node.store.incoming import Spool
 from node.store.session import open_store
+from node.store.spool import Spool
 
 # A thread that computes gives way after this; each read and write of the others waits for it. With
 # Python's 5 ms one peer that keeps a thread computing leaves others a twentieth.
@@ -48,8 +48,8 @@ def _receive(settings: Settings, stop: threading.Event) -> None:
         settings, store, files, load_routes(settings.routes), load_peers(settings.peers)
     )
     recovered = recover(reception)
-    spool = Spool(files.incoming)
-    listeners = open_listeners(Inbox(reception, spool))
+    inbox = Inbox(reception, Spool(files.incoming))
+    listeners = open_listeners(inbox)
     sys.setswitchinterval(_SWITCH_SECONDS)
     # What is loaded by now stays; collections need not look at it again.
     gc.freeze()
@@ -66,7 +66,7 @@ def _receive(settings: Settings, stop: threading.Event) -> None:
         each.shutdown()
     for each in listeners:
         each.drain(_DRAIN_SECONDS)
-    spool.close()
+    inbox.close()
     store.close()
 
 

@@ -9,20 +9,23 @@ This runs for every instance, so nothing in it may grow with the size of the sto
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from node.header import Header
 from node.job import utc_now
 from node.routes import PRIOR_ROUTE, Decision
 from node.settings import Settings
 from node.store.files import Files, make_durable_folder, sync_folder
-from node.store.incoming import Incoming
+from node.store.incoming import SMALL_BYTES, Incoming
+from node.store.originals import Place, is_there, open_original, same_bytes
+from node.store.packs import Pack, is_pack
 from node.store.session import Store, insert_for, left_nothing
 from node.store.statements import Statement
 from node.store.tables import Event, Instance, Series
@@ -43,16 +46,42 @@ class Arrival:
     # Fetched by this node for comparison: kept, never analysed.
     prior: bool
     kind: str = NEW
+    # Where its bytes stand, as in its row.
     path: str = ""
+    pack_offset: int | None = None
+    content: bytes | None = None
     # Until now the object was only here as a prior; its modality sends it, so it is analysed.
     takes_over: bool = False
     # The row is there and its file is not: success would be a lie, so this one takes its place.
     heals: bool = False
 
+    @property
+    def dataset_bytes(self) -> int:
+        """Size of the data set, without preamble and File Meta Information."""
+        return self.incoming.size_bytes - self.incoming.dataset_offset
 
-def record_arrivals(
-    store: Store, files: Files, arrivals: Sequence[Arrival], settings: Settings
-) -> list[str]:
+    def open(self) -> BinaryIO:
+        """Its data set. Raises OSError."""
+        content = self.incoming.content()
+        stream = self.incoming.path.open("rb") if content is None else BytesIO(content)
+        stream.seek(self.incoming.dataset_offset)
+        return stream
+
+    def as_known(self) -> _Known:
+        """What a later one of the same transaction is compared with."""
+        return _Known(self.digest, self.dataset_bytes, self.prior, self.open)
+
+
+@dataclass(frozen=True, slots=True)
+class Depot:
+    """Where a process keeps what it records."""
+
+    store: Store
+    files: Files
+    pack: Pack
+
+
+def record_arrivals(depot: Depot, arrivals: Sequence[Arrival], settings: Settings) -> list[str]:
     """What each arrival was: NEW, SAME or CONFLICT. Raises OSError, SQLAlchemyError.
 
     When it raises nothing is recorded, unless the connection was lost in the very commit; asking
@@ -62,10 +91,10 @@ def record_arrivals(
     kept: list[Arrival] = []
     committing = False
     try:
-        with store.committing() as connection:
-            _classify(connection, files, arrivals)
+        with depot.store.committing() as connection:
+            _classify(connection, depot.files, arrivals)
             kept = [arrival for arrival in arrivals if arrival.kind != SAME or arrival.heals]
-            _name(files, kept, named)
+            _place(depot, kept, named)
             _heal(connection, [arrival for arrival in arrivals if arrival.heals])
             _insert(connection, [a for a in arrivals if a.kind != SAME or a.takes_over], settings)
             committing = True
@@ -81,21 +110,29 @@ def record_arrivals(
     return [arrival.kind for arrival in arrivals]
 
 
-def is_recorded(store: Store, relative: str) -> bool:
-    """Whether an instance's row names this path."""
+def committed_end(store: Store, relative: str) -> int | None:
+    """Where the last committed object of a file or pack ends; None when no row names it."""
+    if is_pack(relative):
+        end = func.max(Instance.pack_offset + Instance.size_bytes)
+        packed = Instance.pack_offset.is_not(None)
+        with store.reading() as session:
+            return session.scalar(select(end).where(Instance.path == relative, packed))
     sop_instance_uid = relative.rsplit("/", 1)[1].rsplit(".", 2)[0]
     with store.reading() as session:
-        paths = session.scalars(
-            select(Instance.path).where(Instance.sop_instance_uid == sop_instance_uid)
+        rows = session.execute(
+            select(Instance.path, Instance.size_bytes).where(
+                Instance.sop_instance_uid == sop_instance_uid
+            )
         )
-        return relative in set(paths)
+        return next((size_bytes for path, size_bytes in rows if path == relative), None)
 
 
 _ROW = Instance.__table__.c
-_DIGESTS = Statement(
-    select(_ROW.digest, _ROW.route, _ROW.path, _ROW.size_bytes).where(
-        _ROW.sop_instance_uid == bindparam("uid")
-    )
+_KNOWN = Statement(
+    select(
+        *(_ROW[name] for name in ("digest", "dataset_offset", "route")),
+        *(_ROW[name] for name in ("path", "pack_offset", "size_bytes", "content")),
+    ).where(_ROW.sop_instance_uid == bindparam("uid"))
 )
 _SERIES = Statement(
     select(Series.__table__.c.series_uid).where(
@@ -110,34 +147,71 @@ _INSERT_INSTANCE = Statement(
 )
 
 
+@dataclass(slots=True)
+class _Known:
+    """An object that was recorded before, or that stands earlier in the same transaction."""
+
+    digest: str
+    dataset_bytes: int
+    prior: bool
+    open: Callable[[], BinaryIO]
+    # False when its bytes are gone: then one of the same digest takes their place.
+    there: bool = True
+
+    def is_same(self, arrival: Arrival) -> bool:
+        """Whether these are the bytes that came again. Raises OSError."""
+        if self.dataset_bytes != arrival.dataset_bytes:
+            return False
+        if _algorithm(self.digest) == _algorithm(arrival.digest) and self.digest != arrival.digest:
+            return False
+        if not self.there:
+            return self.digest == arrival.digest
+        with self.open() as stored, arrival.open() as arrived:
+            return same_bytes(stored, arrived)
+
+
 def _classify(connection: Connection, files: Files, arrivals: Sequence[Arrival]) -> None:
-    """Tell new instances from known ones, and from others of the same UID."""
-    # By digest: whether it was only fetched as a prior.
-    known: dict[str, dict[str, bool]] = {}
-    lost: set[str] = set()
+    """Tell new instances from known ones, and from others of the same UID. Raises OSError."""
+    by_uid: dict[str, list[_Known]] = {}
     for arrival in arrivals:
         uid = arrival.header.sop_instance_uid
-        if uid not in known:
-            rows = _DIGESTS.rows(connection, uid=uid)
-            known[uid] = {digest: route == PRIOR_ROUTE for digest, route, _, _ in rows}
-            lost |= {digest for digest, _, path, size in rows if path and _gone(files, path, size)}
-        digests = known[uid]
-        arrival.heals = arrival.digest in lost
-        lost.discard(arrival.digest)
+        if uid not in by_uid:
+            by_uid[uid] = [_known(files, row) for row in _KNOWN.rows(connection, uid=uid)]
+        known = by_uid[uid]
+        same = next((each for each in known if each.is_same(arrival)), None) if known else None
         # An archive may have encoded or completed its copy anew: no conflict with the original.
-        arrival.takes_over = bool(digests) and all(digests.values()) and not arrival.prior
-        if arrival.digest in digests:
-            arrival.kind = SAME
-        else:
-            arrival.kind = NEW if arrival.takes_over or not digests else CONFLICT
-        digests[arrival.digest] = digests.get(arrival.digest, True) and arrival.prior
+        arrival.takes_over = bool(known) and not arrival.prior and all(e.prior for e in known)
+        if same is None:
+            arrival.kind = NEW if arrival.takes_over or not known else CONFLICT
+            known.append(arrival.as_known())
+            continue
+        arrival.kind = SAME
+        # Of rows of version 0.1 the digest is another one.
+        arrival.digest = same.digest
+        arrival.heals, same.there = not same.there, True
+        same.prior = same.prior and arrival.prior
 
 
-def _gone(files: Files, path: str, size_bytes: int) -> bool:
-    try:
-        return files.absolute(path).stat().st_size != size_bytes
-    except FileNotFoundError:
-        return True
+def _known(files: Files, row: Sequence[Any]) -> _Known:
+    digest, dataset_offset, route, *columns = row
+    place = Place(*columns)
+
+    def open_data_set() -> BinaryIO:
+        stream = open_original(files, place)
+        stream.seek(dataset_offset)
+        return stream
+
+    return _Known(
+        digest=digest,
+        dataset_bytes=place.size_bytes - dataset_offset,
+        prior=route == PRIOR_ROUTE,
+        open=open_data_set,
+        there=is_there(files, place),
+    )
+
+
+def _algorithm(digest: str) -> str:
+    return digest.partition(":")[0]
 
 
 def _heal(connection: Connection, healing: Sequence[Arrival]) -> None:
@@ -152,19 +226,37 @@ def _heal(connection: Connection, healing: Sequence[Arrival]) -> None:
             )
             .values(
                 path=arrival.path,
+                pack_offset=arrival.pack_offset,
                 size_bytes=incoming.size_bytes,
                 dataset_offset=incoming.dataset_offset,
-                content=incoming.content(),
+                content=arrival.content,
             )
         )
+
+
+def _place(depot: Depot, kept: Sequence[Arrival], named: list[Path]) -> None:
+    """Make the bytes durable where they stay, but for those that stand in their row."""
+    packed: list[tuple[Arrival, memoryview | bytes]] = []
+    files: list[Arrival] = []
+    for arrival in kept:
+        content = arrival.incoming.content()
+        if content is None:
+            files.append(arrival)
+        elif len(content) > SMALL_BYTES:
+            packed.append((arrival, content))
+        else:
+            arrival.content = bytes(content)
+    if packed:
+        places = depot.pack.append([content for _, content in packed])
+        for (arrival, _), place in zip(packed, places, strict=True):
+            arrival.path, arrival.pack_offset = place
+    _name(depot.files, files, named)
 
 
 def _name(files: Files, kept: Sequence[Arrival], named: list[Path]) -> None:
     """Link the files to their final names and sync the folders."""
     folders: set[Path] = set()
     for arrival in kept:
-        if arrival.incoming.content() is not None:
-            continue
         header = arrival.header
         arrival.path = files.instance_path(header.study_uid, header.sop_instance_uid)
         target = files.absolute(arrival.path)
@@ -261,6 +353,7 @@ def _row(arrival: Arrival, revision: int | None, now: datetime) -> dict[str, Any
         "sop_class_uid": header.sop_class_uid,
         "transfer_syntax_uid": claim.transfer_syntax_uid,
         "path": arrival.path,
+        "pack_offset": arrival.pack_offset,
         "size_bytes": arrival.incoming.size_bytes,
         "digest": arrival.digest,
         "dataset_offset": arrival.incoming.dataset_offset,
@@ -274,5 +367,5 @@ def _row(arrival: Arrival, revision: int | None, now: datetime) -> dict[str, Any
         "skip_reason": arrival.decision.skip_reason,
         "attributes": arrival.attributes,
         "revision": revision,
-        "content": arrival.incoming.content(),
+        "content": arrival.content,
     }

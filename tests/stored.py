@@ -12,7 +12,9 @@ from sqlalchemy.orm import undefer
 
 from node.settings import load_settings
 from node.store.digest import digest_text, new_digest
-from node.store.session import open_store
+from node.store.files import Files
+from node.store.originals import Place, open_original, place_of
+from node.store.session import Store, open_store
 from node.store.tables import Instance
 from tests.datasets import mammogram
 from tests.peers.pipelining import MAMMOGRAPHY, PLAIN, Sender
@@ -87,18 +89,27 @@ def assert_sound(values: Mapping[str, Any], acknowledged: list[Sent]) -> None:
 
 
 def files_of(state_dir: Path) -> set[str]:
-    """Files under instances/."""
-    found = (state_dir / "instances").rglob("*")
+    """Files under instances/ and packs/."""
+    found = [path for name in ("instances", "packs") for path in (state_dir / name).rglob("*")]
     return {str(path.relative_to(state_dir)) for path in found if path.is_file()}
 
 
+def original(store: Store, state_dir: Path, instance_id: int) -> bytes:
+    """The Part 10 file of an instance, wherever it stands."""
+    with open_original(Files(state_dir), place_of(store, instance_id)) as stream:
+        return stream.read()
+
+
 def temporary_files(state_dir: Path) -> list[str]:
-    """Files in the spool folders of all processes."""
-    return [str(path) for path in (state_dir / "incoming").rglob("*") if path.is_file()]
+    """Files in the spool folders of all processes; a pack that is being filled is none."""
+    found = (state_dir / "incoming").rglob("*")
+    return [str(path) for path in found if path.is_file() and path.suffix != ".pack"]
 
 
 def _data_set(root: Path, row: Instance) -> bytes:
-    whole = (root / row.path).read_bytes() if row.path else bytes(row.content or b"")
+    place = Place(row.path, row.pack_offset, row.size_bytes, row.content)
+    with open_original(Files(root), place) as stream:
+        whole = stream.read()
     assert len(whole) == row.size_bytes, "a half object is visible"
     content = whole[row.dataset_offset :]
     digest = new_digest()

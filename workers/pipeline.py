@@ -39,6 +39,7 @@ from node.logs import log
 from node.process import process_name
 from node.settings import Settings
 from node.store.files import Files
+from node.store.originals import as_path, place_of
 from node.store.session import Store, open_store
 from workers.delivery import deliver_results
 from workers.dicom.decoding import read_source
@@ -80,7 +81,7 @@ class Pipeline:
         self._work(job_id, DELIVERING, self._deliver)
 
     def _analyse(self, lease: Lease) -> Bell | None:
-        for work in images_to_do(self.store, self.files, lease):
+        for work in images_to_do(self.store, lease):
             outcomes = self._look_at(work, lease)
             with self.store.writing() as session:
                 store_outcomes(session, hold(session, lease), outcomes)
@@ -100,7 +101,8 @@ class Pipeline:
     def _look_at(self, work: ImageWork, lease: Lease) -> list[RunOutcome]:
         models = [get_model(name) for name in work.models]
         try:
-            source = read_source(work.path)
+            with as_path(self.files, place_of(self.store, work.instance_id)) as path:
+                source = read_source(path)
         except DecodingError as error:
             return [failed_run(model.spec, work.sop_instance_uid, str(error)) for model in models]
         uid, revision = lease.study_uid, lease.revision

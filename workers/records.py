@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from sqlalchemy.orm import Session
 
 from node.destinations import Destination
 from node.job import Lease, instances_of
-from node.store.files import Files
-from node.store.originals import as_file
 from node.store.session import Store
 from node.store.tables import Delivery, Job, ModelRun, Result
 from workers.findings import RunOutcome, from_row, to_row
@@ -25,7 +22,7 @@ class ImageWork:
     """One image and the models that have not looked at it yet."""
 
     sop_instance_uid: str
-    path: Path
+    instance_id: int
     models: tuple[str, ...]
 
 
@@ -42,7 +39,7 @@ class WrittenResult:
     size_bytes: int
 
 
-def images_to_do(store: Store, files: Files, lease: Lease) -> list[ImageWork]:
+def images_to_do(store: Store, lease: Lease) -> list[ImageWork]:
     """What is left of a job; an image counts as done when all of its models have a run."""
     with store.reading() as session:
         job = session.get_one(Job, lease.job_id)
@@ -52,10 +49,7 @@ def images_to_do(store: Store, files: Files, lease: Lease) -> list[ImageWork]:
             for instance in instances_of(session, job)
             if (left := _left(instance.sop_instance_uid, instance.models, done))
         ]
-    return [
-        ImageWork(instance.sop_instance_uid, as_file(store, files, instance.id), left)
-        for instance, left in todo
-    ]
+    return [ImageWork(instance.sop_instance_uid, instance.id, left) for instance, left in todo]
 
 
 def store_outcomes(session: Session, job: Job, outcomes: Sequence[RunOutcome]) -> None:

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from node.destinations import Destination
 from node.job import Lease, instances_of
 from node.store.files import Files
+from node.store.originals import Place, open_original
 from node.store.session import Store
 from node.store.tables import Instance, Job, ModelRun, Result
 from workers.dicom.decoding import chosen_frame
@@ -100,7 +101,9 @@ def read_analyses(session: Session, files: Files, job: Job) -> list[ImageAnalysi
 
 
 def _analysis(files: Files, instance: Instance, runs: Sequence[ModelRun]) -> ImageAnalysis:
-    header = pydicom.dcmread(files.absolute(instance.path), stop_before_pixels=True)
+    place = Place(instance.path, instance.pack_offset, instance.size_bytes, instance.content)
+    with open_original(files, place) as stream:
+        header = pydicom.dcmread(stream, stop_before_pixels=True)
     spacing = read_spacing(header)
     return ImageAnalysis(
         source=header,

@@ -19,7 +19,7 @@ from node.logs import log
 from node.store.commitments import Reference
 from node.store.digest import agrees
 from node.store.files import Files
-from node.store.originals import open_original
+from node.store.originals import PLACE, Place, open_original
 from node.store.session import Store
 from node.store.tables import Instance
 
@@ -39,11 +39,9 @@ class Copy:
     """What the row of one kept object says about its file."""
 
     sop_class_uid: str
-    path: str
-    size_bytes: int
     dataset_offset: int
     digest: str
-    content: bytes | None = None
+    place: Place
 
 
 def failure_reason(store: Store, files: Files, item: Reference) -> int | None:
@@ -64,8 +62,8 @@ def failure_reason(store: Store, files: Files, item: Reference) -> int | None:
 
 def is_whole(files: Files, copy: Copy) -> bool:
     """Whether the file has the size and the digest of its row. Raises OSError, ValueError."""
-    with open_original(files, copy.path, copy.content) as stream:
-        if stream.seek(0, os.SEEK_END) != copy.size_bytes:
+    with open_original(files, copy.place) as stream:
+        if stream.seek(0, os.SEEK_END) != copy.place.size_bytes:
             return False
         stream.seek(copy.dataset_offset)
         return agrees(stream, copy.digest)
@@ -81,7 +79,7 @@ def damage(copy: Copy, files: Files) -> int | None:
         whole, why = False, type(error).__name__
     if whole:
         return None
-    log.error("a stored instance is damaged", extra={"path": copy.path, "reason": why})
+    log.error("a stored instance is damaged", extra={"path": copy.place.path, "reason": why})
     return PROCESSING_FAILURE
 
 
@@ -89,13 +87,11 @@ def _copies(session: Session, sop_instance_uid: str) -> Sequence[Copy]:
     rows = session.execute(
         select(
             Instance.sop_class_uid,
-            Instance.path,
-            Instance.size_bytes,
             Instance.dataset_offset,
             Instance.digest,
-            Instance.content,
+            *PLACE,
         )
         .where(Instance.sop_instance_uid == sop_instance_uid)
         .order_by(Instance.id)
     )
-    return [Copy(*row) for row in rows]
+    return [Copy(*row[:3], Place(*row[3:])) for row in rows]

@@ -14,8 +14,8 @@ from node.priors.rules import PriorRule
 from node.routes import load_routes
 from node.settings import Settings
 from node.store.files import Files
-from node.store.incoming import Spool
 from node.store.session import Store
+from node.store.spool import Spool
 
 
 def start_sources(

@@ -10,7 +10,6 @@ SQLite's log and PostgreSQL's dead rows from being cleaned.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from node.errors import CannotUnderstandError
 from node.header import read_file
 from node.query.levels import Selection
 from node.store.files import Files
+from node.store.originals import as_path, place_of
 from node.store.session import Store
 from node.store.tables import Instance, Job, Result
 
@@ -84,24 +84,12 @@ class Holdings:
 
     @contextmanager
     def file_of(self, holding: Holding) -> Iterator[Path]:
-        """The Part 10 file of one of the objects. Raises OSError, SQLAlchemyError.
-
-        A small instance stands in its row: it becomes a file in memory for the length of the block,
-        so that everything is sent in one way.
-        """
-        path, content = holding.path, None
-        if holding.instance_id is not None:
-            query = select(Instance.path, Instance.content)
-            with self.store.reading() as session:
-                row = session.execute(query.where(Instance.id == holding.instance_id)).one()
-            path, content = row
-        if content is None:
-            yield self.files.absolute(path)
+        """The Part 10 file of one of the objects. Raises OSError, SQLAlchemyError."""
+        if holding.instance_id is None:
+            yield self.files.absolute(holding.path)
             return
-        with os.fdopen(os.memfd_create("instance"), "wb") as memory:
-            memory.write(content)
-            memory.flush()
-            yield Path(f"/proc/self/fd/{memory.fileno()}")
+        with as_path(self.files, place_of(self.store, holding.instance_id)) as path:
+            yield path
 
 
 def hold(store: Store, files: Files, selection: Selection) -> Holdings:

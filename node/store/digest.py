@@ -1,8 +1,9 @@
-"""The digest of a data set: `blake3:` and 64 hex digits; `sha256:` in rows of version 0.1.
+"""The digest of a data set: `xxh3-128:` and 32 hex digits; older rows have `blake3:` or `sha256:`.
 
-It tells the same object from another of the same UID, so it must be collision resistant, and it is
-computed while the object arrives: BLAKE3 takes a third of the time of SHA-256 with its processor
-instructions (5.5 against 15.8 ms for a mammogram of 27 MB).
+It tells whether stored bytes are still those received, and which stored object may be the one that
+came again; whether it is, a comparison of the bytes decides (`originals.py`). So it need not
+withstand somebody who looks for collisions, and is chosen for speed: 1 ms for a mammogram of 27 MB,
+where BLAKE3 took 6.5 ms and SHA-256 16 ms on the same processor.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any, BinaryIO
 
+import xxhash
 from blake3 import blake3
 
 _CHUNK_BYTES = 1 << 20
@@ -17,12 +19,12 @@ _CHUNK_BYTES = 1 << 20
 
 def new_digest() -> Any:
     """A hash object to `update`; `digest_text` ends it."""
-    return blake3()
+    return xxhash.xxh3_128()
 
 
 def digest_text(digest: Any) -> str:
     """The digest as it is stored."""
-    return f"blake3:{digest.hexdigest()}"
+    return f"xxh3-128:{digest.hexdigest()}"
 
 
 def agrees(stream: BinaryIO, stored: str) -> bool:
@@ -35,6 +37,8 @@ def agrees(stream: BinaryIO, stored: str) -> bool:
 
 
 def _algorithm(name: str) -> Any:
+    if name == "xxh3-128":
+        return new_digest()
     if name == "blake3":
         return blake3()
     if name == "sha256":

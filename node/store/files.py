@@ -3,6 +3,7 @@
 incoming/   <process>/   files of instances that are not committed yet, see `incoming.py`
 scratch/    half-written files of everything else
 instances/  <study>/<sop instance>.<random>.dcm   as received, never changed
+packs/      <process>.<number>.pack   objects of medium size one after another, see `packs.py`
 results/    <study>/<revision>/<sop instance>.dcm
 pictures/   <study>/<revision>/<sop instance>.png
 """
@@ -26,7 +27,7 @@ class Files:
 
     def prepare(self) -> None:
         """Make the folders."""
-        for name in ("incoming", "scratch", "instances", "results", "pictures"):
+        for name in ("incoming", "scratch", "instances", "packs", "results", "pictures"):
             (self.root / name).mkdir(parents=True, exist_ok=True)
 
     def absolute(self, relative: str) -> Path:

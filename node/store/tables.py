@@ -23,6 +23,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
@@ -118,7 +119,17 @@ class Instance(Base):
     """One durable SOP instance. Written once; only `revision` changes, once."""
 
     __tablename__ = "instance"
-    __table_args__ = (UniqueConstraint("sop_instance_uid", "digest"),)
+    __table_args__ = (
+        UniqueConstraint("sop_instance_uid", "digest"),
+        # By which recovery finds the end of a pack.
+        Index(
+            "ix_instance_path_pack_offset",
+            "path",
+            "pack_offset",
+            sqlite_where=text("pack_offset IS NOT NULL"),
+            postgresql_where=text("pack_offset IS NOT NULL"),
+        ),
+    )
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
     study_uid: Mapped[str] = mapped_column(ForeignKey("study.study_uid"), index=True)
@@ -127,8 +138,10 @@ class Instance(Base):
     sop_instance_uid: Mapped[str] = mapped_column(Uid)
     sop_class_uid: Mapped[str] = mapped_column(Uid)
     transfer_syntax_uid: Mapped[str] = mapped_column(Uid)
-    # Of the Part 10 file; "" when it is small and stands in `content`.
+    # Of the Part 10 file, or of the pack that holds it; "" when it stands in `content`.
     path: Mapped[str] = mapped_column(String(255))
+    # Where it begins in the pack; None for a file of its own.
+    pack_offset: Mapped[int | None] = mapped_column(BigInteger)
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     # Of the data set as received, without preamble and file meta information: the same object
     # from another sender is the same. See `digest.py`.

@@ -24,7 +24,7 @@ from node.instance import Inbox, Reception, recover
 from node.logs import log
 from node.routes import load_routes
 from node.settings import Settings
-from node.store.incoming import Spool
+from node.store.spool import Spool
 from node.stow.access import REQUESTS_AT_ONCE, RETRY_AFTER, Slots, authorize
 from node.stow.answer import answer, refusal
 from node.stow.body import HandOver, Limits, chunks_of
@@ -52,7 +52,6 @@ class Door:
         )
         self._slots = Slots()
         self._threads = ThreadPoolExecutor(REQUESTS_AT_ONCE, "stow")
-        self._spool: Spool | None = None
         self._inbox: Inbox | None = None
         self._inbox_lock = threading.Lock()
         self.router = APIRouter(lifespan=self._lifespan, dependencies=[Depends(same_origin)])
@@ -108,11 +107,11 @@ class Door:
             if self._inbox is None:
                 try:
                     site.files.prepare()
-                    self._spool = Spool(site.files.incoming)
+                    spool = Spool(site.files.incoming)
                 except OSError as error:
                     log.error("no spool folder for STOW-RS", extra={"reason": error.strerror})
                     raise HTTPException(503, "the disk cannot take it", RETRY_AFTER) from error
-                self._inbox = Inbox(self._reception(site), self._spool)
+                self._inbox = Inbox(self._reception(site), spool)
             return self._inbox
 
     def _reception(self, site: Site) -> Reception:
@@ -123,8 +122,8 @@ class Door:
         await self._in_thread(self._recover, app.state.site)
         yield
         self._threads.shutdown(wait=True)
-        if self._spool is not None:
-            self._spool.close()
+        if self._inbox is not None:
+            self._inbox.close()
 
     def _recover(self, site: Site) -> None:
         """Remove what a killed web process left; the pages come up whatever this finds."""

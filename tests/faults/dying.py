@@ -36,7 +36,10 @@ from node.upper_layer.connection import Connection
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload([__name__])
 _START_SECONDS = 60.0
-_NAMES = ("fsync", "link", "replace", "rename", "unlink", "mkdir")
+_NAMES = (
+    *("fsync", "fdatasync", "link", "replace", "rename", "unlink", "mkdir"),
+    *("posix_fallocate", "ftruncate", "truncate"),
+)
 
 
 class Steps:
@@ -72,6 +75,7 @@ class Steps:
 
 
 _WRITE = os.write
+_WRITE_AT = os.pwrite
 _OPEN = os.open
 
 
@@ -80,6 +84,7 @@ def _wrap(steps: Steps) -> None:
         setattr(os, name, _stepping(steps, name, getattr(os, name)))
     os.open = _opening(steps)  # type: ignore[assignment]
     os.write = _writing(steps)  # type: ignore[assignment]
+    os.pwrite = _writing_at(steps)  # type: ignore[assignment]
     commit = DefaultDialect.do_commit
     DefaultDialect.do_commit = _stepping(steps, "commit", commit)  # type: ignore[method-assign]
     Connection.send = _stepping(steps, "answer", Connection.send)  # type: ignore[method-assign]
@@ -108,6 +113,15 @@ def _writing(steps: Steps) -> Callable[[int, Any], int]:
             half = memoryview(content)[: len(content) // 2]
             steps.pass_by("write", torn=lambda: _WRITE(descriptor, half))
         return _WRITE(descriptor, content)
+
+    return step
+
+
+def _writing_at(steps: Steps) -> Callable[[int, Any, int], int]:
+    def step(descriptor: int, content: Any, position: int) -> int:
+        half = memoryview(content)[: len(content) // 2]
+        steps.pass_by("pwrite", torn=lambda: _WRITE_AT(descriptor, half, position))
+        return _WRITE_AT(descriptor, content, position)
 
     return step
 

@@ -14,8 +14,8 @@ from node.instance import Claim, Inbox, Outcome, Reception, recover
 from node.routes import load_routes
 from node.settings import load_settings
 from node.store.files import Files
-from node.store.incoming import Spool
 from node.store.session import open_store
+from node.store.spool import Spool
 from tests.faults.test_kill_steps import LARGE, prepared
 from tests.peers.pipelining import MAMMOGRAPHY
 from tests.peers.postgresql import Postgresql

@@ -126,7 +126,7 @@ def shared(
 
 def large_mammogram() -> Dataset:
     """An image that has a file of its own, whatever is done with small ones."""
-    return mammogram(size_px=(512, 400))
+    return mammogram(size_px=(1024, 800))
 
 
 def stored(modality: Modality, node: Node, *datasets: Dataset) -> None:

@@ -31,7 +31,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from node.job import utc_now
 from node.settings import load_settings
 from node.store.files import Files
-from node.store.originals import open_original
 from node.store.session import Store, open_store
 from node.store.tables import Instance, Job, Result, Series, Study
 from tests.datasets import encapsulated_pdf, mammogram, saved
@@ -51,6 +50,7 @@ from tests.peers.orthanc import Orthanc
 from tests.peers.ports import free_port
 from tests.peers.postgresql import missing as postgresql_missing
 from tests.peers.postgresql import running_postgresql
+from tests.stored import original
 
 MG = DigitalMammographyXRayImageStorageForPresentation
 SECRET = "SECRETNAME"
@@ -95,8 +95,7 @@ class Node:
                 .order_by(Instance.id)
             ).first()
             assert row is not None
-            with open_original(self.files, row.path, row.content) as stream:
-                return stream.read()[row.dataset_offset :]
+        return original(self.store, self.files.root, row.id)[row.dataset_offset :]
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])

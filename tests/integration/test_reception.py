@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -16,14 +17,13 @@ from pynetdicom import AE
 from sqlalchemy import func, select
 
 from node.settings import load_settings
-from node.store.files import Files
-from node.store.originals import as_file
 from node.store.session import Store, open_store
 from node.store.tables import Instance
 from tests.datasets import encapsulated_pdf, mammogram, saved
 from tests.peers.node import running_role, sentinode
 from tests.peers.ports import free_port
 from tests.peers.wire import associate, encoded, send_half_and_vanish, store_raw
+from tests.stored import original, temporary_files
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Receiver:
 
     def kept(self, row: Instance) -> Dataset:
         """What is kept of an instance."""
-        return dcmread(as_file(self.store, Files(self.state_dir), row.id))
+        return dcmread(BytesIO(original(self.store, self.state_dir, row.id)))
 
     def count(self) -> int:
         """How many instances are stored."""
@@ -54,7 +54,7 @@ class Receiver:
 
     def incoming(self) -> list[str]:
         """Temporary files left, in the spool folders of all processes."""
-        return [str(path) for path in (self.state_dir / "incoming").rglob("*") if path.is_file()]
+        return temporary_files(self.state_dir)
 
 
 @pytest.fixture(scope="module")
@@ -117,16 +117,19 @@ def test_echo(receiver: Receiver) -> None:
     assert subprocess.run(argv, timeout=20).returncode == 0
 
 
-def test_stored_bytes_are_those_sent(receiver: Receiver, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("size_px", "place"), [((512, 400), "packs"), ((1024, 800), "instances")])
+def test_stored_bytes_are_those_sent(
+    size_px: tuple[int, int], place: str, receiver: Receiver, tmp_path: Path
+) -> None:
     """storescu's success means a file whose data set equals what was sent, and its row."""
-    image = mammogram(size_px=(512, 400))
+    image = mammogram(size_px=size_px)
     path = saved(image, tmp_path)
     assert dcmtk("storescu", receiver, str(path)).returncode == 0
     (row,) = receiver.stored(image)
     kept = receiver.kept(row)
     assert kept == dcmread(path)
-    assert row.size_bytes == (receiver.state_dir / row.path).stat().st_size
-    assert row.path.startswith(f"instances/{image.StudyInstanceUID}/")
+    assert row.size_bytes == len(original(receiver.store, receiver.state_dir, row.id))
+    assert row.path.startswith(f"{place}/")
     assert receiver.incoming() == []
 
 

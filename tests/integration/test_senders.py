@@ -15,7 +15,6 @@ from pydicom.dataset import FileDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from sqlalchemy import select
-from sqlalchemy.orm import undefer
 
 from node.settings import load_settings
 from node.store.session import Store, open_store
@@ -26,7 +25,7 @@ from tests.peers.orthanc import Orthanc
 from tests.peers.pipelining import MAMMOGRAPHY, PLAIN, Sender
 from tests.peers.ports import free_port
 from tests.peers.tap import Tap, tapped
-from tests.stored import Objects, Sent
+from tests.stored import Objects, Sent, original
 
 _JPEG = "1.2.840.10008.1.2.4."
 UNCOMPRESSED = {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"}
@@ -52,12 +51,11 @@ class Node:
     def _rows(self, sop_instance_uid: str) -> list[tuple[str, bytes]]:
         found = select(Instance).where(Instance.sop_instance_uid == sop_instance_uid)
         with self.store.reading() as session:
-            rows = list(session.scalars(found.options(undefer(Instance.content))))
+            rows = list(session.scalars(found))
         return [(row.transfer_syntax_uid, self._content(row)) for row in rows]
 
     def _content(self, row: Instance) -> bytes:
-        whole = (self.state_dir / row.path).read_bytes() if row.path else bytes(row.content or b"")
-        return whole[row.dataset_offset :]
+        return original(self.store, self.state_dir, row.id)[row.dataset_offset :]
 
     def assert_kept(self, tap: Tap, *uids: str) -> None:
         """Every object that came over the wire is kept as it came, and these came."""

@@ -20,9 +20,7 @@ from pydicom.uid import generate_uid
 from sqlalchemy import select
 
 from node.settings import load_settings
-from node.store.files import Files
 from node.store.migrate import upgrade
-from node.store.originals import as_file
 from node.store.session import Store, open_store
 from node.store.tables import Instance
 from tests.datasets import mammogram
@@ -32,6 +30,7 @@ from tests.peers.node import running_role
 from tests.peers.orthanc import running_orthanc
 from tests.peers.ports import free_port, listens
 from tests.peers.wire import associate, encoded
+from tests.stored import original, temporary_files
 
 TOKEN = "a-secret-token"
 LIMIT_BYTES = 4 << 20
@@ -56,12 +55,11 @@ class Web:
 
     def kept(self, row: Instance) -> bytes:
         """The data set that is kept of an instance, without File Meta Information."""
-        path = as_file(self.store, Files(self.state_dir), row.id)
-        return path.read_bytes()[row.dataset_offset :]
+        return original(self.store, self.state_dir, row.id)[row.dataset_offset :]
 
-    def spool(self) -> list[Path]:
+    def spool(self) -> list[str]:
         """Files in the spool folders."""
-        return [path for path in (self.state_dir / "incoming").rglob("*") if path.is_file()]
+        return temporary_files(self.state_dir)
 
 
 @contextmanager
@@ -298,7 +296,7 @@ def test_silent_sender(strict: Web) -> None:
 
 def test_disconnected_sender(web: Web) -> None:
     """What was complete stays, the half part is discarded."""
-    first, second = mammogram(), mammogram(size_px=(700, 700))
+    first, second = mammogram(), mammogram(size_px=(1400, 1200))
     content = stow.body(stow.part10(first), stow.part10(second))
     connection = stow.begun(web.port, content[:-200_000], len(content))
     _until(lambda: len(web.spool()) == 1)
@@ -321,7 +319,7 @@ def test_full_disk(tmp_path: Path) -> None:
 
 def test_kill_in_the_middle(tmp_path: Path) -> None:
     """kill -9 while a body comes: the next process has no half object, no litter, and takes all."""
-    small, large = mammogram(), mammogram(size_px=(900, 900))
+    small, large = mammogram(), mammogram(size_px=(1400, 1200))
     acknowledged = mammogram()
     content = stow.body(stow.part10(small), stow.part10(large))
     with running_web(tmp_path) as web:
@@ -362,8 +360,8 @@ def test_many_small_parts(web: Web) -> None:
     assert answer.status_code == 200
     assert stow.stored(answer) == [image.SOPInstanceUID for image in images]
     row = web.rows(images[-1])[0]
-    file = as_file(web.store, Files(web.state_dir), row.id)
-    assert dcmread(io.BytesIO(file.read_bytes())).PixelData == images[-1].PixelData
+    file = original(web.store, web.state_dir, row.id)
+    assert dcmread(io.BytesIO(file)).PixelData == images[-1].PixelData
 
 
 def _peak_bytes(process: psutil.Process) -> int:

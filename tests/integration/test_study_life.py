@@ -33,13 +33,13 @@ from node.routes import load_routes
 from node.settings import Settings
 from node.status import study_status
 from node.store.files import Files
-from node.store.incoming import Spool
-from node.store.originals import as_file
 from node.store.session import Store
+from node.store.spool import Spool
 from node.store.tables import Delivery, Event, Job, ModelRun, Result, Study
 from node.study import complete_due
 from tests.datasets import encapsulated_pdf, mammogram
 from tests.peers.wire import encoded
+from tests.stored import original
 
 
 class Node:
@@ -184,7 +184,7 @@ def test_resend_changes_nothing_and_other_bytes_are_kept_apart(node: Node, store
     with store.reading() as session:
         status = study_status(session, image.StudyInstanceUID)
         instances = session.get_one(Study, image.StudyInstanceUID).instances
-    kept = [as_file(store, node.files, instance.id).read_bytes() for instance in instances]
+    kept = [original(store, node.files.root, instance.id) for instance in instances]
     assert kept[0] != kept[1]
     assert status["instances"] == 1
     assert any(event["stage"] == "conflict" for event in status["events"])
@@ -192,7 +192,7 @@ def test_resend_changes_nothing_and_other_bytes_are_kept_apart(node: Node, store
 
 def test_an_object_whose_file_is_gone_is_stored_again(node: Node, store: Store) -> None:
     """ "The same" is a success only while the file is there; else the new one takes its place."""
-    image = mammogram(size_px=(512, 400))
+    image = mammogram(size_px=(1024, 800))
     assert node.receive(image) == "new"
     with store.reading() as session:
         (kept,) = session.get_one(Study, image.StudyInstanceUID).instances
@@ -200,7 +200,7 @@ def test_an_object_whose_file_is_gone_is_stored_again(node: Node, store: Store) 
     content = path.read_bytes()
     path.unlink()
     assert node.receive(image) == "same"
-    assert as_file(store, node.files, kept.id).read_bytes() == content
+    assert original(store, node.files.root, kept.id) == content
     assert node.receive(image) == "same"
     assert len(list(path.parent.iterdir())) == 1
 

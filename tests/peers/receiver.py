@@ -14,6 +14,7 @@ import psutil
 
 from tests.peers.node import running_role, sentinode
 from tests.peers.ports import free_port
+from tests.stored import temporary_files
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,9 @@ class RunningReceiver:
         connections = [link for link in links if link.startswith(("socket:", "anon_inode:[eventf"))]
         return Holdings(len(connections), self.process.num_threads())
 
-    def spool_files(self) -> set[Path]:
+    def spool_files(self) -> set[str]:
         """Files of objects that are being received."""
-        return {path for path in (self.state_dir / "incoming").rglob("*") if path.is_file()}
+        return set(temporary_files(self.state_dir))
 
     def peak_bytes(self) -> int:
         """The most memory the process has had (VmHWM)."""

@@ -16,6 +16,7 @@ from node.commitment.custody import (
     is_whole,
 )
 from node.store.files import Files
+from node.store.originals import Place
 
 META, CONTENT = b"meta" * 40, b"data set" * 100_000
 
@@ -31,8 +32,7 @@ def copy(**instead: object) -> Copy:
     """What the row of that object says."""
     right = {
         "sop_class_uid": "1.2.3",
-        "path": "object.dcm",
-        "size_bytes": len(META + CONTENT),
+        "place": Place("object.dcm", None, len(META + CONTENT), None),
         "dataset_offset": len(META),
         "digest": "sha256:" + hashlib.sha256(CONTENT).hexdigest(),
     }
@@ -79,9 +79,23 @@ def test_an_unknown_digest_is_no_proof(files: Files) -> None:
 def test_small_objects_are_checked_in_their_row(files: Files) -> None:
     """Content that stands in the row counts as the file would."""
     whole = META + CONTENT
-    assert damage(copy(path="", content=whole), files) is None
-    assert damage(copy(path="", content=whole[:-1] + b"x"), files) == PROCESSING_FAILURE
-    assert damage(copy(path="", content=whole[:-1]), files) == PROCESSING_FAILURE
+
+    def in_row(content: bytes) -> Copy:
+        return copy(place=Place("", None, len(whole), content))
+
+    assert damage(in_row(whole), files) is None
+    assert damage(in_row(whole[:-1] + b"x"), files) == PROCESSING_FAILURE
+    assert damage(in_row(whole[:-1]), files) == PROCESSING_FAILURE
+
+
+def test_medium_objects_are_checked_in_their_pack(files: Files) -> None:
+    """What stands before and after an object in its pack is none of its bytes."""
+    whole = META + CONTENT
+    packed = copy(place=Place("a.pack", 4096, len(whole), None))
+    files.absolute("a.pack").write_bytes(b"x" * 4096 + whole + b"y" * 100)
+    assert damage(packed, files) is None
+    files.absolute("a.pack").write_bytes(b"x" * 4096 + whole[:-1])
+    assert damage(packed, files) == PROCESSING_FAILURE
 
 
 def test_a_shortage_is_not_damage(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,9 +13,9 @@ from node.instance import Inbox, Reception
 from node.routes import load_routes
 from node.settings import load_settings
 from node.store.files import Files
-from node.store.incoming import Spool
 from node.store.migrate import upgrade
 from node.store.session import open_store
+from node.store.spool import Spool
 from node.stow import intake as intake_module
 from node.stow.intake import Intake
 from node.stow.part10 import Contexts, Sender
@@ -83,7 +83,7 @@ def test_large_parts_do_not_wait_for_others(
 
 def test_abandoned_request_keeps_what_is_complete(intake: Intake, inbox: Inbox) -> None:
     """The half part goes, with its file; whatever comes later is not taken any more."""
-    first, second = mammogram(), mammogram(size_px=(400, 400))
+    first, second = mammogram(), mammogram(size_px=(1400, 1200))
     content = body(part10(first), part10(second))
     intake.take([content[:-50_000]])
     assert _spooled(inbox)

@@ -14,7 +14,8 @@ from node.errors import (
     TransferSyntaxNotSupportedError,
 )
 from node.settings import load_settings
-from node.store.incoming import Claim, Incoming, Spool
+from node.store.incoming import Claim, Incoming
+from node.store.spool import Spool
 from node.stow.part10 import Contexts, Part, Sender, read_claim
 from tests.datasets import encapsulated_pdf, mammogram
 from tests.peers.stow import part10

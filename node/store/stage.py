@@ -1,0 +1,52 @@
+"""Staging buffers: bytes gather here until they are worth a write, or stay until they are packed.
+
+Fragments come as PDUs cut them. Written one by one they land across page borders, and the kernel
+then keeps a mammogram in small folios: 12 ms of processor for 27 MB, against 6 ms for writes of a
+whole aligned mebibyte (and 2 ms for gathering them).
+"""
+
+from __future__ import annotations
+
+import mmap
+
+STAGE_BYTES = 1 << 20
+# Buffers that wait for their next use: a fresh one costs a page fault for each of its pages.
+_MOST_SPARE = 16
+_spare: list[mmap.mmap] = []
+
+
+class Stage:
+    """One buffer in use; `close` gives it back."""
+
+    __slots__ = ("_buffer", "_used", "_view")
+
+    def __init__(self) -> None:
+        try:
+            self._buffer = _spare.pop()
+        except IndexError:
+            # Mapped: what is never filled costs no memory.
+            self._buffer = mmap.mmap(-1, STAGE_BYTES, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self._view = memoryview(self._buffer)
+        self._used = 0
+
+    def add(self, fragment: memoryview) -> memoryview:
+        """Take what fits; returns what did not."""
+        taken = fragment[: STAGE_BYTES - self._used]
+        end = self._used + len(taken)
+        self._view[self._used : end] = taken
+        self._used = end
+        return fragment[len(taken) :]
+
+    def content(self) -> memoryview:
+        """What is in it; valid until `clear` or `close`."""
+        return self._view[: self._used]
+
+    def clear(self) -> None:
+        """Begin anew: what was in it is written."""
+        self._used = 0
+
+    def close(self) -> None:
+        """Give the buffer back."""
+        self._view.release()
+        if len(_spare) < _MOST_SPARE:
+            _spare.append(self._buffer)
