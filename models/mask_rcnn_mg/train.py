@@ -1,13 +1,141 @@
-"""Train this model: `models.mask_rcnn.train` with the name filled in."""
+"""Train on public mammograms, on masses inserted into their normals, and on phantoms.
+
+In: folders as `models.datasets` reads them; of each, only the training side of the project's own
+split is used, or what a fold leaves. Out: the averaged weights (`weights.*.pt`) and the figures on
+the outlined cases of the other side. `sentinode models train mask_rcnn_mg` calls `run`.
+What must hold: no image of a held-out patient becomes a sample, not even as a background.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import cast
 
-from models.mask_rcnn import train
-from models.mask_rcnn_mg.spec import SPEC
+import torch
+from torch import Tensor, nn
+
+from models.datasets.cases import Case
+from models.datasets.folders import read_folder
+from models.datasets.splits import Split, hold_out, k_folds
+from models.mask_rcnn.augment import AugmentConfig, augment
+from models.mask_rcnn.losses import LossConfig, losses
+from models.mask_rcnn.network import MaskRCNN
+from models.mask_rcnn.targets import Truth, truth_of
+from models.mask_rcnn_mg.samples import WINDOW_PX, Shares, sample, sources
+from models.mask_rcnn_mg.spec import CONFIG, SPEC
+from models.mask_rcnn_mg.validation import figures, predict
+from models.training import weights
+from models.training.folds import Fold
+from models.training.loop import FitSettings, fit, seed_everything
+from models.training.samples import SampleStock, sample_pool
+
+AUGMENT = AugmentConfig(rotation_degrees=20.0, scale=1.25, vertical_flip=True, gamma=0.3, noise=5.0)
+_LOSS = LossConfig(positives=8, sampled=32)
+_FIRST_STEP_SAMPLES = 64  # fewer would be learnt by heart while the others are being made
+_SEEDS_PER_RUN = 100_000  # seeds of samples stay below those of validation and acceptance
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Train with the options of `python -m models.mask_rcnn`, but `--model`."""
-    train.main(["--model", SPEC.name, *arguments])
+@dataclass(frozen=True, slots=True)
+class Config:
+    """One run; `train.toml` explains each setting. `shares` are those of all samples."""
+
+    samples: int = 2500
+    batch: int = 8
+    workers: int = 1
+    threads: int = 0
+    grey_only: bool = False
+    start: str = ""
+    inner_folds: int = 0
+    inner_fold: int = 0
+    shares: Shares = field(default_factory=Shares)
+    fit: FitSettings = field(default_factory=FitSettings)
+
+
+def run(
+    config: Config,
+    data: Sequence[Path],
+    out: Path,
+    *,
+    resume: bool = False,
+    fold: Fold | None = None,
+) -> Mapping[str, float]:
+    """Train, write `out/weights.*.pt`, and return the figures on the side left out."""
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    torch.set_float32_matmul_precision("high")
+    seed_everything(config.fit.seed)
+    training, validation = sides(config, data, fold)
+    device = torch.device(config.fit.device_name())
+    given = sources(training, config.shares)
+    first = config.fit.seed * _SEEDS_PER_RUN
+    with sample_pool(config.workers) as pool:
+        seeds = range(first, first + config.samples)
+        stock = SampleStock(pool, partial(sample, given=given), seeds, device)
+        stock.wait(_FIRST_STEP_SAMPLES)
+        result = fit(
+            network(config),
+            _loss,
+            partial(_batch, stock=stock, config=config),
+            config.fit.config(out, SPEC.name, resume),
+            partial(_validate, cases=validation, grey_only=config.grey_only),
+        )
+    weights.save(result.module, out)
+    facts = {"outlined": len(given.outlined), "normal": len(given.backgrounds)}
+    facts |= {"steps": result.steps, "seconds": round(result.elapsed_seconds)}
+    (out / "training.json").write_text(json.dumps(facts | dict(result.metrics), indent=1) + "\n")
+    return result.metrics
+
+
+def sides(config: Config, data: Sequence[Path], fold: Fold | None) -> tuple[list[Case], list[Case]]:
+    """Cases to train on, and outlined or normal ones, with known lesions, to validate on."""
+    training: list[Case] = []
+    validation: list[Case] = []
+    for folder in data:
+        cases = read_folder(folder)
+        chosen = split(cases, config, fold)
+        training += [cases[index] for index in chosen.training]
+        validation += [cases[index] for index in chosen.validation]
+    known = [c for c in validation if c.modality == "MG" and c.truth.lesions is not None]
+    return training, known
+
+
+def split(cases: Sequence[Case], config: Config, fold: Fold | None = None) -> Split:
+    """The project's split or the given fold; with `inner_folds`, a fold of its training side."""
+    outer = hold_out(cases) if fold is None else k_folds(cases, fold.count)[fold.number]
+    if not config.inner_folds:
+        return outer
+    own = [cases[index] for index in outer.training]
+    inner = k_folds(own, config.inner_folds)[config.inner_fold]
+    return Split(
+        [outer.training[index] for index in inner.training],
+        [outer.training[index] for index in inner.validation],
+    )
+
+
+def network(config: Config) -> MaskRCNN:
+    """The served network on the windows of training, from `config.start` where that is given."""
+    made = MaskRCNN(replace(CONFIG, input_px=WINDOW_PX))
+    if config.start:
+        weights.load(made, Path(config.start))
+    return cast(MaskRCNN, made.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
+
+
+def _batch(step: int, stock: SampleStock, config: Config) -> tuple[Tensor, Truth]:
+    images, labels, classes = stock.batch(step, config.batch, config.fit.seed)
+    if config.grey_only:
+        images = images[:, :1].expand(-1, 3, -1, -1)
+    images, labels = augment(images, labels, AUGMENT)
+    return images.contiguous(memory_format=torch.channels_last), truth_of(labels, classes)
+
+
+def _loss(module: nn.Module, batch: tuple[Tensor, Truth]) -> Mapping[str, Tensor]:
+    return losses(cast(MaskRCNN, module), *batch, _LOSS)
+
+
+def _validate(module: nn.Module, cases: Sequence[Case], grey_only: bool) -> Mapping[str, float]:
+    """Figures on whole images; none where no case has known lesions."""
+    return figures(predict(cast(MaskRCNN, module), cases, grey_only)) if cases else {}

@@ -1,0 +1,151 @@
+"""Training samples: real lesions, masses inserted into real normals, normals, and phantoms.
+
+In: a seed and the cases of public folders. Out: a window of the network's input, through the very
+preprocessing that serving uses, with the map of its masses. A window of 179 x 108 mm holds most of
+a breast and costs a quarter of the whole input. Numpy only: these functions run in the processes of
+the sample pool.
+What must hold: the sample of a seed is always the same; no case outside the given ones is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.contract import BreastImage, FindingKind, ModelInputError
+from models.datasets.cases import Case
+from models.foreground import breast_mask
+from models.insertion.inserted import NoRoomError
+from models.insertion.masses import insert_mass
+from models.mask_rcnn.labelled import Outline, Sample, labelled
+from models.mask_rcnn.phantom_samples import mammography_sample
+from models.mask_rcnn_mg.model import MODEL
+
+WINDOW_PX = (320, 192)
+
+_SECOND_MASS = 0.25  # of the images that get one
+_SQUASHED_COLUMNS = (0.74, 0.90)  # columns per row of the detectors behind square pictures
+_ASSUMED_SPACING_MM = (0.46, 0.62)  # of 448 rows of a detector 24 to 30 cm high, a little wider
+_SCALE = 1.15  # largest change of size of an image whose spacing is known
+_GAMMA = (0.65, 1.5)  # film and every vendor's curve differ by as much
+_TRIES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """What a batch is made of, by weight; a source without cases is left out."""
+
+    outlined: float = 0.0
+    inserted: float = 0.62
+    normal: float = 0.23
+    phantom: float = 0.15
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Cases by use."""
+
+    outlined: tuple[Case, ...] = ()
+    backgrounds: tuple[Case, ...] = ()
+    shares: Shares = field(default_factory=Shares)
+
+
+def sources(cases: Sequence[Case], shares: Shares) -> Sources:
+    """Sort mammograms by use: normals are backgrounds, those with an outlined mass are truth."""
+    mammograms = [case for case in cases if case.modality == "MG"]
+    outlined = [case for case in mammograms if any(_masses(case))]
+    normals = [case for case in mammograms if case.truth.label == "normal"]
+    return Sources(tuple(outlined), tuple(normals), shares)
+
+
+def sample(seed: int, given: Sources) -> Sample:
+    """The sample of a seed. Raises ModelInputError where no case shows a breast."""
+    rng = np.random.default_rng((seed, 0x4D47))
+    kind = _kind(given, rng)
+    if kind == "phantom":
+        return _window(mammography_sample(seed), rng)
+    cases = given.outlined if kind == "outlined" else given.backgrounds
+    for _ in range(_TRIES):
+        case = cases[rng.integers(len(cases))]
+        image, outlines = _varied(case, rng)
+        try:
+            if kind == "inserted":
+                image, outlines = _with_masses(image, rng)
+            return _window(labelled(image, outlines, MODEL), rng)
+        except (ModelInputError, NoRoomError):
+            continue
+    raise ModelInputError(f"none of {_TRIES} cases drawn for seed {seed} can be used")
+
+
+def _kind(given: Sources, rng: np.random.Generator) -> str:
+    shares = {
+        "outlined": given.shares.outlined if given.outlined else 0.0,
+        "inserted": given.shares.inserted if given.backgrounds else 0.0,
+        "normal": given.shares.normal if given.backgrounds else 0.0,
+        "phantom": given.shares.phantom,
+    }
+    weights = np.array(list(shares.values()))
+    return str(rng.choice(list(shares), p=weights / weights.sum()))
+
+
+def _masses(case: Case) -> list[Outline]:
+    return [
+        (lesion.mask, lesion.offset_px)
+        for lesion in case.truth.lesions or ()
+        if lesion.kind is FindingKind.MASS
+    ]
+
+
+def _varied(case: Case, rng: np.random.Generator) -> tuple[BreastImage, list[Outline]]:
+    """The image with another grey curve and a slightly different size, and its masses."""
+    image = case.read()
+    pixels = np.power(image.pixels, np.float32(np.exp(rng.uniform(*np.log(_GAMMA)))))
+    if image.pixel_spacing_mm is None:
+        rows, columns = pixels.shape
+        if rows == columns:
+            columns = round(columns * rng.uniform(*_SQUASHED_COLUMNS))
+            pixels = cv2.resize(pixels, (columns, rows), interpolation=cv2.INTER_AREA)
+        side = float(rng.uniform(*_ASSUMED_SPACING_MM)) * 448 / rows
+        return replace(image, pixels=pixels, pixel_spacing_mm=(side, side)), []
+    factor = float(_SCALE ** rng.uniform(-1, 1))
+    spacing = (image.pixel_spacing_mm[0] * factor, image.pixel_spacing_mm[1] * factor)
+    return replace(image, pixels=pixels, pixel_spacing_mm=spacing), _masses(case)
+
+
+def _with_masses(image: BreastImage, rng: np.random.Generator) -> tuple[BreastImage, list[Outline]]:
+    """One or two inserted masses."""
+    breast = breast_mask(image.pixels)
+    spacing_mm = image.pixel_spacing_mm[0] if image.pixel_spacing_mm else 1.0
+    pixels, outlines = image.pixels, []
+    for _ in range(2 if rng.random() < _SECOND_MASS else 1):
+        inserted = insert_mass(pixels, breast, rng, spacing_mm)
+        pixels = inserted.pixels
+        outlines.append((inserted.mask, (0, 0)))
+    return replace(image, pixels=pixels), outlines
+
+
+def _window(whole: Sample, rng: np.random.Generator) -> Sample:
+    """Cut the window out of the whole input."""
+    channels, labels, classes = whole
+    top, left = _corner(channels[0], labels, rng)
+    rows, columns = slice(top, top + WINDOW_PX[0]), slice(left, left + WINDOW_PX[1])
+    cut = np.ascontiguousarray(channels[:, rows, columns])
+    return cut, np.ascontiguousarray(labels[rows, columns]), classes
+
+
+def _corner(
+    grey: NDArray[np.uint8], labels: NDArray[np.uint8], rng: np.random.Generator
+) -> tuple[int, int]:
+    """Top left of a window with as much as possible of the masses, else of the breast."""
+    marked = labels > 0 if labels.any() else grey > 0
+    corner = []
+    for axis, side in enumerate(WINDOW_PX):
+        filled = np.flatnonzero(marked.any(axis=1 - axis))
+        first, last = (int(filled[0]), int(filled[-1]) + 1) if len(filled) else (0, side)
+        low, high = sorted((last - side, first))
+        corner.append(min(max(0, int(rng.integers(low, high + 1))), marked.shape[axis] - side))
+    return corner[0], corner[1]

@@ -1,0 +1,140 @@
+"""Free-response figures of a trained network on real mammograms, before it is exported.
+
+In: a torch network and cases with known lesions. Out: what was seen of each image, and figures:
+sensitivity at so many false positives per image, the score that gives them, AUC over images (mass
+or none: the ROC of paper 000, figure 4) and mean Dice of the masses that were found (its DSI).
+A hit is one by the rule of `models.evaluation.matching`; the path is that of service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from models.contract import FindingKind, ModelInputError, Region
+from models.datasets.cases import Case, Lesion
+from models.evaluation.matching import intersection_px, match
+from models.evaluation.metrics import auc
+from models.mask_rcnn import detections, tensors
+from models.mask_rcnn.network import MaskRCNN
+from models.mask_rcnn_mg.model import MODEL
+from models.mask_rcnn_mg.spec import CONFIG, SPEC
+
+_LOWEST = replace(SPEC, thresholds={"mass": 0.0})
+FALSE_POSITIVES = {"1": 1.0, "half": 0.5, "quarter": 0.25}
+_BOOTSTRAP_SAMPLES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One image. `found`: best score on each mass, 0 where none hit; `false`: scores of others.
+
+    `dice`: for each mass that was hit, with the region of the best score. `group`: the patient.
+    """
+
+    name: str
+    group: str
+    found: tuple[float, ...]
+    false: tuple[float, ...]
+    dice: tuple[float, ...]
+
+
+def predict(network: MaskRCNN, cases: Sequence[Case], grey_only: bool = False) -> list[Seen]:
+    """Run every case whose lesions are known and whose breast is found."""
+    device = next(network.parameters()).device
+    whole = MaskRCNN(CONFIG).to(device).eval()
+    whole.load_state_dict(network.state_dict())
+    seen = []
+    for case in cases:
+        try:
+            prepared = MODEL.preprocess(case.read())
+        except ModelInputError:
+            continue
+        image = torch.from_numpy(prepared.tensors[tensors.INPUT]).to(device)
+        if grey_only:
+            image = image[:, :1].expand(-1, 3, -1, -1)
+        with torch.inference_mode():
+            outputs = [tensor.float().cpu().numpy() for tensor in whole(image)]
+        named = {
+            spec.name: values.astype(np.int32 if spec.datatype == "INT32" else np.float32)
+            for spec, values in zip(SPEC.outputs, outputs, strict=True)
+        }
+        regions = detections.postprocess(_LOWEST, named, prepared).regions
+        seen.append(judge(case, regions))
+    return seen
+
+
+def judge(case: Case, regions: Sequence[Region]) -> Seen:
+    """Compare the regions of one image with its masses; other lesions are ignored."""
+    masses = [item for item in case.truth.lesions or () if item.kind is FindingKind.MASS]
+    found, false = match(regions, masses)
+    dice = [
+        max(_dice(region, mass) for region in regions if region.score == score)
+        for mass, (_, score) in zip(masses, found, strict=True)
+        if score > 0
+    ]
+    scores = tuple(score for _, score in found)
+    return Seen(case.name, case.group, scores, tuple(score for _, score in false), tuple(dice))
+
+
+def figures(seen: Sequence[Seen]) -> dict[str, float]:
+    """Figures over all images, at the thresholds that these images themselves give."""
+    result: dict[str, float] = {"images": len(seen)}
+    found = np.array([score for image in seen for score in image.found])
+    result["masses"] = len(found)
+    for name, limit in FALSE_POSITIVES.items():
+        threshold = threshold_at(seen, limit)
+        result[f"threshold_at_{name}_fp"] = threshold
+        result[f"sensitivity_at_{name}_fp"] = _share(found >= threshold)
+    actual = np.array([bool(image.found) for image in seen])
+    top = np.array([max((*image.found, *image.false), default=0.0) for image in seen])
+    result["auc"] = float(auc(actual, top))
+    dice = [value for image in seen for value in image.dice]
+    result["dice_of_hits"] = float(np.mean(dice)) if dice else 0.0
+    return result
+
+
+def at_threshold(seen: Sequence[Seen], threshold: float) -> dict[str, float]:
+    """Sensitivity and false positives per image at an operating point chosen elsewhere."""
+    found = np.array([score for image in seen for score in image.found])
+    false = np.array([score for image in seen for score in image.false])
+    return {
+        "sensitivity": _share(found >= threshold),
+        "false_positives_per_image": float((false >= threshold).sum()) / max(1, len(seen)),
+    }
+
+
+def threshold_at(seen: Sequence[Seen], false_positives: float) -> float:
+    """The lowest score at which there are no more false positives per image than that."""
+    false = np.sort([score for image in seen for score in image.false])[::-1]
+    allowed = int(false_positives * len(seen))
+    above = float(false[allowed]) if allowed < len(false) else 0.0
+    return float(np.nextafter(above, 1.0))
+
+
+def intervals(seen: Sequence[Seen], seed: int = 0) -> Mapping[str, tuple[float, float]]:
+    """95 % bounds of `figures` over resampled patients; all images of a patient go together."""
+    rng = np.random.default_rng(seed)
+    by_group: dict[str, list[Seen]] = {}
+    for image in seen:
+        by_group.setdefault(image.group or image.name, []).append(image)
+    groups = list(by_group.values())
+    drawn: dict[str, list[float]] = {}
+    for _ in range(_BOOTSTRAP_SAMPLES):
+        picked = [groups[number] for number in rng.integers(0, len(groups), len(groups))]
+        for name, value in figures([image for group in picked for image in group]).items():
+            drawn.setdefault(name, []).append(value)
+    bounds = {name: np.nanpercentile(values, (2.5, 97.5)) for name, values in drawn.items()}
+    return {name: (float(low), float(high)) for name, (low, high) in bounds.items()}
+
+
+def _share(hits: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> float:
+    return float(hits.mean()) if len(hits) else float("nan")
+
+
+def _dice(region: Region, mass: Lesion) -> float:
+    total = int(region.mask.sum()) + int(mass.mask.sum())
+    return 2.0 * intersection_px(region, mass) / total

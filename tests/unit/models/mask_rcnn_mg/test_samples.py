@@ -1,0 +1,71 @@
+"""Training samples of the mammography Mask R-CNN: what they hold and where they come from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.datasets.folders import read_folder
+from models.mask_rcnn_mg.samples import WINDOW_PX, Shares, Sources, sample, sources
+from tests.unit.models.mask_rcnn_mg.folders import mini_mias, rsna
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    root = tmp_path_factory.mktemp("sets")
+    return mini_mias(root / "mini_mias", 2), rsna(root / "rsna", 2)
+
+
+def _sources(folders: tuple[Path, Path], shares: Shares) -> Sources:
+    return sources([case for folder in folders for case in read_folder(folder)], shares)
+
+
+def test_cases_are_sorted_by_use(folders: tuple[Path, Path]) -> None:
+    """Outlined masses are truth, normals of both sets are backgrounds, nothing is both."""
+    given = _sources(folders, Shares())
+    assert [case.name for case in given.outlined] == ["mdb002", "mdb004"]
+    assert sorted(case.name for case in given.backgrounds) == ["0", "1", "mdb001", "mdb003"]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_real_mass_is_where_it_is_bright(folders: tuple[Path, Path], seed: int) -> None:
+    """The reader's circle follows the picture through crop, grid and window."""
+    given = _sources(folders, Shares(outlined=1, inserted=0, normal=0, phantom=0))
+    channels, labels, _ = sample(seed, given)
+    assert channels.shape == (3, *WINDOW_PX)
+    assert labels.shape == WINDOW_PX
+    assert set(np.unique(labels)) == {0, 1}
+    breast = channels[0] > 0
+    assert channels[0][labels > 0].mean() > channels[0][breast & (labels == 0)].mean() + 40
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_inserted_masses_are_labelled(folders: tuple[Path, Path], seed: int) -> None:
+    """Each inserted mass has a number of its own, in the window that was cut."""
+    given = _sources(folders, Shares(outlined=0, inserted=1, normal=0, phantom=0))
+    _, labels, _ = sample(seed, given)
+    assert labels.any()
+    assert labels.max() <= 2
+
+
+def test_normals_have_no_label(folders: tuple[Path, Path]) -> None:
+    """A background as it is teaches what is no mass."""
+    given = _sources(folders, Shares(outlined=0, inserted=0, normal=1, phantom=0))
+    channels, labels, _ = sample(1, given)
+    assert channels[0].any()
+    assert not labels.any()
+
+
+def test_same_seed_same_sample(folders: tuple[Path, Path]) -> None:
+    """A resumed run sees what the interrupted one saw."""
+    given = _sources(folders, Shares())
+    first, second = sample(3, given), sample(3, given)
+    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_without_real_cases_phantoms_remain() -> None:
+    """Sources without cases are left out; the phantom's window is cut alike."""
+    channels, _, _ = sample(1, sources([], Shares()))
+    assert channels.shape == (3, *WINDOW_PX)
