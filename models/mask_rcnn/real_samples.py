@@ -17,8 +17,9 @@ from pathlib import Path
 from models.contract import FindingKind, Model
 from models.datasets.cases import Case
 from models.datasets.folders import read_folder
-from models.datasets.splits import hold_out
+from models.datasets.splits import hold_out, k_folds
 from models.mask_rcnn.labelled import CLASS_CODES, UNKNOWN, Sample, labelled
+from models.training.folds import Fold
 
 TUNING_SHARE = 0.1  # of what is not held out
 _TUNING_SEED = 1
@@ -38,9 +39,14 @@ class Sides:
         path.write_text(json.dumps(asdict(self), indent=1) + "\n")
 
 
-def split(cases: Sequence[Case]) -> tuple[list[Case], list[Case], list[Case]]:
-    """Training, tuning and validation cases of one folder, whole groups of twins each."""
-    outer = hold_out(cases)
+def split(
+    cases: Sequence[Case], fold: Fold | None = None
+) -> tuple[list[Case], list[Case], list[Case]]:
+    """Training, tuning and validation cases of one folder, whole groups of twins each.
+
+    Validation is the project's usual share, or one fold of a cross-validation.
+    """
+    outer = hold_out(cases) if fold is None else k_folds(cases, fold.count)[fold.number]
     rest = [cases[index] for index in outer.training]
     inner = hold_out(rest, TUNING_SHARE, _TUNING_SEED)
     return (
@@ -51,13 +57,13 @@ def split(cases: Sequence[Case]) -> tuple[list[Case], list[Case], list[Case]]:
 
 
 def split_folders(
-    folders: Sequence[Path], model: Model
+    folders: Sequence[Path], model: Model, fold: Fold | None = None
 ) -> tuple[tuple[list[Case], list[Case], list[Case]], Sides]:
     """As `split` for several folders, each by itself, and the names on each side."""
     sides: tuple[list[Case], list[Case], list[Case]] = ([], [], [])
     names: tuple[list[str], list[str], list[str]] = ([], [], [])
     for folder in folders:
-        for side, own, cases in zip(sides, names, split(usable(folder, model)), strict=True):
+        for side, own, cases in zip(sides, names, split(usable(folder, model), fold), strict=True):
             side += cases
             own += [f"{folder.name}/{case.name}" for case in cases]
     return sides, Sides(*(tuple(own) for own in names))

@@ -20,11 +20,10 @@ def side_at(share: float, stages: Stages) -> int:
     return [side for start, side in stages if start <= share][-1]
 
 
-def shrink(images: Tensor, labels: Tensor, side_px: int) -> tuple[Tensor, Tensor]:
-    """Square images and labels at `side_px`; a lesion keeps every cell that holds its centre."""
-    if images.shape[-1] == side_px:
+def shrink(images: Tensor, labels: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Images and labels at `size` (rows, columns); a lesion keeps the cells whose centre it has."""
+    if tuple(images.shape[-2:]) == size:
         return images, labels
-    size = (side_px, side_px)
     with torch.autocast(images.device.type, enabled=False):
         small = functional.interpolate(images.float(), size, mode="bilinear", antialias=True)
         marks = functional.interpolate(labels.unsqueeze(1).float(), size, mode="nearest-exact")

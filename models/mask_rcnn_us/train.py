@@ -1,13 +1,25 @@
-"""Train this model: `models.mask_rcnn.train` with the name filled in."""
+"""Train this model on BUSI-like folders and phantoms: `sentinode models train mask_rcnn_us`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from models.mask_rcnn import train
-from models.mask_rcnn_us.spec import SPEC
+from models.mask_rcnn.settings import Config
+from models.mask_rcnn_us.model import MODEL
+from models.training.folds import Fold
+
+__all__ = ["Config", "run"]
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Train with the options of `python -m models.mask_rcnn`, but `--model`."""
-    train.main(["--model", SPEC.name, *arguments])
+def run(
+    config: Config,
+    data: Sequence[Path],
+    out: Path,
+    *,
+    resume: bool = False,
+    fold: Fold | None = None,
+) -> Mapping[str, float]:
+    """Train once; see `models.mask_rcnn.train`."""
+    return train.run(MODEL, config, data, out, resume=resume, fold=fold)

@@ -19,8 +19,8 @@ def test_image_and_labels_shrink_alike() -> None:
     labels = torch.zeros(1, 64, 64, dtype=torch.uint8)
     labels[:, 16:32, 32:64] = 2
     images = (labels > 0).to(torch.uint8).unsqueeze(1).repeat(1, 3, 1, 1) * 200
-    small, marks = shrink(images, labels, 32)
+    small, marks = shrink(images, labels, (32, 32))
     assert small.shape == (1, 3, 32, 32)
     assert marks.float().mean() == labels.float().mean()
     assert small[0, 0][marks[0] == 2].min() > 100
-    assert shrink(images, labels, 64)[0] is images
+    assert shrink(images, labels, (64, 64))[0] is images

@@ -1,0 +1,41 @@
+"""What a training run of a Mask R-CNN is told: the shape of `models/<name>/train.toml`.
+
+In: nothing; these are values. What must hold: `network` of a model's own `train.toml` is the one
+that its spec serves (a test compares them); another network is for experiments.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from models.mask_rcnn.augment import AugmentConfig
+from models.mask_rcnn.configuration import NetworkConfig
+from models.mask_rcnn.losses import LossConfig
+from models.mask_rcnn.resolution import Stages
+from models.training.settings import FitSettings
+
+
+@dataclass(frozen=True, slots=True)
+class DataSettings:
+    """`phantoms` to train on and `tuning_phantoms` to watch, made by `workers` processes.
+
+    `batch`: images per step, `real_share` of which are patients' where folders are given.
+    """
+
+    batch: int = 8
+    phantoms: int = 400
+    tuning_phantoms: int = 24
+    real_share: float = 0.85
+    workers: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """One run. `stages`: see `models.mask_rcnn.resolution`; empty trains at full size always."""
+
+    network: NetworkConfig
+    data: DataSettings = field(default_factory=DataSettings)
+    fit: FitSettings = field(default_factory=FitSettings)
+    loss: LossConfig = field(default_factory=LossConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    stages: Stages = ()

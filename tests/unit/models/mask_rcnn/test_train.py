@@ -1,0 +1,84 @@
+"""A whole training run on a folder, small enough for a test."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from models.mask_rcnn.configuration import NetworkConfig
+from models.mask_rcnn.losses import LossConfig
+from models.mask_rcnn.network import MaskRCNN
+from models.mask_rcnn.settings import Config, DataSettings
+from models.mask_rcnn.stocks import Stocks, stocks
+from models.mask_rcnn.train import train
+from models.mask_rcnn_us import MODEL
+from models.training import command, config, weights
+from models.training.settings import FitSettings
+from tests.unit.models.mask_rcnn import busi_folder
+
+SIDE = MODEL.spec.inputs[0].shape[-1]
+TINY = Config(
+    NetworkConfig(
+        (SIDE, SIDE),
+        width=0.125,
+        channels=8,
+        hidden=8,
+        classes=3,
+        semantic=True,
+        image_head=True,
+        before_nms=10,
+        proposals=8,
+        detections=4,
+    ),
+    DataSettings(batch=2, phantoms=0, tuning_phantoms=0),
+    FitSettings(steps=4, device="cpu", tensorboard=False, validations=1, checkpoint_seconds=1e-9),
+    LossConfig(positives=4, sampled=12),
+    stages=((0.0, 64), (0.5, 128)),
+)
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Stocks:
+    """Stocks of a folder of eighteen images."""
+    folder = busi_folder.write(tmp_path / "busi", 6)
+    return stocks(TINY.data, MODEL, [folder], torch.device("cpu"), None, tmp_path)
+
+
+def test_run_reports_the_side_it_did_not_train_on(made: Stocks, tmp_path: Path) -> None:
+    """Figures of the tuning side, sides written down, weights that the served network loads."""
+    result = train(TINY, made, tmp_path / "out", "tiny")
+    assert result.steps == 4
+    assert {"tuning_sensitivity_at_half_fp", "tuning_accuracy"} <= set(result.metrics)
+    sides = json.loads((tmp_path / "split.json").read_text())
+    assert all(sides.values())
+    weights.save(result.module, tmp_path / "out")
+    weights.load(MaskRCNN(TINY.network), tmp_path / "out")
+
+
+def test_interrupted_run_ends_with_the_same_weights(made: Stocks, tmp_path: Path) -> None:
+    """Paused after a step and resumed, the run repeats the uninterrupted one, sizes included."""
+    whole = train(TINY, made, tmp_path / "whole", "tiny")
+    pausing = replace(TINY, fit=replace(TINY.fit, pause_minutes=1e-9))
+    result = train(pausing, made, tmp_path / "parts", "tiny")
+    while not result.finished:
+        one_more = replace(TINY, fit=replace(TINY.fit, pause_minutes=1e-3))
+        result = train(one_more, made, tmp_path / "parts", "tiny", resume=True)
+    for name, tensor in whole.module.state_dict().items():
+        assert torch.equal(tensor, result.module.state_dict()[name]), name
+
+
+def test_defaults_of_the_ultrasound_model_are_read() -> None:
+    """The TOML file holds no key that nobody reads, and says which network is served."""
+    found = config.read(Config, command.defaults_path("mask_rcnn_us"))
+    assert found.stages[-1][1] == found.network.input_px[0]
+    assert found.loss.smooth_l1 == 1.0
+
+
+def test_nothing_to_train_on_is_an_error(tmp_path: Path) -> None:
+    """Without folders and without phantoms there is no run."""
+    with pytest.raises(ValueError, match="nothing to train on"):
+        stocks(TINY.data, MODEL, [], torch.device("cpu"), None, tmp_path)
