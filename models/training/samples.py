@@ -3,6 +3,7 @@
 In: a picklable function from seed to a tuple of numpy arrays, and the seeds. Out: batches of device
 tensors. Training starts as soon as a few samples are there while the rest are still being made:
 on a short budget, waiting for the whole set would cost more than the repetition of the first.
+With `packed` the samples are kept in a file, and read from it the next time.
 What must hold: samples stand in the order of their seeds, and once all are made, the batch of a
 step depends on nothing but (seed, step).
 """
@@ -14,7 +15,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing.pool import Pool
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -22,10 +25,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.training import packs
+
 Sample = tuple[NDArray[np.generic], ...]
 MakeSample = Callable[[int], Sample]
 
 _WAIT_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """Where a stock is kept, and the digest of what made it; see `packs`.
+
+    `key` None takes the file as it is: for a machine that has it and not what it was made from.
+    """
+
+    path: Path
+    key: str | None
 
 
 @contextmanager
@@ -48,9 +64,22 @@ class SampleStock:
     """Samples of equal shape on one device, growing while `make` runs in the pool."""
 
     def __init__(
-        self, pool: Pool | None, make: MakeSample, seeds: Sequence[int], device: torch.device
+        self,
+        pool: Pool | None,
+        make: MakeSample,
+        seeds: Sequence[int],
+        device: torch.device,
+        packed: Packed | None = None,
     ) -> None:
-        """Begin to make one sample per seed; without a pool, make all of them here and now."""
+        """Begin to make one sample per seed; without a pool, make all of them here and now.
+
+        A pack that is there is read instead; `make` and `seeds` then count for nothing. Raises
+        StalePackError.
+        """
+        self._packed = packed
+        if packed is not None and packed.path.is_file():
+            self._take(packs.read(packed.path, packed.key), device)
+            return
         if not seeds:
             raise ValueError("a stock needs at least one seed")
         self._capacity = len(seeds)
@@ -84,6 +113,14 @@ class SampleStock:
             for column, array in zip(self._columns, sample, strict=True):
                 column[row].copy_(torch.from_numpy(np.ascontiguousarray(array)))
             self._ready = row + 1
+        if self._packed is not None and self._packed.key is not None:
+            arrays = [column.cpu().numpy() for column in self._columns]
+            packs.write(self._packed.path, self._packed.key, arrays)
+
+    def _take(self, columns: packs.Columns, device: torch.device) -> None:
+        self._columns = [torch.from_numpy(column).to(device) for column in columns]
+        self._capacity = self._ready = len(columns[0])
+        self._device, self._failure = device, None
 
     def __len__(self) -> int:
         """Samples made so far."""
