@@ -7,6 +7,7 @@ must hold: the sides of the split never share a patient or a picture (`real_samp
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.pool import Pool
@@ -49,6 +50,12 @@ class Stocks:
         ]
         images, labels, classes = (torch.cat(columns) for columns in zip(*parts, strict=True))
         return images, labels, classes
+
+    def complete(self) -> None:
+        """Return when all samples to train on are made, so that runs can be compared."""
+        for stock in (self.phantoms, self.real):
+            if stock is not None:
+                stock.wait(sys.maxsize)
 
     def wait(self) -> None:
         """Return when there is enough to begin with."""

@@ -1,31 +1,34 @@
 """How well a network detects, on images it was not trained on, in the network's own pixels.
 
-In: a network and a stock of samples. Out: sensitivity at 1, 1/2 and 1/4 false positives per image
-(read off the free-response curve), the scores that give them, mean Dice of what was found, and with
-an image head the share of images that it classes rightly. A detection is a hit if its box overlaps
-a mass not yet hit by 0.3 or more (intersection over union).
+In: a network and a stock of samples. Out: what was seen of each image, and figures: sensitivity at
+1, 1/2 and 1/4 false positives per image (read off the free-response curve), the scores that give
+them, mean Dice of what was found, and with an image head the share of images that it classes
+rightly. A detection is a hit if its box overlaps a mass not yet hit by 0.3 or more (intersection
+over union). The report for readers is `models.evaluation`; this one is quick and needs no pixels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from models.contract import FindingKind
 from models.imaging.geometry import Placement
 from models.imaging.regions import region
 from models.mask_rcnn.boxes import overlap
 from models.mask_rcnn.labelled import MALIGNANT
-from models.mask_rcnn.targets import truth_of
+from models.mask_rcnn.targets import Truth, truth_of
 from models.training.samples import SampleStock
 
 _HIT_OVERLAP = 0.3
 _LIMITS = {"1": 1.0, "half": 0.5, "quarter": 0.25}
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,34 +40,55 @@ class Found:
     dice: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One image: its detections, how many masses it has, whether its class was told rightly.
+
+    `right` is None where the network has no image head or the class is not known.
+    """
+
+    found: tuple[Found, ...]
+    masses: int
+    right: bool | None = None
+
+
 def validate(network: nn.Module, stock: SampleStock, batch: int) -> Mapping[str, float]:
-    """Metrics of `network` over the whole stock."""
-    found: list[Found] = []
-    masses = images = known = right = 0
-    for pixels, labels, classes in stock.in_order(batch):
-        with torch.autocast(pixels.device.type, torch.bfloat16, enabled=pixels.is_cuda):
-            boxes, scores, _, masks, _, *image = network(pixels)
-        truth = truth_of(labels, classes)
-        if image:
-            told = truth.image_class <= MALIGNANT
-            known += int(told.sum())
-            right += int(((image[0].argmax(dim=1) == truth.image_class) & told).sum())
-        for row in range(pixels.shape[0]):
-            present = truth.present[row]
-            overlaps = overlap(boxes[row].float(), truth.boxes[row]) * present
-            found += _match(
-                scores[row].float().cpu().numpy(),
-                boxes[row].float().cpu().numpy(),
-                masks[row].float().cpu().numpy(),
-                overlaps.cpu().numpy(),
-                labels[row].cpu().numpy(),
-            )
-            masses += int(present.sum())
-            images += 1
-    result = metrics(found, masses, images)
-    if known:
-        result["accuracy"] = right / known
-    return result
+    """Figures of `network` over the whole stock."""
+    return figures(look(network, stock, batch))
+
+
+def look(network: nn.Module, stock: SampleStock, batch: int) -> list[Seen]:
+    """Run the network over the whole stock, in its order."""
+    return [
+        seen
+        for pixels, labels, classes in stock.in_order(batch)
+        for seen in _batch(network, pixels, labels, classes)
+    ]
+
+
+def _batch(network: nn.Module, pixels: Tensor, labels: Tensor, classes: Tensor) -> Iterator[Seen]:
+    with (
+        torch.inference_mode(),
+        torch.autocast(pixels.device.type, torch.bfloat16, enabled=pixels.is_cuda),
+    ):
+        boxes, scores, _, masks, _, *image = network(pixels)
+    truth = truth_of(labels, classes)
+    for row in range(pixels.shape[0]):
+        overlaps = overlap(boxes[row].float(), truth.boxes[row]) * truth.present[row]
+        found = _match(
+            scores[row].float().cpu().numpy(),
+            boxes[row].float().cpu().numpy(),
+            masks[row].float().cpu().numpy(),
+            overlaps.cpu().numpy(),
+            labels[row].cpu().numpy(),
+        )
+        right = _is_right(image[0][row], truth, row) if image else None
+        yield Seen(tuple(found), int(truth.present[row].sum()), right)
+
+
+def _is_right(probabilities: Tensor, truth: Truth, row: int) -> bool | None:
+    wanted = int(truth.image_class[row])
+    return int(probabilities.argmax()) == wanted if wanted <= MALIGNANT else None
 
 
 def _match(
@@ -101,20 +125,34 @@ def _dice(mask: NDArray[np.float32], box: NDArray[np.float32], truth: NDArray[np
     return 2.0 * common / (int(truth.sum()) + int(painted.mask.sum()))
 
 
-def metrics(found: list[Found], masses: int, images: int) -> dict[str, float]:
-    """Read the free-response curve of `found` over `images` that hold `masses`."""
-    ordered = sorted(found, key=lambda item: -item.score)
-    hits = np.cumsum([item.hit for item in ordered]) / max(1, masses)
-    false_positives = np.cumsum([not item.hit for item in ordered]) / max(1, images)
-
-    def last_at(limit: float) -> int:
-        return int(np.searchsorted(false_positives, limit, side="right")) - 1
-
+def figures(seen: Sequence[Seen], weight: Floats | None = None) -> dict[str, float]:
+    """Figures over images; `weight`: how often each counts (a bootstrap sample), 1 by default."""
+    weight = np.ones(len(seen)) if weight is None else weight
+    table = np.array(
+        [
+            (item.score, item.hit, item.dice, count)
+            for image, count in zip(seen, weight, strict=True)
+            for item in image.found
+        ]
+    ).reshape(-1, 4)
+    table = table[np.argsort(-table[:, 0], kind="stable")]
+    score, hit, dice, count = table.T
+    masses = float(sum(image.masses * n for image, n in zip(seen, weight, strict=True)))
+    found = np.cumsum(hit * count) / max(1.0, masses)
+    false = np.cumsum((1.0 - hit) * count) / max(1.0, float(weight.sum()))
     result: dict[str, float] = {}
     for name, limit in _LIMITS.items():
-        last = last_at(limit)
-        result[f"sensitivity_at_{name}_fp"] = float(hits[last]) if last >= 0 else 0.0
-        result[f"threshold_at_{name}_fp"] = ordered[last].score if last >= 0 else 1.0
-    dice = [item.dice for item in ordered[: last_at(1.0) + 1] if item.hit]
-    result["dice_of_hits"] = float(np.mean(dice)) if dice else 0.0
-    return result | {"masses": float(masses), "images": float(images)}
+        last = int(np.searchsorted(false, limit, side="right")) - 1
+        result[f"sensitivity_at_{name}_fp"] = float(found[last]) if last >= 0 else 0.0
+        result[f"threshold_at_{name}_fp"] = float(score[last]) if last >= 0 else 1.0
+    within = hit * count * (false <= 1.0)
+    result["dice_of_hits"] = float((dice * within).sum() / max(1e-9, within.sum()))
+    return result | _accuracy(seen, weight) | {"masses": masses, "images": float(weight.sum())}
+
+
+def _accuracy(seen: Sequence[Seen], weight: Floats) -> dict[str, float]:
+    told = [(image.right, n) for image, n in zip(seen, weight, strict=True) if n > 0]
+    known = [(float(right), n) for right, n in told if right is not None]
+    if not known:
+        return {}
+    return {"accuracy": float(sum(r * n for r, n in known) / sum(n for _, n in known))}
