@@ -77,6 +77,7 @@ class SampleStock:
         StalePackError.
         """
         self._packed = packed
+        self._filling: threading.Thread | None = None
         if packed is not None and packed.path.is_file():
             self._take(packs.read(packed.path, packed.key), device)
             return
@@ -91,7 +92,8 @@ class SampleStock:
             self._fill(iter(map(make, seeds)))
         else:
             made = pool.imap(make, seeds)
-            threading.Thread(target=self._fill_guarded, args=(made,), daemon=True).start()
+            self._filling = threading.Thread(target=self._fill_guarded, args=(made,), daemon=True)
+            self._filling.start()
 
     def _fill_guarded(self, made: Iterator[Sample]) -> None:
         try:
@@ -131,10 +133,17 @@ class SampleStock:
 
         Raises RuntimeError, with the cause, when a sample could not be made.
         """
-        while self._ready < min(count, self._capacity):
-            if self._failure is not None:
-                raise RuntimeError("a sample could not be made") from self._failure
+        while self._failure is None and self._ready < min(count, self._capacity):
             time.sleep(_WAIT_SECONDS)
+        if self._failure is not None:
+            raise RuntimeError("a sample could not be made or kept") from self._failure
+
+    def complete(self) -> None:
+        """Return when every sample is made, and kept where it is to be. Raises as `wait`."""
+        self.wait(self._capacity)
+        if self._filling is not None:
+            self._filling.join()
+            self.wait(self._capacity)
 
     def batch(self, step: int, size: int, seed: int) -> tuple[Tensor, ...]:
         """Draw `size` samples for `step`: each column (size, ...), on the stock's device."""

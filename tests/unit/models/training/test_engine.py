@@ -165,6 +165,6 @@ def test_sample_that_cannot_be_made_stops_the_training() -> None:
     """What went wrong in a process reaches the caller, with its cause."""
     with sample_pool(1) as pool:
         stock = SampleStock(pool, _square, range(10, 20), CPU)
-        with pytest.raises(RuntimeError, match="could not be made") as caught:
+        with pytest.raises(RuntimeError, match="could not be made or kept") as caught:
             stock.wait(10)
     assert isinstance(caught.value.__cause__, ValueError)

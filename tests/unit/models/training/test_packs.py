@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from models.training import packs
 from models.training.packs import StalePackError
-from models.training.samples import Packed, SampleStock
+from models.training.samples import Packed, SampleStock, sample_pool
 
 CPU = torch.device("cpu")
 
@@ -65,3 +65,15 @@ def test_stock_is_made_once_and_read_again(tmp_path: Path) -> None:
         assert len(second) == 12
         for one, other in zip(first.batch(3, 5, 7), second.batch(3, 5, 7), strict=True):
             assert torch.equal(one, other)
+
+
+def test_stock_filled_by_processes_is_kept_when_complete(tmp_path: Path) -> None:
+    """`complete` returns when the file is there; a folder that cannot be written is an error."""
+    packed = Packed(tmp_path / "stock.npz", "key")
+    (tmp_path / "file").touch()
+    with sample_pool(1) as pool:
+        SampleStock(pool, _sample, range(4), CPU, packed).complete()
+        assert packed.path.is_file()
+        stock = SampleStock(pool, _sample, range(4), CPU, Packed(tmp_path / "file/x.npz", "key"))
+        with pytest.raises(RuntimeError, match="could not be made or kept"):
+            stock.complete()
