@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 # Below this many values a Cast node costs more than the bytes it saves.
 MIN_VALUES = 256
 
-_HALF_SUFFIX = "_half"
+HALF_SUFFIX = "_half"
 
 
 def halve_weights(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -34,10 +34,10 @@ def halve_weights(model: onnx.ModelProto) -> onnx.ModelProto:
         if tensor.data_type != TensorProto.FLOAT or values.size < MIN_VALUES:
             continue
         name = tensor.name
-        tensor.CopyFrom(numpy_helper.from_array(_as_half(values, name), name + _HALF_SUFFIX))
+        tensor.CopyFrom(numpy_helper.from_array(_as_half(values, name), name + HALF_SUFFIX))
         casts.append(
             helper.make_node(
-                "Cast", [name + _HALF_SUFFIX], [name], name=name + "_cast", to=TensorProto.FLOAT
+                "Cast", [name + HALF_SUFFIX], [name], name=name + "_cast", to=TensorProto.FLOAT
             )
         )
     nodes = list(graph.node)
