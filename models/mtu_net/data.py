@@ -7,6 +7,7 @@ What must hold: seeds below 1,000,000 train, 5,000,000 to 8,999,999 validate, an
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import cast
 
 import cv2
@@ -18,6 +19,8 @@ from models.mtu_net.preprocess import Grid, cut, working_image
 from models.mtu_net.spec import TILE_PX
 from phantoms.mammogram import mammogram
 from phantoms.truth import Laterality, LesionRequest, Phantom, View
+
+Sample = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 TILES = 6  # of each phantom: drawing it costs more than a few more views of it
 
@@ -32,15 +35,32 @@ SIZE_SHARES = (0.30, 0.45, 0.15, 0.10)
 JITTER_PX = 100
 
 
-def make_sample(seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def make_sample(seed: int) -> Sample:
     """Tiles uint8 (6, 256, 256) and truth uint8 (6, 256, 256), bits as in BITS."""
     rng = np.random.default_rng([seed, 0x4D43])
     phantom = draw_phantom(seed, rng)
     image = BreastImage(
         phantom.pixels, "MG", phantom.laterality, phantom.view, phantom.pixel_spacing_mm
     )
+    return tiles_of(image, phantom_masks(phantom), rng)
+
+
+def phantom_masks(phantom: Phantom) -> dict[str, NDArray[np.bool_]]:
+    """Masks (rows, columns) of a phantom's calcium by the kinds of BITS."""
+    full = {kind: np.zeros(phantom.pixels.shape, np.bool_) for kind in BITS}
+    for lesion in phantom.lesions:
+        if lesion.kind in full:
+            (top, left), (height, width) = lesion.offset_px, lesion.mask.shape
+            full[lesion.kind][top : top + height, left : left + width] |= lesion.mask
+    return full
+
+
+def tiles_of(
+    image: BreastImage, masks: Mapping[str, NDArray[np.bool_]], rng: np.random.Generator
+) -> Sample:
+    """Tiles of an image and their truth, from masks (rows, columns) by the kinds of BITS."""
     pixels, breast, grid = working_image(image)
-    truth = working_truth(phantom, grid, pixels.shape)
+    truth = working_truth(masks, grid, pixels.shape)
     origins = [_origin(rng, truth, breast, wanted) for wanted in range(TILES)]
     return (
         np.stack([cut(pixels, origin) for origin in origins]),
@@ -62,18 +82,16 @@ def draw_phantom(seed: int, rng: np.random.Generator) -> Phantom:
     return mammogram(seed, laterality, view, size_px, requests)
 
 
-def working_truth(phantom: Phantom, grid: Grid, padded: tuple[int, ...]) -> NDArray[np.uint8]:
+def working_truth(
+    masks: Mapping[str, NDArray[np.bool_]], grid: Grid, padded: tuple[int, ...]
+) -> NDArray[np.uint8]:
     """Truth bits on the working grid, padded to the size of the working image."""
     truth = np.zeros(padded, np.uint8)
     rows, columns = grid.shape
-    for kind, bit in BITS.items():
-        full = np.zeros(phantom.pixels.shape, np.uint8)
-        for lesion in phantom.lesions:
-            if lesion.kind == kind:
-                (top, left), (height, width) = lesion.offset_px, lesion.mask.shape
-                full[top : top + height, left : left + width] |= lesion.mask
-        share = cv2.resize(grid.box.crop(full) * 255, (columns, rows), interpolation=cv2.INTER_AREA)
-        truth[:rows, :columns] |= np.where(share >= 128, bit, 0).astype(np.uint8)
+    for kind, mask in masks.items():
+        part = grid.box.crop(mask).astype(np.uint8) * 255
+        share = cv2.resize(part, (columns, rows), interpolation=cv2.INTER_AREA)
+        truth[:rows, :columns] |= np.where(share >= 128, BITS[kind], 0).astype(np.uint8)
     return truth
 
 

@@ -7,7 +7,7 @@ from models.contract import BreastImage, FindingKind
 from models.evaluation.cases import Case, Lesion, Truth
 from models.evaluation.matching import judge
 from models.evaluation.metrics import f1
-from models.mtu_net.data import working_truth
+from models.mtu_net.data import phantom_masks, working_truth
 from models.mtu_net.postprocess import postprocess
 from models.mtu_net.preprocess import cut, preprocess, working_image
 from models.mtu_net.spec import CLASSES
@@ -25,7 +25,7 @@ def test_a_perfect_network_finds_every_lesion(seed: int, size_px: tuple[int, int
     image = BreastImage(phantom.pixels, "MG", "R", "MLO", phantom.pixel_spacing_mm)
     prepared = preprocess(image)
     padded = working_image(image)[0].shape
-    bits = working_truth(phantom, prepared.geometry, padded)
+    bits = working_truth(phantom_masks(phantom), prepared.geometry, padded)
     planes = {"mc": bits & 1, "bac": bits >> 1, "background": bits == 0}
     answer = np.stack(
         [

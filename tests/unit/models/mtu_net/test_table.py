@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+
+from models.evaluation.metrics import Counts
+from models.mtu_net import fold, table, table_report
+from models.mtu_net.baselines import METHODS
+from tests.unit.models.mtu_net.test_insertion_samples import a_folder  # noqa: F401
+
+
+def arguments(folder: Path, out: Path) -> list[str]:
+    return [
+        *("--data", str(folder), "--out", str(out), "--folds", "2", "--variants", "1"),
+        *("--steps", "1", "--batch", "2", "--window", "32", "--width", "2", "--threads", "1"),
+    ]
+
+
+def test_the_table_is_made_fold_by_fold_and_goes_on(folder: Path, tmp_path: Path) -> None:
+    """Every fold of every method leaves a file; what is done is not done again."""
+    table.main(arguments(folder, tmp_path))
+    done = sorted(path.name for path in tmp_path.glob("*.fold_*.json"))
+    assert done == sorted(f"{name}.fold_{number}.json" for name in METHODS for number in range(2))
+    (tmp_path / done[0]).unlink()
+    kept = (tmp_path / done[1]).stat().st_mtime_ns
+    table.main(arguments(folder, tmp_path))
+    assert (tmp_path / done[0]).is_file()
+    assert (tmp_path / done[1]).stat().st_mtime_ns == kept
+    facts = json.loads((tmp_path / "table.json").read_text())
+    assert set(facts["methods"]["mtu_net"]["mc"]) == set(table_report.METRICS)
+    assert "as reported by the paper" in (tmp_path / "table.md").read_text()
+    with pytest.raises(SystemExit, match="another budget"):
+        table.main([*arguments(folder, tmp_path), "--steps", "2"])
+
+
+def test_mean_and_spread_are_over_folds(tmp_path: Path) -> None:
+    """Sensitivities of 0.5 and 1.0 are 75 percent with a standard deviation of 35.4."""
+    for number, missed in enumerate((5.0, 0.0)):
+        counts = Counts(tp=10.0 - missed, fp=0.0, tn=90.0, fn=missed)
+        tally = fold.Tally({"mc": counts, "bac": counts}, 100.0, 20.0, 5.0)
+        (tmp_path / f"mtu_net.fold_{number}.json").write_text(json.dumps(tally.to_json()))
+    table_report.write(tmp_path, images=2, variants=1, recipe=fold.Recipe())
+    row = json.loads((tmp_path / "table.json").read_text())["methods"]["mtu_net"]
+    assert row["mc"]["sensitivity"]["mean"] == pytest.approx(75.0)
+    assert row["mc"]["sensitivity"]["spread"] == pytest.approx(35.355, abs=0.001)
+    assert row["artery_as_mc"]["mean"] == pytest.approx(20.0)
+    assert row["artery_as_mc_suppressed"]["mean"] == pytest.approx(5.0)
