@@ -38,6 +38,12 @@ class Sides:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(asdict(self), indent=1) + "\n")
 
+    @staticmethod
+    def read(path: Path) -> Sides:
+        """What `write` wrote."""
+        facts = json.loads(path.read_text())
+        return Sides(**{name: tuple(names) for name, names in facts.items()})
+
 
 def split(
     cases: Sequence[Case], fold: Fold | None = None

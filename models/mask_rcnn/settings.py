@@ -7,6 +7,7 @@ that its spec serves (a test compares them); another network is for experiments.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from models.mask_rcnn.augment import AugmentConfig
 from models.mask_rcnn.configuration import NetworkConfig
@@ -19,7 +20,8 @@ from models.training.settings import FitSettings
 class DataSettings:
     """`phantoms` to train on and `tuning_phantoms` to watch, made by `workers` processes.
 
-    `batch`: images per step, `real_share` of which are patients' where folders are given.
+    `batch`: images per step, `real_share` of which are patients' where folders are given. `packs`:
+    a folder where prepared samples are kept; with them, a machine without the images can train.
     """
 
     batch: int = 8
@@ -27,6 +29,7 @@ class DataSettings:
     tuning_phantoms: int = 24
     real_share: float = 0.85
     workers: int = 1
+    packs: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

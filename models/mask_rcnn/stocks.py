@@ -7,7 +7,8 @@ must hold: the sides of the split never share a patient or a picture (`real_samp
 
 from __future__ import annotations
 
-import sys
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.pool import Pool
@@ -19,11 +20,12 @@ from torch import Tensor
 from models.contract import Model
 from models.datasets.cases import Case
 from models.mask_rcnn.phantom_samples import FIRST_VALIDATION_SEED, SAMPLES
-from models.mask_rcnn.real_samples import maker, split_folders
+from models.mask_rcnn.real_samples import Sides, maker, split_folders
 from models.mask_rcnn.settings import DataSettings
 from models.training.folds import Fold
-from models.training.samples import SampleStock
+from models.training.samples import MakeSample, Packed, SampleStock
 
+SPLIT = "split.json"
 _FIRST_STEP_SAMPLES = 64  # fewer would be learnt by heart while the others are being made
 
 Batch = tuple[Tensor, Tensor, Tensor]
@@ -55,7 +57,7 @@ class Stocks:
         """Return when all samples to train on are made, so that runs can be compared."""
         for stock in (self.phantoms, self.real):
             if stock is not None:
-                stock.wait(sys.maxsize)
+                stock.complete()
 
     def wait(self) -> None:
         """Return when there is enough to begin with."""
@@ -80,27 +82,51 @@ def stocks(
     out: Path,
     fold: Fold | None = None,
 ) -> Stocks:
-    """Begin to make every sample; writes `out/split.json`. Raises ValueError without any."""
-    if not folders and not settings.phantoms:
-        raise ValueError("there is nothing to train on: no folder and no phantoms")
+    """Begin to make every sample; writes `out/split.json`. Raises ValueError without any.
+
+    Without folders, packs that are there are taken as they are, with the split beside them.
+    """
+    kept = _carried(settings) if not folders else None
+    sides, names = split_folders(folders, model, fold) if kept is None else (([], [], []), kept)
+    if not names.training and not settings.phantoms:
+        raise ValueError("there is nothing to train on: no folder, no packs and no phantoms")
+    names.write(out / SPLIT)
+    if settings.packs is not None and kept is None:
+        names.write(settings.packs / SPLIT)
     make, first = SAMPLES[model.spec.name], FIRST_VALIDATION_SEED
 
-    def drawn(count: int, start: int = 0) -> SampleStock | None:
-        seeds = range(start, start + count)
-        return SampleStock(pool, make, seeds, device) if count else None
+    def stock(part: str, make: MakeSample, seeds: range, names: Sequence[str]) -> SampleStock:
+        key = None if kept else _key(model, seeds, names)
+        packed = None
+        if settings.packs is not None:
+            packed = Packed(settings.packs / f"{part}.npz", key)
+        return SampleStock(pool, make, seeds, device, packed)
 
-    def photographed(cases: Sequence[Case]) -> SampleStock | None:
+    def drawn(part: str, count: int, start: int = 0) -> SampleStock | None:
+        return stock(part, make, range(start, start + count), ()) if count else None
+
+    def real(part: str, cases: Sequence[Case], names: Sequence[str]) -> SampleStock | None:
         made = maker(tuple(cases), model)
-        return SampleStock(pool, made, range(len(cases)), device) if cases else None
+        return stock(part, made, range(len(names)), names) if names else None
 
-    sides, names = split_folders(folders, model, fold)
-    names.write(out / "split.json")
-    real, tuning, validation = sides
     # The sides that are compared come first: they must be complete when they are used.
     return Stocks(
-        tuning_phantoms=drawn(settings.tuning_phantoms, first),
-        tuning=photographed(tuning),
-        real=photographed(real),
-        phantoms=drawn(settings.phantoms),
-        validation=photographed(validation),
+        tuning_phantoms=drawn("tuning_phantoms", settings.tuning_phantoms, first),
+        tuning=real("tuning", sides[1], names.tuning),
+        real=real("training", sides[0], names.training),
+        phantoms=drawn("phantoms", settings.phantoms),
+        validation=real("validation", sides[2], names.validation),
     )
+
+
+def _carried(settings: DataSettings) -> Sides | None:
+    """The split that packs were made with, where there are packs."""
+    if settings.packs is None or not (settings.packs / SPLIT).is_file():
+        return None
+    return Sides.read(settings.packs / SPLIT)
+
+
+def _key(model: Model, seeds: range, names: Sequence[str]) -> str:
+    """Digest of what makes a stock's samples: preprocessing, seeds, cases."""
+    facts = [model.spec.preprocessing_digest(), [seeds.start, seeds.stop], list(names)]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()

@@ -78,6 +78,20 @@ def test_defaults_of_the_ultrasound_model_are_read() -> None:
     assert found.loss.smooth_l1 == 1.0
 
 
+def test_packs_train_without_the_images(tmp_path: Path) -> None:
+    """Kept samples and the kept split are all that another machine needs; they are the same."""
+    folder = busi_folder.write(tmp_path / "busi", 6)
+    settings = replace(TINY.data, packs=tmp_path / "packs", phantoms=2)
+    device = torch.device("cpu")
+    here = stocks(settings, MODEL, [folder], device, None, tmp_path / "here")
+    there = stocks(settings, MODEL, [], device, None, tmp_path / "there")
+    for ours, theirs in zip(here.batch(3, settings, 1), there.batch(3, settings, 1), strict=True):
+        assert torch.equal(ours, theirs)
+    assert there.validation is not None
+    kept = (tmp_path / "there" / "split.json").read_text()
+    assert kept == (tmp_path / "here" / "split.json").read_text()
+
+
 def test_nothing_to_train_on_is_an_error(tmp_path: Path) -> None:
     """Without folders and without phantoms there is no run."""
     with pytest.raises(ValueError, match="nothing to train on"):
