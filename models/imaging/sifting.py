@@ -1,10 +1,13 @@
-"""Multi-scale morphological sifting: the pseudo-colour mammogram.
+"""Multi-scale morphological sifting (MMS): the pseudo-colour mammogram.
 
-After Min et al., "Fully automatic computer-aided mass detection and segmentation via pseudo-color
-mammograms and Mask R-CNN" (ISBI 2020). A mass is bright, no longer than M1 in any direction
-and not thinner than M2: per direction, a white top-hat with a line of M1 removes what is longer
-(tissue, muscle, vessels along the line), an opening with a line of M2 removes what is shorter. The
-sum over 18 directions is large where all agree. Two scales cover masses of 15 to 3689 mm2.
+Paper 000 (section 4.3) makes it from grey (red channel) and the MMS of two scales (green and blue),
+for masses of 15 to 3689 mm2 (its table 1). It gives no equation; those are in Min et al., "Fully
+automatic computer-aided mass detection and segmentation via pseudo-color mammograms and Mask R-CNN"
+(ISBI 2020). A mass is bright, no longer than M1 in any direction and not thinner than M2. With f
+the image, L(M, a) a line of length M in direction a, and o the opening:
+
+    top-hat(a) = f - f o L(M1, a)             removes what is longer: tissue, muscle, vessels
+    MMS = sum over a of top-hat(a) o L(M2, a)  removes what is shorter; large where all agree
 
 In: a grey image on the working grid of 0.28 mm (their 0.07 mm after two wavelet levels). Out: three
 channels: grey, small masses, large masses. Three departures, all for speed or for lack of the view:
