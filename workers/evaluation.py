@@ -1,13 +1,16 @@
-"""`sentinode models evaluate`: how good a served model is on images whose truth is known.
+"""`sentinode models evaluate`: how good a model is on images whose truth is known.
 
 In: a model's name and a folder: studies of `sentinode phantom`, or real data in a layout of its
-own. Out: `report.json`, `report.html`, and the figures as a table. What must hold: DICOM files take
-the way of service through `workers.dicom`; nothing is written but the report.
+own. Out: report.json, report.html and report.md with drawings, and the figures as a table. What
+must hold: DICOM files of phantoms take the way of service through `workers.dicom`; nothing is
+written but the report.
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -15,15 +18,20 @@ import click
 import pydicom
 from pydicom.errors import InvalidDicomError
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from models.contract import BreastImage, FindingKind
+from models.contract import BreastImage, FindingKind, Model
 from models.datasets.cases import Case, Lesion, Truth
-from models.datasets.folders import UnknownLayoutError, read_folder
+from models.datasets.catalogue import SETS
+from models.datasets.folders import read_layout
+from models.datasets.tables import DataSetError
+from models.evaluation import examples
 from models.evaluation.local import LocalServer, NotExportedError
-from models.evaluation.report import NOTICE, Report, make_report, write_report
-from models.evaluation.report import table as report_rows
+from models.evaluation.opening import Side, chosen, grouped
+from models.evaluation.page import table as report_rows
+from models.evaluation.page import write_pages
+from models.evaluation.report import NOTICE, Report, Subject, make_report
 from models.evaluation.run import Outcome, Server
 from models.evaluation.run import evaluate as run_cases
 from models.registry import MODELS, get_model
@@ -34,6 +42,19 @@ from workers.dicom.decoding import read_source
 from workers.triton.client import TritonClient
 from workers.triton.contract import check_model
 
+WAYS = ("onnx", "torch", "served")
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How requests are answered: `onnx` and `torch` in this process, `served` by Triton.
+
+    `weights`: folder of a training run for torch; without it the exported file's own weights.
+    """
+
+    through: str = "onnx"
+    weights: Path | None = None
+
 
 @click.command()
 @click.argument("name", type=click.Choice(sorted(MODELS)))
@@ -41,54 +62,87 @@ from workers.triton.contract import check_model
     "--data",
     required=True,
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Studies of `sentinode phantom`, or a folder laid out as busi, mini_mias or rsna.",
+    help="Studies of `sentinode phantom`, or a folder in a layout of docs/data-sets.md.",
 )
 @click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path))
-@click.option("--served", is_flag=True, help="Ask Triton instead of opening the ONNX file here.")
+@click.option("--through", type=click.Choice(WAYS), default="onnx", show_default=True)
+@click.option("--served", is_flag=True, help="The same as --through served: ask Triton.")
+@click.option(
+    "--weights",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Training run for --through torch, instead of the exported file's weights.",
+)
+@click.option(
+    "--part",
+    type=click.Choice(["all", "training", "validation"]),
+    default="all",
+    show_default=True,
+    help="Side of the split with which models of this project are trained.",
+)
 @click.option("--limit", type=click.IntRange(1), help="Only this many images, evenly chosen.")
-def evaluate(name: str, data: Path, out: Path, served: bool, limit: int | None) -> None:
-    """Evaluate NAME on images with known truth; write report.json and report.html to --out."""
-    spec = get_model(name).spec
-    cases = [case for case in find_cases(data) if case.modality == spec.modality]
-    if not cases:
-        raise click.ClickException(f"{data} holds no {spec.modality} image with truth")
-    outcome = run(name, thinned(cases, limit), served)
-    report = make_report(spec, data.name, outcome)
-    write_report(out, spec, report, outcome.results)
-    show(report, outcome)
-    click.echo(f"{out / 'report.json'}  {out / 'report.html'}")
-
-
-def run(name: str, cases: list[Case], served: bool) -> Outcome:
-    """All cases through one model, with a progress bar."""
+@click.option("--examples", "pictures", type=click.IntRange(0), default=6, show_default=True)
+def evaluate(
+    name: str,
+    data: Path,
+    out: Path,
+    through: str,
+    served: bool,
+    weights: Path | None,
+    part: Side,
+    limit: int | None,
+    pictures: int,
+) -> None:
+    """Evaluate NAME on images with known truth; write report.json, .html and .md to --out."""
+    way = Way("served" if served else through, weights)
+    layout, found = find_cases(data)
     model = get_model(name)
-    with Progress(console=Console(stderr=True)) as progress:
-        task = progress.add_task(name, total=len(cases))
-        server = open_server(name, served)
+    cases = grouped(chosen(found, model.spec.modality, part, limit))
+    if not cases:
+        raise click.ClickException(f"{data} holds no {model.spec.modality} image with truth")
+    server = open_server(name, way)
+    outcome = run(model, server, cases)
+    subject = Subject(data.resolve().name, layout, part, way.through)
+    report = make_report(model.spec, subject, outcome)
+    picture = _examples(model, server, cases, layout, pictures)
+    write_pages(out, model.spec, report, outcome.results, picture)
+    show(report, outcome)
+    click.echo(f"{out / 'report.json'}  {out / 'report.html'}  {out / 'report.md'}")
+
+
+def run(model: Model, server: Server, cases: list[Case]) -> Outcome:
+    """All cases through one model, with a progress bar."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
+        task = progress.add_task(model.spec.name, total=len(cases))
         try:
             return run_cases(model, server, cases, lambda: progress.advance(task))
         except NotExportedError as error:
             raise ConfigurationError(str(error)) from error
 
 
-def open_server(name: str, served: bool) -> Server:
-    """Triton, checked against the spec, or ONNX Runtime on the repository's file."""
+def open_server(name: str, way: Way) -> Server:
+    """Triton, checked against the spec; torch; or ONNX Runtime on the repository's file."""
     settings = load_settings()
-    if not served:
+    if way.through == "torch":
+        # Torch is imported only where it is asked for: workers and demo live without it.
+        torched = importlib.import_module("models.evaluation.torched")
+        server: Server = torched.TorchServer(name, settings.model_repository, way.weights)
+        return server
+    if way.through == "onnx":
         return LocalServer(settings.model_repository)
     client = TritonClient(settings.triton_url, settings.triton_timeout_seconds)
     check_model(client, get_model(name).spec)
     return client
 
 
-def find_cases(folder: Path) -> list[Case]:
-    """Cases of a folder in any layout that is known. Raises ConfigurationError."""
+def find_cases(folder: Path) -> tuple[str, list[Case]]:
+    """Layout and cases of a folder. Raises ConfigurationError."""
     truths = read_truth(folder)
     if truths:
-        return list(phantom_cases(folder, truths))
+        return "phantoms", list(phantom_cases(folder, truths))
     try:
-        return read_folder(folder)
-    except UnknownLayoutError as error:
+        return read_layout(folder)
+    except DataSetError as error:
         raise ConfigurationError(str(error)) from error
 
 
@@ -103,25 +157,32 @@ def phantom_cases(folder: Path, truths: dict[str, ImageTruth]) -> Iterator[Case]
         if truth is None or header.get("PresentationIntentType") == "FOR PROCESSING":
             continue
         known = Truth(truth.label, tuple(_lesions(truth)))
-        yield Case(truth.sop_instance_uid, truth.modality, known, partial(_read, path))
-
-
-def thinned(cases: list[Case], limit: int | None) -> list[Case]:
-    """At most `limit` cases, spread evenly over the sorted list so that every class is met."""
-    if limit is None or limit >= len(cases):
-        return cases
-    return [cases[index * len(cases) // limit] for index in range(limit)]
+        study = str(header.get("StudyInstanceUID"))
+        yield Case(truth.sop_instance_uid, truth.modality, known, partial(_read, path), study)
 
 
 def show(report: Report, outcome: Outcome) -> None:
     """Print the figures, and why images were refused."""
     title = f"{report['model']} {report['version']}: {report['n_images']} images"
-    table = Table("figure", "value", "95 % interval", title=title, caption=NOTICE)
+    shown = Table("figure", "value", "95 % interval", title=title, caption=NOTICE)
     for row in report_rows(report):
-        table.add_row(*row)
-    Console().print(table)
+        shown.add_row(*row)
+    Console().print(shown)
     for case, reason in outcome.refused:
         click.echo(f"refused {case}: {reason}", err=True)
+    for case, reason in outcome.unreadable:
+        click.echo(f"not readable {case}: {reason}", err=True)
+
+
+def _examples(
+    model: Model, server: Server, cases: list[Case], layout: str, count: int
+) -> bytes | None:
+    """A picture of some cases, where the set's licence lets its pixels be shown."""
+    facts = SETS.get(layout)
+    picked = examples.chosen(cases, count) if facts and facts.may_be_shown else []
+    if facts is None or not picked or model.spec.task == "classification":
+        return None
+    return examples.draw(model, server, picked, f"{facts.title}; {facts.citation}. {NOTICE}")
 
 
 def _read(path: Path) -> BreastImage:

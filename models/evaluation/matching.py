@@ -8,8 +8,8 @@ once, with the best score; a second hit is neither a find nor a false positive.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,10 @@ class ImageResult:
     `found`: for each true lesion its kind and the best score that hit it, 0 if none did. `false`:
     kind and score of each region that hit nothing. `pixels`: union of marked against union of true
     pixels. All three are None where nobody outlined the lesions.
+
+    `overlaps`: for each true lesion the Dice coefficient with the best-scored region that hit it, 0
+    if none did. `pixels_by_kind`: as `pixels`, of one kind each. `group`: images of equal group are
+    not independent; empty means that the image stands for itself. `clinical`: as in `Case`.
     """
 
     name: str
@@ -38,6 +42,10 @@ class ImageResult:
     found: tuple[tuple[FindingKind, float], ...] | None
     false: tuple[tuple[FindingKind, float], ...] | None
     pixels: Counts | None
+    overlaps: tuple[float, ...] = ()
+    pixels_by_kind: Mapping[FindingKind, Counts] = field(default_factory=dict)
+    group: str = ""
+    clinical: Mapping[str, float | str] = field(default_factory=dict)
 
 
 def judge(
@@ -53,13 +61,30 @@ def judge(
     are ignored. `thresholds`: operating point of each kind, for `pixels`.
     """
     probabilities = dict(output.classification)
+    known = ImageResult(
+        *(case.name, case.truth.label, probabilities, None, None, None),
+        group=case.group,
+        clinical=case.clinical,
+    )
     if case.truth.lesions is None or not kinds:
-        return ImageResult(case.name, case.truth.label, probabilities, None, None, None)
+        return known
     lesions = [lesion for lesion in case.truth.lesions if lesion.kind in kinds]
     found, false = match(output.regions, lesions)
     marked = [r for r in output.regions if r.score >= thresholds[r.kind]]
-    pixels = Counts.of(paint(lesions, shape), paint(marked, shape))
-    return ImageResult(case.name, case.truth.label, probabilities, found, false, pixels)
+    return replace(
+        known,
+        found=found,
+        false=false,
+        pixels=Counts.of(paint(lesions, shape), paint(marked, shape)),
+        overlaps=tuple(_overlap(output.regions, lesion) for lesion in lesions),
+        pixels_by_kind={
+            kind: Counts.of(
+                paint([lesion for lesion in lesions if lesion.kind == kind], shape),
+                paint([region for region in marked if region.kind == kind], shape),
+            )
+            for kind in kinds
+        },
+    )
 
 
 def match(
@@ -85,6 +110,18 @@ def is_hit(region: Region, lesion: Lesion) -> bool:
     overlap = intersection_px(region, lesion)
     union = int(region.mask.sum()) + int(lesion.mask.sum()) - overlap
     return overlap >= HIT_IOU * union or _centre_inside(region, lesion)
+
+
+def dice(region: Region, lesion: Lesion) -> float:
+    """Dice coefficient of two masks."""
+    areas = int(region.mask.sum()) + int(lesion.mask.sum())
+    return 2.0 * intersection_px(region, lesion) / areas if areas else 0.0
+
+
+def _overlap(regions: Sequence[Region], lesion: Lesion) -> float:
+    """Dice of the best-scored region that hits the lesion: the mark that a reader would follow."""
+    hits = [region for region in regions if is_hit(region, lesion)]
+    return dice(max(hits, key=lambda region: region.score), lesion) if hits else 0.0
 
 
 def intersection_px(a: Region | Lesion, b: Region | Lesion) -> int:

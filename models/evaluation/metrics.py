@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+Weight = NDArray[np.float64]
+
 
 @dataclass(frozen=True, slots=True)
 class Counts:
@@ -89,16 +91,49 @@ def mcc(counts: Counts) -> float:
     return _ratio(counts.tp * counts.tn - counts.fp * counts.fn, root)
 
 
+class Ranking:
+    """Scores in order, so that areas under many reweightings of the same cases cost little.
+
+    `actual`, `score`: (n,). Weights are how often each case counts, (n,).
+    """
+
+    def __init__(self, actual: NDArray[np.bool_], score: NDArray[np.float64]) -> None:
+        self._order = np.argsort(score, kind="stable")
+        self._actual = np.asarray(actual, np.bool_)[self._order]
+        ordered = np.asarray(score)[self._order]
+        # Cases of equal score are one step of the curve.
+        self._starts = np.flatnonzero(np.append(True, np.diff(ordered) != 0))[: len(ordered)]
+
+    def auc(self, weight: Weight) -> float:
+        """Share of rightly ordered pairs (Mann and Whitney), ties counting one half."""
+        positive, negative = self._steps(weight)
+        pairs = positive.sum() * negative.sum()
+        below = np.cumsum(negative) - negative / 2.0
+        return float((positive * below).sum() / pairs) if pairs else math.nan
+
+    def sensitivity_at(self, false_rates: NDArray[np.float64], weight: Weight) -> Weight:
+        """True positive rate at each false positive rate, steps joined by straight lines."""
+        positive, negative = (steps[::-1] for steps in self._steps(weight))
+        if not positive.sum() or not negative.sum():
+            return np.full(len(false_rates), math.nan)
+        true = np.append(0.0, np.cumsum(positive)) / positive.sum()
+        false = np.append(0.0, np.cumsum(negative)) / negative.sum()
+        # Of several points above one another the highest is the curve's.
+        last = np.append(np.diff(false) > 0, True)
+        return np.interp(false_rates, false[last], true[last])
+
+    def _steps(self, weight: Weight) -> tuple[Weight, Weight]:
+        """Weight of positives and of negatives at each distinct score, ascending."""
+        if not len(self._order):
+            return np.zeros(0), np.zeros(0)
+        ordered = np.asarray(weight, np.float64)[self._order]
+        positive = np.add.reduceat(ordered * self._actual, self._starts)
+        return positive, np.add.reduceat(ordered * ~self._actual, self._starts)
+
+
 def auc(actual: NDArray[np.bool_], score: NDArray[np.float64]) -> float:
-    """Area under the ROC curve by ranks (Mann and Whitney), ties counting one half."""
-    positives = int(np.count_nonzero(actual))
-    negatives = len(actual) - positives
-    if not positives or not negatives:
-        return math.nan
-    _, inverse, counts = np.unique(score, return_inverse=True, return_counts=True)
-    mean_rank = np.cumsum(counts) - (counts - 1) / 2.0
-    rank_sum = float(mean_rank[inverse][actual].sum())
-    return (rank_sum - positives * (positives + 1) / 2.0) / (positives * negatives)
+    """Area under the ROC curve, every case counting once."""
+    return Ranking(actual, score).auc(np.ones(len(actual)))
 
 
 def roc(

@@ -1,154 +1,197 @@
-"""`report.json` and `report.html` of one evaluation.
+"""The content of `report.json`: every figure of one evaluation, with its interval.
 
-In: results and refused cases. Out: one object with every figure and its interval, and a page with
-the same figures and their curves. What must hold: JSON has null where a figure is undefined, and
-the page needs no file beside it and no network.
+In: the specification, what was evaluated, and the outcome. Out: one object of plain values. What
+must hold: a figure that is undefined is null; names of design.md stay.
+
+`metrics`, of a model that marks findings: `sensitivity` counts lesions, `false_positives_per_image`
+marks that hit nothing, `froc` holds (false marks per image, sensitivity) over all thresholds;
+`dice` and `jaccard` are means over images with lesions, `dice_detected` and `jaccard_detected` over
+the lesions that were found; `precision` to `mcc` and `auc` judge whole images: is anything there?
+Of a classifier the same names judge "malignant" against the rest. `accuracy` is over all classes
+that the model tells apart. `classes` holds what there is to say of normal, benign and malignant.
 """
 
 from __future__ import annotations
 
-import html
-import json
 import math
-from collections.abc import Mapping, Sequence
-from functools import partial
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from models.contract import FindingKind, ModelSpec
-from models.evaluation import plots
+from models.evaluation import bootstrap
+from models.evaluation.classes import ClassTally, by_group, shortcuts
 from models.evaluation.matching import HIT_IOU, ImageResult
 from models.evaluation.run import Outcome, thresholds_by_kind
-from models.evaluation.summary import (
-    BOOTSTRAP_SAMPLES,
-    CONFIDENCE,
-    NAMES,
-    classification_figures,
-    detection_figures,
-    froc,
-    intervals,
-)
+from models.evaluation.tally import Figures, Tally
 
 NOTICE = "For research use only. Not a medical device."
+
+# Names that every report has, defined or not.
+NAMES = (
+    *("sensitivity", "false_positives_per_image", "dice", "jaccard", "auc", "accuracy"),
+    *("precision", "recall", "specificity", "f1", "bcr", "youden", "mcc"),
+)
+# False marks per image at which the FROC is read, as challenges do.
+FROC_RATES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 
 Report = dict[str, Any]
 
 
-def make_report(spec: ModelSpec, data: str, outcome: Outcome) -> Report:
-    """The content of report.json. `data` names the folder or set, never a patient."""
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What was evaluated. `data` names the folder, `layout` its kind, never a patient.
+
+    `part`: all, training or validation side of the folder. `through`: onnx, torch or served.
+    """
+
+    data: str
+    layout: str = ""
+    part: str = "all"
+    through: str = "onnx"
+
+
+def make_report(spec: ModelSpec, subject: Subject, outcome: Outcome) -> Report:
+    """The content of report.json."""
     judged = judged_results(spec, outcome.results)
-    thresholds = thresholds_by_kind(spec)
-    if spec.task == "classification":
-        summarise = partial(classification_figures, thresholds=spec.thresholds)
-    else:
-        summarise = partial(detection_figures, thresholds=thresholds)
-    figures = summarise(judged) if judged else {}
-    bounds = intervals(judged, summarise) if judged else {}
-    metrics: Report = {name: _number(figures.get(name, math.nan)) for name in NAMES}
-    metrics["froc"] = froc(judged) if spec.task != "classification" else None
+    classes = _classes(spec, outcome.results)
+    figures, bounds = _main(spec, judged)
+    if classes is not None and figures:
+        # A model that tells classes apart is judged by them, and not by whether it marks anything.
+        for source, target in (("figures", figures), ("intervals", bounds)):
+            target["accuracy"] = classes[source]["accuracy"]
+    metrics: Report = dict.fromkeys(NAMES) | _plain(figures)
+    metrics["froc"] = _froc(spec, judged)
     return {
         "model": spec.name,
         "version": spec.version,
-        "data": data,
+        "data": subject.data,
+        "layout": subject.layout,
+        "part": subject.part,
+        "through": subject.through,
         "n_images": len(judged),
+        "n_groups": len({result.group or result.name for result in judged}),
         "n_without_truth": len(outcome.results) - len(judged),
         "n_refused": len(outcome.refused),
+        "n_unreadable": len(outcome.unreadable),
         "thresholds": dict(spec.thresholds),
         "matching": f"same kind, and IoU >= {HIT_IOU} or centre of mass inside the lesion",
         "metrics": metrics,
-        "intervals": {name: bounds.get(name) for name in NAMES},
-        "by_kind": _by_kind(judged, thresholds),
-        "confusion": confusion(spec, judged),
+        "intervals": {name: bounds.get(name) for name in metrics if name != "froc"},
+        "sensitivity_at": _sensitivity_at(spec, judged),
+        "by_kind": _by_kind(spec, judged),
+        "classes": classes,
+        "confusion": None if classes is None else classes["confusion"],
         "notice": NOTICE,
     }
 
 
 def judged_results(spec: ModelSpec, results: Sequence[ImageResult]) -> list[ImageResult]:
-    """Those whose truth is known as far as this model's figures need it."""
+    """Those whose truth is known as far as this model's main figures need it."""
     if spec.task == "classification":
-        return [result for result in results if result.label is not None]
+        return classified(results)
     return [result for result in results if result.found is not None]
 
 
-def confusion(spec: ModelSpec, results: Sequence[ImageResult]) -> list[list[int]] | None:
-    """Rows: true class, columns: most probable class, in the spec's order; None for detectors."""
-    if spec.task != "classification":
+def classified(results: Sequence[ImageResult]) -> list[ImageResult]:
+    """Those with a label, and with probabilities beside it."""
+    return [result for result in results if result.label is not None and result.probabilities]
+
+
+def tally_of(
+    spec: ModelSpec, results: Sequence[ImageResult], kind: FindingKind | None = None
+) -> Tally:
+    """Of all kinds that the model reports, or of one."""
+    thresholds = thresholds_by_kind(spec)
+    return Tally(results, thresholds, frozenset(thresholds if kind is None else (kind,)))
+
+
+def class_tally_of(spec: ModelSpec, results: Sequence[ImageResult]) -> ClassTally:
+    """`results` are not empty. A model without a threshold for images takes one half."""
+    threshold = spec.thresholds.get("malignant", 0.5)
+    return ClassTally(results, list(results[0].probabilities), threshold)
+
+
+def groups_of(results: Sequence[ImageResult]) -> list[str]:
+    return [result.group for result in results]
+
+
+def _main(spec: ModelSpec, judged: list[ImageResult]) -> tuple[Figures, dict[str, Any]]:
+    if not judged:
+        return {}, {}
+    classifier = spec.task == "classification"
+    tally = class_tally_of(spec, judged) if classifier else tally_of(spec, judged)
+    figures = tally.figures(np.ones(len(judged)))
+    return figures, bootstrap.intervals(groups_of(judged), tally.figures)
+
+
+def _froc(spec: ModelSpec, judged: list[ImageResult]) -> list[tuple[float, float]] | None:
+    return None if spec.task == "classification" else tally_of(spec, judged).froc()
+
+
+def _sensitivity_at(spec: ModelSpec, judged: list[ImageResult]) -> Report | None:
+    """Sensitivity and its interval at each of FROC_RATES, and their mean."""
+    if spec.task == "classification" or not any(result.found for result in judged):
         return None
-    table = [[0] * len(spec.classes) for _ in spec.classes]
-    for result in results:
-        guess = max(spec.classes, key=lambda name: result.probabilities[name])
-        table[spec.classes.index(str(result.label))][spec.classes.index(guess)] += 1
-    return table
+    tally, rates = tally_of(spec, judged), np.array(FROC_RATES)
+    values = tally.sensitivity_at(rates, np.ones(len(judged)))
+    bounds = bootstrap.band(groups_of(judged), lambda w: tally.sensitivity_at(rates, w))
+    at = {
+        str(rate): {"value": _number(value), "interval": _interval(column)}
+        for rate, value, column in zip(FROC_RATES, values, bounds.T, strict=True)
+    }
+    return {"false_positives_per_image": at, "mean": _number(float(values.mean()))}
 
 
-def write_report(
-    folder: Path, spec: ModelSpec, report: Report, results: Sequence[ImageResult]
-) -> None:
-    """Write report.json and report.html into `folder`, which is made if need be."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "report.json").write_text(json.dumps(report, indent=2, allow_nan=False) + "\n")
-    judged = judged_results(spec, results)
-    (folder / "report.html").write_text(page(spec, report, judged), encoding="utf-8")
-
-
-def page(spec: ModelSpec, report: Report, results: Sequence[ImageResult]) -> str:
-    """The page as one self-contained document."""
-    title = f"{report['model']} {report['version']} on {report['data']}"
-    share = f"{CONFIDENCE:.0%}"
-    return f"""<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto }}
-table {{ border-collapse: collapse }} td, th {{ padding: .2rem .8rem; text-align: left }}
-tr:nth-child(even) {{ background: #f3f3f3 }} figure {{ margin: 2rem 0 }} svg {{ max-width: 100% }}
-</style>
-<h1>{html.escape(title)}</h1>
-<p>{report["n_images"]} images judged, {report["n_without_truth"]} without the truth that this
-needs, {report["n_refused"]} refused by the model. {share} intervals from {BOOTSTRAP_SAMPLES}
-bootstrap samples of images. A finding hits a lesion if: {html.escape(report["matching"])}.</p>
-<table><tr><th>figure<th>value<th>{share} interval</tr>
-{_rows(report)}
-</table>
-{"".join(f"<figure>{drawing}</figure>" for drawing in plots.drawings(spec, report, results))}
-<p>{NOTICE}</p>
-</html>
-"""
-
-
-def table(report: Report) -> list[tuple[str, str, str]]:
-    """(figure, value, interval) as text, for figures that are defined."""
-    rows = []
-    for name in NAMES:
-        value, bounds = report["metrics"][name], report["intervals"][name]
-        if value is not None:
-            interval = f"{bounds[0]:.3f} to {bounds[1]:.3f}" if bounds else ""
-            rows.append((name, f"{value:.3f}", interval))
-    return rows
-
-
-def _rows(report: Report) -> str:
-    return "\n".join(
-        f"<tr><td>{name}<td>{value}<td>{interval}</tr>" for name, value, interval in table(report)
-    )
-
-
-def _by_kind(
-    results: Sequence[ImageResult], thresholds: Mapping[FindingKind, float]
-) -> dict[str, Report]:
-    """Lesions, sensitivity and false positives per image of each kind the model reports."""
-    kinds = {}
-    for kind, threshold in thresholds.items():
-        found = [score for r in results for k, score in r.found or () if k == kind]
-        false = [score for r in results for k, score in r.false or () if k == kind]
-        hits = sum(score > 0 and score >= threshold for score in found)
-        alarms = sum(score >= threshold for score in false)
-        kinds[kind.value] = {
-            "lesions": len(found),
-            "sensitivity": hits / len(found) if found else None,
-            "false_positives_per_image": alarms / len(results) if results else None,
+def _by_kind(spec: ModelSpec, judged: list[ImageResult]) -> Report:
+    """The same figures of each kind that the model reports, and those of its pixels."""
+    if spec.task == "classification":
+        return {}
+    report: Report = {}
+    for kind in thresholds_by_kind(spec):
+        tally, once = tally_of(spec, judged, kind), np.ones(len(judged))
+        groups = groups_of(judged)
+        report[kind.value] = {
+            "lesions": len(tally.found.score),
+            **_plain(tally.figures(once)),
+            "intervals": bootstrap.intervals(groups, tally.figures) if judged else {},
+            "pixels": _plain(tally.pixel_figures(once)),
+            "pixel_intervals": bootstrap.intervals(groups, tally.pixel_figures) if judged else {},
+            "froc": tally.froc(),
         }
-    return kinds
+    return report
+
+
+def _classes(spec: ModelSpec, results: Sequence[ImageResult]) -> Report | None:
+    """Three classes, by image and by patient; None where the model or the truth tells none."""
+    known = classified(results)
+    if not known:
+        return None
+    tally = class_tally_of(spec, known)
+    patients = by_group(known, tally.names)
+    of_patients = class_tally_of(spec, patients)
+    return {
+        "names": list(tally.names),
+        "n_images": len(known),
+        "figures": _plain(tally.figures(np.ones(len(known)))),
+        "intervals": bootstrap.intervals(groups_of(known), tally.figures),
+        "confusion": tally.confusion(),
+        "n_patients": len(patients),
+        "by_patient": _plain(of_patients.figures(np.ones(len(patients)))),
+        "by_patient_intervals": bootstrap.intervals([""] * len(patients), of_patients.figures),
+        "shortcuts": _plain(shortcuts(known)),
+    }
+
+
+def _plain(figures: Figures) -> dict[str, float | None]:
+    return {name: _number(value) for name, value in figures.items()}
 
 
 def _number(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+    return float(value) if math.isfinite(value) else None
+
+
+def _interval(bounds: Any) -> list[float] | None:
+    return [float(bound) for bound in bounds] if np.isfinite(bounds).all() else None

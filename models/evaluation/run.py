@@ -1,8 +1,9 @@
 """Evaluate one model: every case through preprocessing, inference and postprocessing.
 
-In: a model, something that answers inference requests, cases. Out: results and the cases that the
-model refused. What must hold: the path is the one of service, function by function; only the
-threshold on scores is lowered, to see what lies below the operating point.
+In: a model, something that answers inference requests, cases. Out: results, the cases that the
+model refused and those whose file could not be read. What must hold: the path is the one of
+service, function by function; only the threshold on scores is lowered, to see what lies below the
+operating point.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from models.contract import FindingKind, Model, ModelInputError, ModelOutput, ModelSpec, Prepared
 from models.datasets.cases import Case
+from models.datasets.tables import DataSetError
 from models.evaluation.matching import ImageResult, judge
 from models.mask_rcnn import detections
 from models.mtu_net.postprocess import postprocess as mtu_net_postprocess
@@ -31,7 +33,7 @@ LOWEST_SCORE = 0.02
 
 
 class Server(Protocol):
-    """What answers inference requests: ONNX Runtime in this process, or Triton."""
+    """What answers inference requests: ONNX Runtime or torch in this process, or Triton."""
 
     def infer(
         self, spec: ModelSpec, tensors: Mapping[str, NDArray[Any]]
@@ -40,10 +42,11 @@ class Server(Protocol):
 
 @dataclass(slots=True)
 class Outcome:
-    """`results` of the cases that ran; `refused`: name and reason of those that could not."""
+    """`results` of the cases that ran; the others with name and reason."""
 
     results: list[ImageResult] = field(default_factory=list)
     refused: list[tuple[str, str]] = field(default_factory=list)
+    unreadable: list[tuple[str, str]] = field(default_factory=list)
 
 
 def thresholds_by_kind(spec: ModelSpec) -> dict[FindingKind, float]:
@@ -59,17 +62,25 @@ def evaluate(
     outcome = Outcome()
     for case in cases:
         try:
-            image = case.read()
-            prepared = model.preprocess(image)
-            outputs, _ = server.infer(model.spec, prepared.tensors)
-            output = everything(model, outputs, prepared)
-            shape = (image.pixels.shape[0], image.pixels.shape[1])
-            kinds = frozenset(thresholds)
-            outcome.results.append(judge(case, output, shape, kinds, thresholds))
+            output, shape = run_case(model, server, case)
         except ModelInputError as error:
             outcome.refused.append((case.name, str(error)))
+        except (OSError, DataSetError) as error:
+            # A set of thousands often lacks a few files; the report says which.
+            outcome.unreadable.append((case.name, str(error)))
+        else:
+            outcome.results.append(judge(case, output, shape, frozenset(thresholds), thresholds))
         done()
     return outcome
+
+
+def run_case(model: Model, server: Server, case: Case) -> tuple[ModelOutput, tuple[int, int]]:
+    """The model's output down to LOWEST_SCORE, and (rows, columns) of the image."""
+    image = case.read()
+    prepared = model.preprocess(image)
+    outputs, _ = server.infer(model.spec, prepared.tensors)
+    shape = (image.pixels.shape[0], image.pixels.shape[1])
+    return everything(model, outputs, prepared), shape
 
 
 def everything(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -7,15 +8,17 @@ import pytest
 
 from models.contract import BreastImage
 from models.datasets.cases import Case, Truth
+from models.evaluation.opening import chosen, grouped, thinned
 from node.errors import ConfigurationError
 from phantoms.study import StudyOptions, write_study
-from workers.evaluation import find_cases, thinned
+from workers.evaluation import find_cases
 
 
 def test_phantom_studies_are_found_with_their_truth(tmp_path: Path) -> None:
     """Each image for presentation is a case; its pixels and lesions have the same grid."""
     write_study(tmp_path, 3, StudyOptions(("LCC", "RCC"), 512), lambda: None)
-    cases = find_cases(tmp_path)
+    layout, cases = find_cases(tmp_path)
+    assert layout == "phantoms"
     assert len(cases) == 2
     for case in cases:
         image = case.read()
@@ -42,3 +45,41 @@ def test_thinning_spreads_evenly() -> None:
     assert [case.name for case in thinned(cases, 3)] == ["0", "3", "6"]
     assert thinned(cases, 99) == cases
     assert thinned(cases, None) == cases
+
+
+def test_pictures_of_unknown_patients_get_the_group_of_their_like(tmp_path: Path) -> None:
+    """Two alike pictures share a group, a patient keeps hers, an unreadable one has none."""
+    rng = np.random.default_rng(0)
+    same = rng.random((64, 64), dtype=np.float32)
+    other = rng.random((64, 64), dtype=np.float32)
+
+    def broken() -> BreastImage:
+        raise OSError("no file")
+
+    def reader(pixels: np.ndarray) -> Callable[[], BreastImage]:
+        return lambda: BreastImage(pixels, "US")
+
+    cases = [
+        Case("a", "US", Truth("normal", ()), reader(same)),
+        Case("b", "US", Truth("normal", ()), reader(other)),
+        Case("c", "US", Truth("normal", ()), reader(same), "patient"),
+        Case("d", "US", Truth("normal", ()), reader(same)),
+        Case("e", "US", Truth("normal", ()), broken),
+    ]
+    assert [case.group for case in grouped(cases)] == ["like a", "like b", "patient", "like a", ""]
+
+
+def test_a_side_is_that_of_the_whole_folder() -> None:
+    """Choosing a modality does not move cases to the other side of the split."""
+    image = BreastImage(np.zeros((2, 2), np.float32), "MG")
+    cases = [
+        Case(str(n), "US" if n % 3 else "MG", Truth("normal", ()), lambda: image, str(n))
+        for n in range(60)
+    ]
+    validation = {case.name for case in chosen(cases, "MG", "validation")}
+    training = {case.name for case in chosen(cases, "MG", "training")}
+    assert validation
+    assert validation | training == {case.name for case in cases if case.modality == "MG"}
+    assert not validation & training
+    of_all = {case.name for case in chosen(cases, "US", "validation")}
+    assert len(validation | of_all) == 12

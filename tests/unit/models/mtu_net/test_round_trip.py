@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from models.contract import BreastImage, FindingKind
-from models.evaluation.cases import Case, Lesion, Truth
+from models.datasets.cases import Case, Lesion, Truth
 from models.evaluation.matching import judge
 from models.evaluation.metrics import f1
 from models.mtu_net.data import phantom_masks, working_truth

@@ -1,0 +1,53 @@
+"""What is evaluated, from a folder: cases of one side, in groups, evenly thinned.
+
+In: the cases of a whole folder. Out: those to run. What must hold: cases that are not independent
+share a group, also where the set tells no patients apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+from models.contract import Modality
+from models.datasets import splits
+from models.datasets.cases import Case
+
+Side = Literal["all", "training", "validation"]
+
+
+def chosen(
+    cases: Sequence[Case], modality: Modality, side: Side = "all", limit: int | None = None
+) -> list[Case]:
+    """Cases of a modality and a side, at most `limit`, spread evenly so that every class is met."""
+    picked = [case for case in splits.part(cases, side) if case.modality == modality]
+    return thinned(picked, limit)
+
+
+def grouped(cases: Sequence[Case]) -> list[Case]:
+    """The same cases; those of unknown patients get the group of the pictures like theirs.
+
+    A picture that cannot be read stands for itself.
+    """
+    unknown = [case for case in cases if not case.group and _is_readable(case)]
+    names = {}
+    for component in splits.groups(unknown):
+        for index in component:
+            names[unknown[index].name] = f"like {unknown[component[0]].name}"
+    return [replace(case, group=case.group or names.get(case.name, "")) for case in cases]
+
+
+def thinned(cases: list[Case], limit: int | None) -> list[Case]:
+    """At most `limit` cases, spread evenly over the list."""
+    if limit is None or limit >= len(cases):
+        return cases
+    return [cases[index * len(cases) // limit] for index in range(limit)]
+
+
+def _is_readable(case: Case) -> bool:
+    try:
+        case.read()
+    except (OSError, ValueError):
+        return False
+    return True
