@@ -1,0 +1,78 @@
+"""What a run may look at, and the table of the comparison."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+
+from models.mask_rcnn_mg.compare import ARMS, REPORTED, main, table
+from models.mask_rcnn_mg.train import Config, sides
+from models.training import config as configuration
+from models.training.command import defaults_path
+from models.training.folds import Fold
+from tests.unit.models.mask_rcnn_mg.folders import mini_mias
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return mini_mias(tmp_path_factory.mktemp("sets") / "mini_mias", 10)
+
+
+@pytest.fixture
+def config() -> Config:
+    return configuration.read(Config, defaults_path("mask_rcnn_mg"))
+
+
+def test_defaults_can_be_read_and_changed(config: Config) -> None:
+    """The file's keys are those of the dataclass; the shares are those of one whole."""
+    shares = config.shares
+    total = shares.outlined + shares.inserted + shares.normal + shares.phantom
+    assert total == pytest.approx(1.0)
+    assert not config.grey_only
+
+
+@pytest.mark.parametrize("fold", [None, Fold(0, 5), Fold(4, 5)])
+@pytest.mark.parametrize("inner", [0, 2])
+def test_no_patient_stands_on_both_sides(
+    films: Path, config: Config, fold: Fold | None, inner: int
+) -> None:
+    """Backgrounds count: a held-out patient's normal film is not trained on either."""
+    training, validation = sides(replace(config, inner_folds=inner), [films], fold)
+    assert training
+    assert validation
+    assert not {case.group for case in training} & {case.group for case in validation}
+
+
+def test_inner_folds_leave_the_validation_side_alone(films: Path, config: Config) -> None:
+    """An operating point is chosen on patients of the training side only."""
+    _, held_out = sides(config, [films], None)
+    for inner_fold in (0, 1):
+        inner = replace(config, inner_folds=2, inner_fold=inner_fold)
+        training, validation = sides(inner, [films], None)
+        seen = {case.group for case in (*training, *validation)}
+        assert not seen & {case.group for case in held_out}
+
+
+def test_table_has_ours_and_theirs() -> None:
+    """One row per arm, intervals beside our figures, the paper's in columns of their own."""
+    names = ("sensitivity_at_1_fp", "sensitivity_at_half_fp", "auc", "dice_of_hits")
+    arm = {
+        "figures": dict.fromkeys(names, 0.5) | {"masses": 46.0, "images": 207.0},
+        "intervals": dict.fromkeys(names, (0.25, 0.75)),
+    }
+    text = table({"steps": 10, "test": "x", "arms": dict.fromkeys(ARMS, arm), "reported": REPORTED})
+    assert "| pseudo-colour | 0.50 (0.25 to 0.75)" in text
+    assert "| grey only |" in text
+    assert text.splitlines()[2].endswith("| 0.90 | 0.88 |")
+    assert "46 masses on 207 images of x; 10 steps each" in text
+
+
+def test_testing_on_training_data_is_refused(films: Path, tmp_path: Path) -> None:
+    """The test folder must not be among those trained on."""
+    data = str(films)
+    with pytest.raises(SystemExit):
+        main(["--data", data, "--test", data, "--out", str(tmp_path)])
