@@ -39,12 +39,18 @@ def postprocess(
     outputs: Mapping[str, NDArray[Any]],
     prepared: Prepared,
     thresholds: Mapping[str, float] = SPEC.thresholds,
+    suppress: bool = True,
 ) -> ModelOutput:
-    """Regions whose score reaches its class's threshold, best first. Raises ModelOutputError."""
+    """Regions whose score reaches its class's threshold, best first. Raises ModelOutputError.
+
+    `suppress` False leaves clusters where an artery is marked: only to measure what that costs.
+    """
     grid: Grid = prepared.geometry
     maps = merge(_checked(outputs, len(grid.origins)), grid)
     bac = maps["bac"] >= MARK_PROBABILITY
-    mc = (maps["mc"] >= MARK_PROBABILITY) & ~(bac & (maps["bac"] >= maps["mc"]))
+    mc = maps["mc"] >= MARK_PROBABILITY
+    if suppress:
+        mc &= ~(bac & (maps["bac"] >= maps["mc"]))
     regions = [
         region
         for name, marked in (("mc", mc), ("bac", bac))
