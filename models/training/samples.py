@@ -60,6 +60,16 @@ def sample_pool(workers: int) -> Iterator[Pool]:
         pool.join()
 
 
+@contextmanager
+def pool_or_none(workers: int) -> Iterator[Pool | None]:
+    """`sample_pool`, or None for 0 workers: samples are then made in this process."""
+    if not workers:
+        yield None
+        return
+    with sample_pool(workers) as pool:
+        yield pool
+
+
 class SampleStock:
     """Samples of equal shape on one device, growing while `make` runs in the pool."""
 
