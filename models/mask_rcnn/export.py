@@ -8,7 +8,7 @@ folded, and how far its answers are from the network's. What must hold: only ope
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +64,7 @@ class Parity:
 _PARITY_IMAGES = 2
 _LARGEST_BOX_PX = 0.05  # far below a pixel, well above what reordered sums give
 _LARGEST_PROBABILITY = 1e-3
+TOLERANCE = {"tolerance_px": _LARGEST_BOX_PX, "tolerance": _LARGEST_PROBABILITY}
 
 
 def publish(config: NetworkConfig, spec: ModelSpec, weights_dir: Path, root: Path) -> Path:
@@ -81,7 +82,7 @@ def publish(config: NetworkConfig, spec: ModelSpec, weights_dir: Path, root: Pat
         found = parity(network, path, images.astype(np.float32))
         if not found.close:
             raise ValueError(f"ONNX Runtime differs from the network: {found}")
-        return repository.write(spec, path, root)
+        return repository.write(spec, path, root, parity=asdict(found) | TOLERANCE)
 
 
 def export(network: MaskRCNN, spec: ModelSpec, path: Path) -> None:

@@ -93,30 +93,47 @@ def stocks(
     names.write(out / SPLIT)
     if settings.packs is not None and kept is None:
         names.write(settings.packs / SPLIT)
-    make, first = SAMPLES[model.spec.name], FIRST_VALIDATION_SEED
-
-    def stock(part: str, make: MakeSample, seeds: range, names: Sequence[str]) -> SampleStock:
-        key = None if kept else _key(model, seeds, names)
-        packed = None
-        if settings.packs is not None:
-            packed = Packed(settings.packs / f"{part}.npz", key)
-        return SampleStock(pool, make, seeds, device, packed)
-
-    def drawn(part: str, count: int, start: int = 0) -> SampleStock | None:
-        return stock(part, make, range(start, start + count), ()) if count else None
-
-    def real(part: str, cases: Sequence[Case], names: Sequence[str]) -> SampleStock | None:
-        made = maker(tuple(cases), model)
-        return stock(part, made, range(len(names)), names) if names else None
-
+    stock = _Maker(settings, model, device, pool, carried=kept is not None)
     # The sides that are compared come first: they must be complete when they are used.
     return Stocks(
-        tuning_phantoms=drawn("tuning_phantoms", settings.tuning_phantoms, first),
-        tuning=real("tuning", sides[1], names.tuning),
-        real=real("training", sides[0], names.training),
-        phantoms=drawn("phantoms", settings.phantoms),
-        validation=real("validation", sides[2], names.validation),
+        tuning_phantoms=stock.drawn(
+            "tuning_phantoms", settings.tuning_phantoms, FIRST_VALIDATION_SEED
+        ),
+        tuning=stock.real("tuning", sides[1], names.tuning),
+        real=stock.real("training", sides[0], names.training),
+        phantoms=stock.drawn("phantoms", settings.phantoms),
+        validation=stock.real("validation", sides[2], names.validation),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Maker:
+    """Stocks of one run. `carried`: packs are there, and what they were made from is not."""
+
+    settings: DataSettings
+    model: Model
+    device: torch.device
+    pool: Pool | None
+    carried: bool
+
+    def drawn(self, part: str, count: int, first: int = 0) -> SampleStock | None:
+        """Phantoms of `count` seeds from `first` on."""
+        seeds = range(first, first + count)
+        return self._stock(part, SAMPLES[self.model.spec.name], seeds, ()) if count else None
+
+    def real(self, part: str, cases: Sequence[Case], names: Sequence[str]) -> SampleStock | None:
+        """Images of patients, in the order of their names."""
+        make = maker(tuple(cases), self.model)
+        return self._stock(part, make, range(len(names)), names) if names else None
+
+    def _stock(
+        self, part: str, make: MakeSample, seeds: range, names: Sequence[str]
+    ) -> SampleStock:
+        packed = None
+        if self.settings.packs is not None:
+            key = None if self.carried else _key(self.model, seeds, names)
+            packed = Packed(self.settings.packs / f"{part}.npz", key)
+        return SampleStock(self.pool, make, seeds, self.device, packed)
 
 
 def _carried(settings: DataSettings) -> Sides | None:
