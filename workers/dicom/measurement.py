@@ -123,7 +123,7 @@ def run_sentence(run: RunOutcome) -> str:
     if run.findings:
         return f"{name} succeeded: {len(run.findings)} finding(s)."
     if run.probabilities:
-        return f"{name} succeeded: probabilities are given."
+        return f"{name} succeeded: no region marked; probabilities are given."
     return f"{name} succeeded: no findings."
 
 
