@@ -28,6 +28,9 @@ from models.training.samples import SampleStock
 _HIT_OVERLAP = 0.3
 _LIMITS = {"1": 1.0, "half": 0.5, "quarter": 0.25}
 
+_MERITS = ("sensitivity_at_half_fp", "dice_of_hits", "accuracy")
+"""What `merit` is the mean of: one figure to choose weights by."""
+
 Floats = NDArray[np.float64]
 
 
@@ -147,7 +150,9 @@ def figures(seen: Sequence[Seen], weight: Floats | None = None) -> dict[str, flo
         result[f"threshold_at_{name}_fp"] = float(score[last]) if last >= 0 else 1.0
     within = hit * count * (false <= 1.0)
     result["dice_of_hits"] = float((dice * within).sum() / max(1e-9, within.sum()))
-    return result | _accuracy(seen, weight) | {"masses": masses, "images": float(weight.sum())}
+    result |= _accuracy(seen, weight)
+    result["merit"] = float(np.mean([result[name] for name in _MERITS if name in result]))
+    return result | {"masses": masses, "images": float(weight.sum())}
 
 
 def _accuracy(seen: Sequence[Seen], weight: Floats) -> dict[str, float]:

@@ -76,6 +76,10 @@ def test_defaults_of_the_ultrasound_model_are_read() -> None:
     found = config.read(Config, command.defaults_path("mask_rcnn_us"))
     assert found.stages[-1][1] == found.network.input_px[0]
     assert found.loss.smooth_l1 == 1.0
+    path = command.defaults_path("mask_rcnn_us")
+    with_gpu = config.read(Config, [path, path.with_name("gpu.toml")])
+    assert with_gpu.network == found.network
+    assert with_gpu.data.batch > found.data.batch
 
 
 def test_packs_train_without_the_images(tmp_path: Path) -> None:
