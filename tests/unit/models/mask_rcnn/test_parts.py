@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from models.mask_rcnn.anchors import anchors
+from models.mask_rcnn.backbone import Backbone
 from models.mask_rcnn.boxes import DETECTION_WEIGHTS, decode, encode, overlap
 from models.mask_rcnn.configuration import NetworkConfig
 from models.mask_rcnn.nms import suppress
@@ -117,3 +118,19 @@ def test_roi_sampling_matches_bilinear_interpolation_by_hand() -> None:
     )
     assert y == x
     assert found[2, 2] == pytest.approx(float(expected), abs=1e-5)
+
+
+@pytest.mark.parametrize("depth", [18, 50, 101])
+@pytest.mark.parametrize("finest_px", [2, 4])
+def test_backbone_halves_from_its_finest_stride(
+    depth: Literal[18, 50, 101], finest_px: Literal[2, 4]
+) -> None:
+    """Every depth of the papers, thinned, gives five maps at the strides of the configuration."""
+    config = NetworkConfig(
+        (128, 128), depth=depth, width=0.0625, channels=8, finest_stride_px=finest_px
+    )
+    with torch.inference_mode():
+        maps = Backbone(config).eval()(torch.zeros(1, 3, 128, 128))
+    assert [tuple(level.shape) for level in maps] == [
+        (1, 8, 128 // stride, 128 // stride) for stride in config.strides_px
+    ]
