@@ -115,7 +115,7 @@ class Inbox:
                 raise incoming.failure
             header = _header_of(incoming)
             _check_claims(incoming.claim, header)
-            incoming.sync()
+            incoming.sync(self.reception.files, header.study_uid, header.sop_instance_uid)
             return self._arrival(incoming, header)
         except RefusedError as error:
             return self._refuse(incoming, error)
@@ -186,7 +186,7 @@ def _header_of(incoming: Incoming) -> Header:
     content = incoming.content()
     if content is not None:
         return parse_header(bytes(content[incoming.dataset_offset :]), syntax)
-    incoming.write_out()
+    incoming.flush()
     return read_header(incoming.path, incoming.dataset_offset, syntax)
 
 

@@ -10,6 +10,7 @@ import gc
 import multiprocessing
 import sys
 import threading
+from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 
 from node.association import open_listeners
@@ -71,8 +72,10 @@ def _receive(settings: Settings, stop: threading.Event) -> None:
 
 
 def _run_processes(settings: Settings, stop: threading.Event) -> None:
-    # Forked processes would share the database's connections and locks.
-    context = multiprocessing.get_context("spawn")
+    # Forked, so that what is imported is in memory once; this process has no thread and no
+    # connection that a child could share.
+    context = multiprocessing.get_context("fork")
+    gc.freeze()
 
     def start() -> BaseProcess:
         process = context.Process(target=_receive_in_child, args=(settings,), daemon=False)
@@ -93,4 +96,14 @@ def _run_processes(settings: Settings, stop: threading.Event) -> None:
 
 def _receive_in_child(settings: Settings) -> None:
     configure_logs(settings.log_level)
-    _receive(settings, stop_on_signals())
+    stop = stop_on_signals()
+    threading.Thread(target=_stop_with_parent, args=(stop,), name="parent", daemon=True).start()
+    _receive(settings, stop)
+
+
+def _stop_with_parent(stop: threading.Event) -> None:
+    """End in an orderly way when nobody is left who would."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    stop.set()

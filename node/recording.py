@@ -1,7 +1,7 @@
 """One transaction for the instances that arrived within a moment: files, rows, studies' deadlines.
 
-In: data sets that are valid and, if they are files, synced in the spool. Out: final names, synced
-folders, rows of studies, series and instances, moved deadlines; all of it committed when
+In: data sets that are valid; files are durable under their final names. Out: objects of medium size
+in the pack, rows of studies, series and instances, moved deadlines; all of it committed when
 `record_arrivals` returns.
 
 This runs for every instance, so nothing in it may grow with the size of the store or of the study.
@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
-from pathlib import Path
 from typing import Any, BinaryIO
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
@@ -22,7 +21,7 @@ from node.header import Header
 from node.job import utc_now
 from node.routes import PRIOR_ROUTE, Decision
 from node.settings import Settings
-from node.store.files import Files, make_durable_folder, sync_folder
+from node.store.files import Files
 from node.store.incoming import SMALL_BYTES, Incoming
 from node.store.originals import Place, is_there, open_original, same_bytes
 from node.store.packs import Pack, is_pack
@@ -87,14 +86,13 @@ def record_arrivals(depot: Depot, arrivals: Sequence[Arrival], settings: Setting
     When it raises nothing is recorded, unless the connection was lost in the very commit; asking
     again tells, because then the instance is SAME. Until then its file has both names.
     """
-    named: list[Path] = []
     kept: list[Arrival] = []
     committing = False
     try:
         with depot.store.committing() as connection:
             _classify(connection, depot.files, arrivals)
             kept = [arrival for arrival in arrivals if arrival.kind != SAME or arrival.heals]
-            _place(depot, kept, named)
+            _place(depot.pack, kept)
             _heal(connection, [arrival for arrival in arrivals if arrival.heals])
             _insert(connection, [a for a in arrivals if a.kind != SAME or a.takes_over], settings)
             committing = True
@@ -102,11 +100,9 @@ def record_arrivals(depot: Depot, arrivals: Sequence[Arrival], settings: Setting
         if committing and not left_nothing(error):
             for arrival in kept:
                 arrival.incoming.doubt()
-            raise
-        # Names are this call's own, so nothing that another process recorded can be hit.
-        for path in named:
-            path.unlink(missing_ok=True)
         raise
+    for arrival in kept:
+        arrival.incoming.keep()
     return [arrival.kind for arrival in arrivals]
 
 
@@ -234,39 +230,21 @@ def _heal(connection: Connection, healing: Sequence[Arrival]) -> None:
         )
 
 
-def _place(depot: Depot, kept: Sequence[Arrival], named: list[Path]) -> None:
-    """Make the bytes durable where they stay, but for those that stand in their row."""
+def _place(pack: Pack, kept: Sequence[Arrival]) -> None:
+    """Say where the bytes stand; those of medium size become durable here. Raises OSError."""
     packed: list[tuple[Arrival, memoryview | bytes]] = []
-    files: list[Arrival] = []
     for arrival in kept:
         content = arrival.incoming.content()
         if content is None:
-            files.append(arrival)
+            arrival.path = arrival.incoming.relative
         elif len(content) > SMALL_BYTES:
             packed.append((arrival, content))
         else:
             arrival.content = bytes(content)
     if packed:
-        places = depot.pack.append([content for _, content in packed])
+        places = pack.append([content for _, content in packed])
         for (arrival, _), place in zip(packed, places, strict=True):
             arrival.path, arrival.pack_offset = place
-    _name(depot.files, files, named)
-
-
-def _name(files: Files, kept: Sequence[Arrival], named: list[Path]) -> None:
-    """Link the files to their final names and sync the folders."""
-    folders: set[Path] = set()
-    for arrival in kept:
-        header = arrival.header
-        arrival.path = files.instance_path(header.study_uid, header.sop_instance_uid)
-        target = files.absolute(arrival.path)
-        if target.parent not in folders:
-            make_durable_folder(target.parent)
-            folders.add(target.parent)
-        named.append(target)
-        arrival.incoming.offer(target, arrival.path)
-    for folder in folders:
-        sync_folder(folder)
 
 
 def _insert(connection: Connection, kept: Sequence[Arrival], settings: Settings) -> None:

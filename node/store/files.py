@@ -34,13 +34,13 @@ class Files:
         """The file behind a path of the database."""
         return self.root / relative
 
-    def instance_path(self, study_uid: str, sop_instance_uid: str, part: str = "") -> str:
-        """A new relative path for an instance, never given before unless `part` is.
+    def instance_path(self, study_uid: str, sop_instance_uid: str) -> str:
+        """A new relative path for an instance, never given before.
 
         Other bytes may come under the same UID, and two processes may receive the same object at
         once: neither may touch the other's file.
         """
-        name = f"{_safe(sop_instance_uid)}.{part or os.urandom(8).hex()}.dcm"
+        name = f"{_safe(sop_instance_uid)}.{os.urandom(8).hex()}.dcm"
         return f"instances/{_safe(study_uid)}/{name}"
 
     def result_path(self, study_uid: str, revision: int, sop_instance_uid: str) -> str:

@@ -17,14 +17,14 @@ from pathlib import Path
 from node.errors import RefusedError
 from node.identifiers import derived_uid
 from node.store.digest import digest_text, new_digest
+from node.store.files import Files, make_durable_folder, sync_folder
 from node.store.stage import Stage
+from node.store.writer import Writer
 
 # A Part 10 file up to this size is kept in its row (SQLite is then faster than a file system).
 SMALL_BYTES = 1 << 16
 # The header of a data set is looked for in so many bytes first.
 HEAD_BYTES = 1 << 16
-# After so many bytes the disk is told to begin: of 18 ms for the last sync of 27 MB, 3 are left.
-_WRITE_BACK_BYTES = 4 << 20
 # PS3.10 7.1: identifies the implementation that wrote the file.
 _IMPLEMENTATION_CLASS_UID = derived_uid("implementation")
 _IMPLEMENTATION_VERSION_NAME = "SENTINODE"
@@ -49,18 +49,19 @@ class Incoming:
     """One data set. Used by one thread; `write` and `discard` never raise."""
 
     __slots__ = (
-        "_begun_bytes",
-        "_descriptor",
         "_digest",
         "_head",
         "_in_doubt",
         "_named",
         "_small",
         "_stage",
+        "_target",
+        "_writer",
         "claim",
         "dataset_offset",
         "failure",
         "path",
+        "relative",
         "size_bytes",
     )
 
@@ -74,12 +75,14 @@ class Incoming:
         # What has come stands in one of the three, and the end of a file in the stage.
         self._small = bytearray(meta)
         self._stage: Stage | None = None
-        self._descriptor = -1
+        self._writer: Writer | None = None
         self._head = b""
         # Whether there is a file in the spool.
         self._named = False
+        # The final name while no row names it, and how a row will.
+        self._target: Path | None = None
+        self.relative = ""
         self._in_doubt = False
-        self._begun_bytes = 0
 
     @classmethod
     def refused(cls, error: RefusedError, claim: Claim) -> Incoming:
@@ -103,12 +106,30 @@ class Incoming:
             self.discard()
             self.failure = error
 
-    def sync(self) -> None:
-        """Make the file durable and close it, where there is one. Raises OSError."""
-        if self._descriptor >= 0:
-            self.write_out()
-            os.fsync(self._descriptor)
-            self._close()
+    def sync(self, files: Files, study_uid: str, sop_instance_uid: str) -> None:
+        """Make a file durable, under its final name too, and close it. Raises OSError.
+
+        Nothing is done for what is in memory.
+        """
+        if self._writer is None or self._stage is None:
+            return
+        self._writer.flush(self._stage)
+        self.relative = files.instance_path(study_uid, sop_instance_uid)
+        target = files.absolute(self.relative)
+        make_durable_folder(target.parent)
+        spooled = self.path.with_name(linking_name(self.relative))
+        self.path.replace(spooled)
+        self.path = spooled
+        os.link(spooled, target)
+        self._target = target
+        self._writer.sync()
+        self._close()
+        sync_folder(target.parent)
+
+    def flush(self) -> None:
+        """Have the file hold all that has come. Raises OSError."""
+        if self._writer is not None and self._stage is not None:
+            self._writer.flush(self._stage)
 
     def content(self) -> bytes | memoryview | None:
         """The whole Part 10 file while it is in memory; None when it is a file."""
@@ -123,28 +144,20 @@ class Incoming:
         content = self._small if self._stage is None else self._stage.content()
         return bytes(content[self.dataset_offset : self.dataset_offset + HEAD_BYTES])
 
-    def offer(self, target: Path, relative: str) -> None:
-        """Give the synced file its final name as well. Raises OSError.
-
-        The folder of `target` must be synced afterwards; `discard` then removes the spool's name.
-        """
-        spooled = self.path.with_name(linking_name(relative))
-        if self._in_doubt:
-            os.link(self.path, spooled)
-        else:
-            self.path.replace(spooled)
-        self.path, self._in_doubt = spooled, False
-        os.link(spooled, target)
+    def keep(self) -> None:
+        """A row names the file: only the spool's name is to go."""
+        self._target = None
 
     def doubt(self) -> None:
-        """Keep the spool's name: whether the offered one was committed is for `recover` to see."""
+        """Keep both names: whether the final one was committed is for `recover` to see."""
         self._in_doubt = True
 
     def discard(self) -> None:
-        """Forget the data set and remove its file from the spool."""
-        if self._descriptor >= 0:
-            self._close()
+        """Forget the data set and remove its file, but for the name that is kept."""
+        self._close()
         if self._named and not self._in_doubt:
+            if self._target is not None:
+                self._target.unlink(missing_ok=True)
             self.path.unlink(missing_ok=True)
             self._named = False
         if self._stage is not None:
@@ -162,36 +175,17 @@ class Incoming:
             self._stage.add(memoryview(self._small))
         rest = self._stage.add(memoryview(fragment))
         while rest:
-            self.write_out()
+            if self._writer is None:
+                self._head = self.head()
+                self._writer = Writer(self.path)
+                self._named = True
+            self._stage = self._writer.write(self._stage)
             rest = self._stage.add(rest)
 
-    def write_out(self) -> None:
-        """Move what is staged into the file: whole stages, which are aligned, but for the last.
-
-        Raises OSError.
-        """
-        assert self._stage is not None
-        if not self._named:
-            self._head = self.head()
-            self._descriptor = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o640)
-            self._named = True
-        content = self._stage.content()
-        _write_all(self._descriptor, content)
-        self._start_writing_back()
-        self._stage.clear()
-
-    def _start_writing_back(self) -> None:
-        """Have the disk begin with what is here; the last sync then waits for a tail only."""
-        position = os.lseek(self._descriptor, 0, os.SEEK_CUR)
-        count = position - self._begun_bytes
-        if count >= _WRITE_BACK_BYTES:
-            # Linux begins to write such pages at once, and keeps those it is writing.
-            os.posix_fadvise(self._descriptor, self._begun_bytes, count, os.POSIX_FADV_DONTNEED)
-            self._begun_bytes = position
-
     def _close(self) -> None:
-        descriptor, self._descriptor = self._descriptor, -1
-        os.close(descriptor)
+        if self._writer is not None:
+            writer, self._writer = self._writer, None
+            writer.close()
 
 
 def linking_name(relative: str) -> str:
@@ -226,9 +220,3 @@ def _element(number: int, representation: bytes, text: str) -> bytes:
     if len(value) % 2:
         value += b"\0" if representation == b"UI" else b" "
     return struct.pack("<HH2sH", 0x0002, number, representation, len(value)) + value
-
-
-def _write_all(descriptor: int, content: memoryview | bytes | bytearray) -> None:
-    view = memoryview(content)
-    while len(view):
-        view = view[os.write(descriptor, view) :]

@@ -74,10 +74,10 @@ def test_pieces_do_not_matter(piece_bytes: int, tmp_path: Path) -> None:
     for start in range(0, len(content), piece_bytes):
         part.write(memoryview(content)[start : start + piece_bytes])
     incoming = part.end()
-    incoming.sync()
     assert incoming.claim.AffectedSOPInstanceUID == image.SOPInstanceUID
-    kept = incoming.content() or incoming.path.read_bytes()
-    assert kept[incoming.dataset_offset :] == encoded(image)
+    kept = incoming.content()
+    assert kept is not None
+    assert bytes(kept)[incoming.dataset_offset :] == encoded(image)
     spool.close()
 
 
