@@ -5,8 +5,9 @@
 In: a folder with circles around real clusters, of whose patients none was trained on (see
 `insertion_samples.split_of`), and an exported model. Out: JSON. Five folds by patient: each fold is
 judged at the threshold that the other four chose, so that no image has a say in its own figure.
-The threshold to serve is then chosen on all of them. Arteries are outlined in no set at hand and
-left out.
+The threshold to serve is chosen without the part that the project holds out (`splits.hold_out`), so
+that a report on that part is one at a threshold it had no say in. Arteries are outlined in no set
+at hand and left out.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from rich.progress import Progress
 from models.contract import FindingKind
 from models.datasets.cases import Case
 from models.datasets.folders import read_folder
-from models.datasets.splits import k_folds
+from models.datasets.splits import hold_out, k_folds
 from models.evaluation import bootstrap
 from models.evaluation.local import LocalServer
 from models.evaluation.matching import ImageResult
@@ -49,13 +50,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
         task = progress.add_task("images", total=len(known))
         server = LocalServer(options.repository)
         outcome = evaluate(MTUNetModel(), server, known, lambda: progress.advance(task))
-    figures = summary(known, outcome.results, options.false_positives)
+    apart = {cases[index].name for index in hold_out(cases).validation}
+    figures = summary(known, outcome.results, options.false_positives, apart)
     options.out.write_text(json.dumps(figures, indent=2) + "\n")
     print(json.dumps(figures["cross_fitted"], indent=2))
 
 
-def summary(cases: Sequence[Case], results: Sequence[ImageResult], limit: float) -> dict[str, Any]:
-    """Figures at thresholds chosen by the other folds; threshold of all; the FROC of all."""
+def summary(
+    cases: Sequence[Case],
+    results: Sequence[ImageResult],
+    limit: float,
+    apart: Collection[str] = (),
+) -> dict[str, Any]:
+    """Figures at thresholds chosen by the other folds; the threshold to serve; the FROC of all.
+
+    `apart`: names of the images that have no say in the threshold to serve.
+    """
     names = {result.name for result in results}
     judged = [case for case in cases if case.name in names]
     found = [[score for kind, score in result.found or () if kind is KIND] for result in results]
@@ -65,7 +75,8 @@ def summary(cases: Sequence[Case], results: Sequence[ImageResult], limit: float)
         thresholds[split.validation] = threshold(
             [found[i] for i in split.training], [false[i] for i in split.training], limit
         )
-    chosen = threshold(found, false, limit)
+    asked = [row for row, case in enumerate(judged) if case.name not in apart]
+    chosen = threshold([found[row] for row in asked], [false[row] for row in asked], limit)
     return {
         "images": len(results),
         "clusters": sum(map(len, found)),

@@ -42,7 +42,7 @@ NETWORKS: Mapping[str, Method] = {
 @dataclass(frozen=True, slots=True)
 class Config:
     """`train.toml`. `window_px` 0 trains on whole tiles. `start_from`: an exported model.onnx,
-    with its output nodes or without.
+    whose answers are weakened by `start_logits` (see `warm_start`).
 
     `samples`, `validation_samples`: files of `models.mtu_net.samples`, used instead of drawing.
     """
@@ -55,7 +55,7 @@ class Config:
     window_px: int = 128
     workers: int = 4
     start_from: str = ""
-    start_heads: bool = False
+    start_logits: float = 0.4
     samples: str = ""
     validation_samples: str = ""
     fit: FitSettings = field(default_factory=FitSettings)
@@ -114,7 +114,7 @@ def _start(network: nn.Module, config: Config, stock: SampleStock) -> None:
             raise ValueError("only mtu_net can start from an export")
         tiles, _ = stock.batch(0, START_SAMPLES, config.fit.seed)
         tiles = tiles.flatten(0, 1)[:, None].cpu()
-        warm_start.load(network, Path(config.start_from), tiles, config.start_heads)
+        warm_start.load(network, Path(config.start_from), tiles, config.start_logits)
 
 
 def batches(stock: SampleStock, config: Config) -> Callable[[int], Batch]:

@@ -22,15 +22,14 @@ from torch import Tensor, nn
 from models.mtu_net.network import MTUNet
 
 _FILTER_LENGTH = 3.0**-0.5  # of a filter that torch has just drawn, whatever its size
-_HEAD = "heads."
 _FOLDED = re.compile(r"onnx::Conv_(\d+)")
 
 
-def load(network: MTUNet, onnx_path: Path, tiles: Tensor, heads: bool = True) -> None:
+def load(network: MTUNet, onnx_path: Path, tiles: Tensor, logits: float = 1.0) -> None:
     """Fill `network` in place; `tiles` (N, 1, H, W) are ordinary input. Raises ValueError.
 
-    Without `heads` the output nodes stay as they are: on images of another kind trained ones answer
-    with a sure no, and a saturated sigmoid passes no gradient on.
+    `logits`: factor on the output nodes' answers. Below 1 they are less sure: on images of another
+    kind trained ones say a sure no, and a saturated sigmoid passes no gradient on.
     """
     stored = {
         tensor.name.removesuffix("_half"): torch.from_numpy(
@@ -38,7 +37,9 @@ def load(network: MTUNet, onnx_path: Path, tiles: Tensor, heads: bool = True) ->
         )
         for tensor in onnx.load(onnx_path).graph.initializer
     }
-    _named(network, {name: value for name, value in stored.items() if heads or _HEAD not in name})
+    _named(network, stored)
+    for parameter in network.heads.parameters():
+        parameter.data.mul_(logits)
     folded = [stored[name] for name in sorted(filter(_FOLDED.fullmatch, stored), key=_number)]
     pairs = _normalised(network)
     if len(folded) != 2 * len(pairs):
