@@ -1,16 +1,18 @@
 """Write one model into the repository that Triton loads.
 
 In: a spec and a float32 ONNX file. Out: `<root>/<name>/config.pbtxt`, `configs/<overlay>.pbtxt`,
-`1/model.onnx` (float16 weights) and `1/model.py`. What must hold: the ONNX file's inputs and
-outputs are the spec's, and Triton never sees half of a version: it appears by one rename.
+`1/model.onnx` (float16 weights), `1/model.py` and `parity.json`. What must hold: the ONNX file's
+inputs and outputs are the spec's, and Triton never sees half of a version: it appears by one
+rename.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -22,6 +24,8 @@ from models.serving import runner_path
 from models.serving.configuration import ONNX_FILE, OVERLAYS, render
 from models.serving.weights import halve_weights
 
+PARITY_FILE = "parity.json"
+
 _DATATYPES: dict[int, Literal["FP32", "INT32", "UINT8"]] = {
     int(TensorProto.FLOAT): "FP32",
     int(TensorProto.INT32): "INT32",
@@ -29,8 +33,16 @@ _DATATYPES: dict[int, Literal["FP32", "INT32", "UINT8"]] = {
 }
 
 
-def write(spec: ModelSpec, onnx_path: Path, root: Path, version: int = 1) -> Path:
+def write(
+    spec: ModelSpec,
+    onnx_path: Path,
+    root: Path,
+    version: int = 1,
+    parity: Mapping[str, float | None] | None = None,
+) -> Path:
     """Write `root/<spec.name>` and return it; a version of the same number is replaced.
+
+    `parity`: how far ONNX Runtime was from torch when this was exported, kept in parity.json.
 
     Raises ValueError where the ONNX file is not what the spec says.
     """
@@ -41,8 +53,19 @@ def write(spec: ModelSpec, onnx_path: Path, root: Path, version: int = 1) -> Pat
     folder = root / spec.name
     folder.mkdir(parents=True, exist_ok=True)
     _publish_version(folder / str(version), weights)
-    _write_configurations(spec, folder, hashlib.sha256(weights).hexdigest())
+    digest = hashlib.sha256(weights).hexdigest()
+    _write_configurations(spec, folder, digest)
+    if parity is not None:
+        _write_parity(spec, folder, digest, parity)
     return folder
+
+
+def _write_parity(
+    spec: ModelSpec, folder: Path, onnx_sha256: str, parity: Mapping[str, float | None]
+) -> None:
+    """Measured before weights were stored in half the bytes; `models parity` measures after it."""
+    facts = {"onnx_sha256": onnx_sha256, "spec_version": spec.version, "export": dict(parity)}
+    (folder / PARITY_FILE).write_text(json.dumps(facts, indent=2) + "\n")
 
 
 def _publish_version(target: Path, weights: bytes) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from torch import nn
+
 from models import repository
 from models.export import largest_difference, to_onnx
 from models.resnet50.network import ResNet50, ServedResNet50
@@ -21,6 +23,14 @@ def export(weights_dir: Path, root: Path) -> Path:
     return export_module(network, root)
 
 
+def module(weights_dir: Path | None) -> nn.Module:
+    """What is exported, with the weights of a training run, or with any."""
+    network = ResNet50()
+    if weights_dir is not None:
+        weights.load(network, weights_dir)
+    return ServedResNet50(network)
+
+
 def export_module(network: ResNet50, root: Path) -> Path:
     """The same from a network in memory."""
     served = ServedResNet50(network)
@@ -30,4 +40,5 @@ def export_module(network: ResNet50, root: Path) -> Path:
         difference = largest_difference(served, SPEC, path)
         if difference > TOLERANCE:
             raise ValueError(f"ONNX Runtime differs from torch by {difference}")
-        return repository.write(SPEC, path, root)
+        parity = {"largest_difference": difference, "tolerance": TOLERANCE}
+        return repository.write(SPEC, path, root, parity=parity)
