@@ -30,6 +30,7 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
     help="Folder for weights, log and checkpoint.  [default: runs/NAME]",
 )
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint in --out.")
+@click.option("--prepare", is_flag=True, help="Make and keep the samples; train nothing.")
 @click.option("--folds", type=click.IntRange(min=2), help="Cross-validate with so many folds.")
 def train(
     name: str,
@@ -38,6 +39,7 @@ def train(
     overrides: tuple[str, ...],
     out: Path | None,
     resume: bool,
+    prepare: bool,
     folds: int | None,
 ) -> None:
     """Train NAME on the folders of --data, as models/NAME/train.toml says."""
@@ -47,6 +49,9 @@ def train(
     out = out or Path("runs") / name
     request = command.Request(name, data, out, configs, overrides, resume, folds or 0)
     try:
+        if prepare:
+            command.prepare(request)
+            return
         figures = command.train(request)
     except ConfigError as error:
         raise click.UsageError(str(error)) from error

@@ -5,6 +5,7 @@ with the configuration that made them. A model's `models.NAME.train` offers
 
     Config                                   a frozen dataclass, defaults in models/NAME/train.toml
     run(config, data, out, *, resume, fold)  trains, writes `out/weights.*.pt`, returns figures
+    prepare(config, data)                    optional: makes and keeps the samples, trains nothing
 
 What must hold: `out/config.json` says how the weights came about, before the first step.
 """
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from models.training import config as configuration
+from models.training.config import ConfigError
 from models.training.folds import Fold, cross_validate
 
 DEFAULTS = "train.toml"
@@ -52,6 +54,17 @@ class Request:
     folds: int = 0
 
 
+def prepare(request: Request) -> None:
+    """Make and keep the samples. Raises ConfigError, also where the model keeps none."""
+    module = importlib.import_module(f"models.{request.name}.train")
+    if not hasattr(module, "prepare"):
+        raise ConfigError(f"{request.name} keeps no prepared samples")
+    try:
+        module.prepare(_config(module, request), request.data)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
 def defaults_path(name: str) -> Path:
     """The TOML file with the model's defaults, each with its source."""
     return Path(__file__).parents[1] / name / DEFAULTS
@@ -63,8 +76,7 @@ def train(request: Request) -> Mapping[str, Any]:
     if not hasattr(module, "run"):  # a model that still reads its own command line
         module.main(_arguments(request))
         return {}
-    paths = [defaults_path(request.name), *request.configs]
-    config = configuration.read(module.Config, paths, request.overrides)
+    config = _config(module, request)
     run: Run = module.run
     request.out.mkdir(parents=True, exist_ok=True)
     _write_facts(config, request)
@@ -75,6 +87,11 @@ def train(request: Request) -> Mapping[str, Any]:
     if request.folds:
         return cross_validate(run_fold, request.folds, request.out)
     return run(config, request.data, request.out, resume=request.resume, fold=None)
+
+
+def _config(module: Any, request: Request) -> Any:
+    paths = [defaults_path(request.name), *request.configs]
+    return configuration.read(module.Config, paths, request.overrides)
 
 
 def _write_facts(config: Any, request: Request) -> None:

@@ -78,3 +78,9 @@ def test_unknown_setting_starts_nothing(tmp_path: Path) -> None:
         train(Request("tiny", (), tmp_path / "out", overrides=("bacth=3",)))
     assert not calls
     assert not (tmp_path / "out").exists()
+
+
+def test_model_that_keeps_no_samples_says_so(tmp_path: Path) -> None:
+    """`prepare` of a model without packs is an error of the command, not a traceback."""
+    with pytest.raises(ConfigError, match="tiny keeps no prepared samples"):
+        command.prepare(Request("tiny", (), tmp_path / "out"))
