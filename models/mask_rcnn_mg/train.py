@@ -22,6 +22,7 @@ from models.datasets.cases import Case
 from models.datasets.folders import read_folder
 from models.datasets.splits import Split, hold_out, k_folds
 from models.mask_rcnn.augment import AugmentConfig, augment
+from models.mask_rcnn.from_onnx import restore, settle
 from models.mask_rcnn.losses import LossConfig, losses
 from models.mask_rcnn.network import MaskRCNN
 from models.mask_rcnn.targets import Truth, truth_of
@@ -69,6 +70,7 @@ def run(
     torch.set_float32_matmul_precision("high")
     seed_everything(config.fit.seed)
     training, validation = sides(config, data, fold)
+    validation = [case for case in validation if case.truth.lesions is not None]
     device = torch.device(config.fit.device_name())
     given = sources(training, config.shares)
     first = config.fit.seed * _SEEDS_PER_RUN
@@ -84,23 +86,24 @@ def run(
             partial(_validate, cases=validation, grey_only=config.grey_only),
         )
     weights.save(result.module, out)
-    facts = {"outlined": len(given.outlined), "normal": len(given.backgrounds)}
+    facts = {"outlined": len(given.outlined), "normal": sum(map(len, given.backgrounds))}
     facts |= {"steps": result.steps, "seconds": round(result.elapsed_seconds)}
     (out / "training.json").write_text(json.dumps(facts | dict(result.metrics), indent=1) + "\n")
     return result.metrics
 
 
-def sides(config: Config, data: Sequence[Path], fold: Fold | None) -> tuple[list[Case], list[Case]]:
-    """Cases to train on, and outlined or normal ones, with known lesions, to validate on."""
-    training: list[Case] = []
+def sides(
+    config: Config, data: Sequence[Path], fold: Fold | None
+) -> tuple[list[list[Case]], list[Case]]:
+    """Cases to train on, folder by folder, and those of the other side."""
+    training: list[list[Case]] = []
     validation: list[Case] = []
     for folder in data:
         cases = read_folder(folder)
         chosen = split(cases, config, fold)
-        training += [cases[index] for index in chosen.training]
+        training.append([cases[index] for index in chosen.training])
         validation += [cases[index] for index in chosen.validation]
-    known = [c for c in validation if c.modality == "MG" and c.truth.lesions is not None]
-    return training, known
+    return training, validation
 
 
 def split(cases: Sequence[Case], config: Config, fold: Fold | None = None) -> Split:
@@ -117,9 +120,15 @@ def split(cases: Sequence[Case], config: Config, fold: Fold | None = None) -> Sp
 
 
 def network(config: Config) -> MaskRCNN:
-    """The served network on the windows of training, from `config.start` where that is given."""
+    """The served network on the windows of training, from `config.start` where that is given.
+
+    From a served file the statistics of normalisation are settled, and stay so.
+    """
     made = MaskRCNN(replace(CONFIG, input_px=WINDOW_PX))
-    if config.start:
+    if config.start.endswith(".onnx"):
+        restore(made, Path(config.start))
+        settle(made)
+    elif config.start:
         weights.load(made, Path(config.start))
     return cast(MaskRCNN, made.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
 

@@ -13,7 +13,7 @@ from models.contract import ModelSpec
 from models.mask_rcnn import tensors
 from models.mask_rcnn.configuration import NetworkConfig
 from models.mask_rcnn.export import export
-from models.mask_rcnn.from_onnx import calibrate, restore
+from models.mask_rcnn.from_onnx import calibrate, restore, settle
 from models.mask_rcnn.network import MaskRCNN
 from models.serving.weights import halve_weights
 
@@ -89,6 +89,19 @@ def test_calibration_changes_statistics_and_not_the_function(
         trained = restored.train().features(_images()).roi_maps
     for mine, theirs in zip(trained, after, strict=True):
         assert (mine - theirs).abs().mean() < 0.02 * theirs.abs().mean()
+
+
+def test_settled_network_keeps_its_statistics(served: tuple[MaskRCNN, Path]) -> None:
+    """In training it computes what it computes in service, and its weights can still be loaded."""
+    restored = MaskRCNN(CONFIG)
+    restore(restored, served[1])
+    before, state = _maps(restored), restored.state_dict()
+    settle(restored)
+    with torch.no_grad():
+        trained = restored.train().features(_images()).roi_maps
+    for mine, theirs in zip(trained, before, strict=True):
+        assert torch.allclose(mine, theirs, atol=1e-5)
+    assert restored.state_dict().keys() == state.keys()
 
 
 def test_file_of_another_network_is_refused(served: tuple[MaskRCNN, Path]) -> None:
