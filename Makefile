@@ -72,6 +72,16 @@ models: ## Train and export the models again (MODELS="name ...")
 	  $(BIN)/sentinode models export $$name --weights runs/$$name || exit 1; \
 	done
 
+.PHONY: reports
+reports: ## Every page under docs/models and the cards, through Triton (OPTIONS="--limit 20")
+	@scripts/bootstrap.sh test
+	@SENTINODE_DATA=$${SENTINODE_DATA-../shared/data} $(BIN)/sentinode models report $(OPTIONS)
+
+.PHONY: parity
+parity: ## A hundred images of each model through torch and through Triton
+	@scripts/bootstrap.sh test
+	@SENTINODE_PARITY_IMAGES=100 $(BIN)/pytest tests/integration/test_parity.py
+
 # Options of the measurement, e.g. OPTIONS="--database both --rounds 3"
 OPTIONS ?=
 

@@ -25,6 +25,7 @@ from models.contract import BreastImage, FindingKind, Model
 from models.datasets.cases import Case, Lesion, Truth
 from models.datasets.catalogue import SETS
 from models.datasets.folders import read_layout
+from models.datasets.splits import hold_out
 from models.datasets.tables import DataSetError
 from models.evaluation import examples
 from models.evaluation.local import LocalServer, NotExportedError
@@ -34,6 +35,7 @@ from models.evaluation.page import write_pages
 from models.evaluation.report import NOTICE, Report, Subject, make_report
 from models.evaluation.run import Outcome, Server
 from models.evaluation.run import evaluate as run_cases
+from models.mtu_net.insertion_samples import split_of
 from models.registry import MODELS, get_model
 from node.errors import ConfigurationError
 from node.settings import load_settings
@@ -43,6 +45,9 @@ from workers.triton.client import TritonClient
 from workers.triton.contract import check_model
 
 WAYS = ("onnx", "torch", "served")
+
+# A model that was not trained with the project's usual split.
+SPLITS = {"mtu_net": split_of}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +101,8 @@ def evaluate(
     way = Way("served" if served else through, weights)
     layout, found = find_cases(data)
     model = get_model(name)
-    cases = grouped(chosen(found, model.spec.modality, part, limit))
+    split = SPLITS.get(name, hold_out)
+    cases = grouped(chosen(found, model.spec.modality, part, limit, split))
     if not cases:
         raise click.ClickException(f"{data} holds no {model.spec.modality} image with truth")
     server = open_server(name, way)

@@ -5,7 +5,7 @@ nearly the same, never stand on both sides; the same cases in any order, with th
 the same sides; both sides have every label and every kind of lesion in about equal shares.
 
 Split each folder by itself and whole, and leave out cases afterwards: then an evaluation of that
-folder finds the same validation side again. `part` does so.
+folder finds the same validation side again.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -72,19 +71,6 @@ def hold_out(cases: Sequence[Case], share: float = HELD_OUT_SHARE, seed: int = S
             validation += group
             owed -= len(group)
     return _split(len(cases), validation)
-
-
-def part(
-    cases: Sequence[Case],
-    side: Literal["all", "training", "validation"],
-    share: float = HELD_OUT_SHARE,
-    seed: int = SPLIT_SEED,
-) -> list[Case]:
-    """Cases of one side of a whole folder, in their order."""
-    if side == "all":
-        return list(cases)
-    split = hold_out(cases, share, seed)
-    return [cases[index] for index in (split.training if side == "training" else split.validation)]
 
 
 def k_folds(cases: Sequence[Case], k: int, seed: int = SPLIT_SEED) -> list[Split]:

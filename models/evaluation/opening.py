@@ -6,23 +6,35 @@ share a group, also where the set tells no patients apart.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal
 
 from models.contract import Modality
 from models.datasets import splits
 from models.datasets.cases import Case
+from models.datasets.splits import Split
 
 Side = Literal["all", "training", "validation"]
 
 
 def chosen(
-    cases: Sequence[Case], modality: Modality, side: Side = "all", limit: int | None = None
+    cases: Sequence[Case],
+    modality: Modality,
+    side: Side = "all",
+    limit: int | None = None,
+    split: Callable[[Sequence[Case]], Split] = splits.hold_out,
 ) -> list[Case]:
-    """Cases of a modality and a side, at most `limit`, spread evenly so that every class is met."""
-    picked = [case for case in splits.part(cases, side) if case.modality == modality]
-    return thinned(picked, limit)
+    """Cases of a modality and a side, at most `limit`, spread evenly so that every class is met.
+
+    `split`: the one that the model was trained with.
+    """
+    picked = list(cases)
+    if side != "all":
+        sides = split(cases)
+        numbers = sides.training if side == "training" else sides.validation
+        picked = [cases[number] for number in numbers]
+    return thinned([case for case in picked if case.modality == modality], limit)
 
 
 def grouped(cases: Sequence[Case]) -> list[Case]:

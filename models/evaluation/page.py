@@ -23,7 +23,7 @@ from models.evaluation.matching import ImageResult
 from models.evaluation.papers import Paper, papers_of
 from models.evaluation.report import Report
 
-_ENVIRONMENT = Environment(
+ENVIRONMENT = Environment(
     loader=PackageLoader("models.evaluation"),
     autoescape=select_autoescape(["html"]),
     undefined=StrictUndefined,
@@ -63,7 +63,7 @@ def write_pages(
         ("report.html", {"drawings": drawn, "picture": encoded}),
         ("report.md", {"drawings": list(drawn), "picture": picture is not None}),
     ):
-        text = _ENVIRONMENT.get_template(name).render(**_facts(report), **facts)
+        text = ENVIRONMENT.get_template(name).render(**_facts(report), **facts)
         (folder / name).write_text(text, encoding="utf-8")
 
 

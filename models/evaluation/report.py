@@ -131,11 +131,15 @@ def _froc(spec: ModelSpec, judged: list[ImageResult]) -> list[tuple[float, float
     return None if spec.task == "classification" else tally_of(spec, judged).froc()
 
 
-def _sensitivity_at(spec: ModelSpec, judged: list[ImageResult]) -> Report | None:
+def _sensitivity_at(
+    spec: ModelSpec, judged: list[ImageResult], kind: FindingKind | None = None
+) -> Report | None:
     """Sensitivity and its interval at each of FROC_RATES, and their mean."""
-    if spec.task == "classification" or not any(result.found for result in judged):
+    if spec.task == "classification":
         return None
-    tally, rates = tally_of(spec, judged), np.array(FROC_RATES)
+    tally, rates = tally_of(spec, judged, kind), np.array(FROC_RATES)
+    if not len(tally.found.score):
+        return None
     values = tally.sensitivity_at(rates, np.ones(len(judged)))
     bounds = bootstrap.band(groups_of(judged), lambda w: tally.sensitivity_at(rates, w))
     at = {
@@ -159,6 +163,7 @@ def _by_kind(spec: ModelSpec, judged: list[ImageResult]) -> Report:
             "intervals": bootstrap.intervals(groups, tally.figures) if judged else {},
             "pixels": _plain(tally.pixel_figures(once)),
             "pixel_intervals": bootstrap.intervals(groups, tally.pixel_figures) if judged else {},
+            "sensitivity_at": _sensitivity_at(spec, judged, kind),
             "froc": tally.froc(),
         }
     return report

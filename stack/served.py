@@ -1,0 +1,68 @@
+"""Triton for the length of a block: what reports ask, without a stack around it.
+
+In: a model repository. Out: the gRPC address of the real server of the `nvidia-pytriton` wheel.
+What must hold: it ends with the block, whatever happens in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from node.errors import ConfigurationError
+from stack.triton import link_python_backend, tritonserver_command
+
+# Every model runs one batch before READY; two shared cores take a minute for all four.
+START_SECONDS = 300.0
+_STOP_SECONDS = 20.0
+
+
+@contextmanager
+def served(repository: Path, cpu_threads: int = 0) -> Iterator[str]:
+    """Serve every model of `repository`. Raises ConfigurationError where Triton does not start."""
+    http, grpc, metrics = _free_ports(3)
+    with tempfile.TemporaryDirectory(prefix="sentinode-triton-") as name:
+        backends = link_python_backend(Path(name) / "backends")
+        argv, environment = tritonserver_command(
+            repository, backends, http, grpc, metrics, cpu_threads=cpu_threads
+        )
+        log = Path(name) / "triton.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(argv, stdout=output, stderr=output, env=environment)
+        try:
+            _await_ready(process, http, log)
+            yield f"127.0.0.1:{grpc}"
+        finally:
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_STOP_SECONDS)
+            process.kill()
+            process.wait()
+
+
+def _await_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(f"http://127.0.0.1:{port}/v2/health/ready", trust_env=False).is_success:
+                return
+        time.sleep(0.2)
+    said = log.read_text(errors="replace")[-1000:]
+    raise ConfigurationError(f"Triton did not start (exit {process.poll()}): {said}")
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on now."""
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(contextlib.closing(socket.socket())) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in probes]

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from models.datasets.catalogue import SETS
+from models.evaluation.cards import BEGIN, END, Target, licence_of, write_card, write_licence
+from models.registry import MODELS
+
+MODELS_FOLDER = Path(__file__).resolve().parents[4] / "models"
+FACTS = """
+trained_on = ["phantoms", "busi"]
+intended_use = "Finding masses."
+operating_point = "Chosen elsewhere."
+known_failures = ["Text in the picture."]
+[[target]]
+set = "busi"
+name = "sensitivity"
+figure = "metrics/sensitivity"
+at_least = 0.9
+[[target]]
+set = "rsna"
+name = "false marks"
+figure = "metrics/false_positives_per_image"
+at_most = 0.5
+"""
+REPORT = {
+    "data": "busi",
+    "part": "validation",
+    "through": "served",
+    "version": "1",
+    "n_images": 10,
+    "n_groups": 9,
+    "metrics": {"sensitivity": 0.85, "false_positives_per_image": 0.4},
+    "intervals": {"sensitivity": [0.7, 0.95]},
+    "classes": None,
+}
+
+
+def write_all(folder: Path) -> str:
+    (folder / "mask_rcnn_us").mkdir(exist_ok=True)
+    (folder / "mask_rcnn_us" / "card.toml").write_text(FACTS)
+    report = folder / "docs" / "mask_rcnn_us" / "busi" / "report.json"
+    report.parent.mkdir(parents=True, exist_ok=True)
+    report.write_text(json.dumps(REPORT))
+    return write_card("mask_rcnn_us", folder / "docs", folder).read_text()
+
+
+def test_a_card_has_what_was_measured(tmp_path: Path) -> None:
+    """Data, licence, operating point, figures with intervals, targets with what is missing."""
+    text = write_all(tmp_path)
+    assert "| sensitivity | 0.850 | 0.700 to 0.950 |" in text
+    assert "| sensitivity, busi | >= 0.9 | 0.850 | missed by 0.050 |" in text
+    assert "| false marks, rsna | <= 0.5 | not measured | open |" in text
+    assert "Al-Dhabyani" in text
+    assert "Text in the picture." in text
+    assert "Not a medical device" in text
+
+
+def test_what_people_wrote_stays(tmp_path: Path) -> None:
+    """The text around the marks survives, and writing twice changes nothing."""
+    (tmp_path / "mask_rcnn_us").mkdir()
+    card = tmp_path / "mask_rcnn_us" / "CARD.md"
+    card.write_text(f"# Mine\n\nby hand\n\n{BEGIN}\nold\n{END}\n\nthe end\n")
+    text = write_all(tmp_path)
+    assert text.startswith("# Mine\n\nby hand\n")
+    assert text.endswith("the end\n")
+    assert "old" not in text
+    assert write_all(tmp_path) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "verdict"), [(0.4, "met"), (0.5, "met"), (0.62, "missed by 0.120")]
+)
+def test_verdicts(value: float, verdict: str) -> None:
+    """At most is met by equality too."""
+    target = Target("a", "metrics/x", "x", at_most=0.5)
+    assert target.row({"a": {"metrics": {"x": value}}})[3] == verdict
+
+
+def test_weights_have_the_narrowest_licence(tmp_path: Path) -> None:
+    """Research-only data make research-only weights, said in a file beside them."""
+    assert licence_of({"trained_on": ["phantoms", "busi"]}) == "Apache-2.0, as the project"
+    assert "RSNA" in licence_of({"trained_on": ["phantoms", "rsna"]})
+    path = write_licence("resnet50", tmp_path)
+    assert path == tmp_path / "resnet50" / "LICENCE"
+    assert "no redistribution" in path.read_text()
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_every_model_has_its_facts(name: str) -> None:
+    """The hand-written part is complete, and its data sets are in the catalogue."""
+    facts = tomllib.loads((MODELS_FOLDER / name / "card.toml").read_text())
+    assert {"trained_on", "intended_use", "operating_point", "known_failures"} <= set(facts)
+    assert set(facts["trained_on"]) <= set(SETS)
+    assert [Target(**entry) for entry in facts["target"]]
