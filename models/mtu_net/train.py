@@ -16,18 +16,17 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from models.mtu_net import samples, warm_start
+from models.mtu_net import warm_start
 from models.mtu_net.augment import Batch, augmented, one_hot
 from models.mtu_net.baselines import METHODS, Method
-from models.mtu_net.insertion_samples import backgrounds, maker
 from models.mtu_net.network import WIDTH, MTUNet
 from models.mtu_net.spec import CLASSES
+from models.mtu_net.stocks import DataSettings, stocks
 from models.training import weights
 from models.training.folds import Fold
 from models.training.loop import FitSettings, fit, seed_everything
-from models.training.samples import SampleStock, sample_pool
+from models.training.samples import SampleStock
 
-VALIDATION_SEED = 5_000_000
 START_SAMPLES = 4  # enough tiles for the statistics of a network that is started from an export
 FIRST_STEP_SAMPLES = 100  # fewer would be learnt by heart while the others are being made
 
@@ -41,23 +40,16 @@ NETWORKS: Mapping[str, Method] = {
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """`train.toml`. `window_px` 0 trains on whole tiles. `start_from`: an exported model.onnx,
-    whose answers are weakened by `start_logits` (see `warm_start`).
+    """`train.toml`. `width`: channels at the top. `start_from`: an exported model.onnx.
 
-    `samples`, `validation_samples`: files of `models.mtu_net.samples`, used instead of drawing.
+    Its answers are weakened by `start_logits` (see `warm_start`).
     """
 
     network: Literal["mtu_net", "multi_class", "single_class_mc", "single_class_bac"] = "mtu_net"
     width: int = WIDTH
-    images: int = 700
-    validation_images: int = 40
-    batch: int = 12
-    window_px: int = 128
-    workers: int = 4
     start_from: str = ""
     start_logits: float = 0.4
-    samples: str = ""
-    validation_samples: str = ""
+    data: DataSettings = field(default_factory=DataSettings)
     fit: FitSettings = field(default_factory=FitSettings)
 
 
@@ -76,8 +68,10 @@ def run(
     method = NETWORKS[config.network]
     # Channels last: a third faster on processors, and what tensor cores want.
     network = method.build(config.width).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    device = torch.device(config.fit.device_name())
     with ExitStack() as stack:
-        stock, validation = _stocks(config, data, fold, stack)
+        stock, validation = stocks(config.data, data, fold, device, stack)
+        stock.wait(FIRST_STEP_SAMPLES)
         _start(network, config, stock)
         result = fit(
             network,
@@ -90,21 +84,13 @@ def run(
     return result.metrics
 
 
-def _stocks(
-    config: Config, data: Sequence[Path], fold: Fold | None, stack: ExitStack
-) -> tuple[SampleStock, SampleStock]:
-    """What trains and what validates, from files or drawn while training goes on."""
-    device = torch.device(config.fit.device_name())
-    if config.samples and config.validation_samples:
-        paths = Path(config.samples), Path(config.validation_samples)
-        return samples.load(paths[0], device), samples.load(paths[1], device)
-    training, held_out = backgrounds(data, fold)
-    pool = stack.enter_context(sample_pool(config.workers))
-    seeds = range(VALIDATION_SEED, VALIDATION_SEED + config.validation_images)
-    validation = SampleStock(pool, maker(held_out), seeds, device)
-    stock = SampleStock(pool, maker(training), range(config.images), device)
-    stock.wait(FIRST_STEP_SAMPLES)
-    return stock, validation
+def prepare(config: Config, data: Sequence[Path]) -> None:
+    """Draw all samples into `data.packs` and train nothing. Raises ValueError without a folder."""
+    if config.data.packs is None:
+        raise ValueError("data.packs names no folder to keep the samples in")
+    with ExitStack() as stack:
+        for stock in stocks(config.data, data, None, torch.device("cpu"), stack):
+            stock.complete()
 
 
 def _start(network: nn.Module, config: Config, stock: SampleStock) -> None:
@@ -121,9 +107,9 @@ def batches(stock: SampleStock, config: Config) -> Callable[[int], Batch]:
     """From the step number to augmented tiles (N, 1, H, W) and truth (N, 3, H, W)."""
 
     def batch(step: int) -> Batch:
-        tiles, truth = stock.batch(step, config.batch, config.fit.seed)
+        tiles, truth = stock.batch(step, config.data.batch, config.fit.seed)
         generator = torch.Generator().manual_seed(config.fit.seed * 1_000_033 + step)
-        return augmented(tiles, truth, generator, config.window_px or None)
+        return augmented(tiles, truth, generator, config.data.window_px or None)
 
     return batch
 
