@@ -1,7 +1,8 @@
 """From a mammogram to the pseudo-colour square that the network sees.
 
 In: a `BreastImage`. Out: FP32 (1, 3, 1024, 1024) and its placement. The breast is cut out,
-resampled to 0.28 mm, sifted at two scales and laid on the square, the chest wall at its edge.
+resampled to 0.28 mm, sifted at two scales and laid on the square, the chest wall at its edge. An
+image For Processing is first made like one For Presentation.
 What must hold: a mass has the same size in input pixels on every machine, unless the breast is
 larger than 287 mm; then it is shrunk to fit.
 """
@@ -13,12 +14,15 @@ from numpy.typing import NDArray
 
 from models.contract import BreastImage, ModelInputError, Prepared
 from models.foreground import Box, breast_box, breast_mask, windowed
+from models.imaging.anscombe import denoise
 from models.imaging.geometry import Placement
+from models.imaging.intensity import presented
 from models.imaging.sifting import WORKING_SPACING_MM, pseudo_colour
 from models.mask_rcnn import tensors
 from models.mask_rcnn_mg.spec import (
     ASSUMED_HEIGHT_MM,
     CONFIG,
+    DENOISING,
     PLAUSIBLE_BREAST_MM,
     SMALLEST_IMAGE_PX,
     WINDOW_PERCENTILES,
@@ -34,7 +38,10 @@ def preprocess(image: BreastImage) -> Prepared:
         raise ModelInputError("the image holds values that are not numbers")
     mask = breast_mask(pixels)
     placement = place_breast(image, mask)
-    grey, breast = working_image(pixels, mask, placement)
+    ready = presented(image, mask)
+    if DENOISING == "anscombe":
+        ready = denoise(ready)
+    grey, breast = working_image(ready, mask, placement)
     colour = placement.place(pseudo_colour(grey, breast))
     return Prepared({tensors.INPUT: tensors.as_input(colour)}, placement)
 

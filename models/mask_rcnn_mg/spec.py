@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from models.contract import ModelSpec
 from models.imaging import sifting
 from models.mask_rcnn import tensors
@@ -17,6 +19,10 @@ as most archives export it. Half the true size still leaves masses within the an
 
 PLAUSIBLE_BREAST_MM = (30.0, 400.0)
 """Long side of a breast. A spacing that puts it outside is wrong and is treated as unknown."""
+
+DENOISING: Literal["none", "anscombe"] = "none"
+"""Paper 004 denoises mammograms ("anscombe": `models.imaging.anscombe`). Reduced to 0.28 mm, the
+noise of a pixel is already averaged over ten detector pixels; we train and serve without."""
 
 SPEC = ModelSpec(
     name="mask_rcnn_mg",
