@@ -42,6 +42,7 @@ SETS_OF = {
 @click.option("--through", type=click.Choice(["served", "onnx", "torch"]), default="served")
 @click.option("--limit", type=click.IntRange(1), help="Only this many images of each set.")
 @click.option("--parity-images", type=click.IntRange(0), default=100, show_default=True)
+@click.option("--cards/--no-cards", default=True, help="Write the cards and licences too.")
 def report(
     names: tuple[str, ...],
     data: Path | None,
@@ -49,6 +50,7 @@ def report(
     through: str,
     limit: int | None,
     parity_images: int,
+    cards: bool,
 ) -> None:
     """Make the pages of NAMES, or of every model."""
     with _triton(through == "served" or parity_images > 0):
@@ -63,8 +65,9 @@ def report(
             if parity_images:
                 arguments = [name, "--images", str(parity_images), "--out", str(out / name)]
                 parity.main(arguments, standalone_mode=False)
-            write_card(name, out)
-            write_licence(name, load_settings().model_repository)
+            if cards:
+                write_card(name, out)
+                write_licence(name, load_settings().model_repository)
             write_index(out)
 
 

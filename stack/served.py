@@ -28,24 +28,47 @@ _STOP_SECONDS = 20.0
 @contextmanager
 def served(repository: Path, cpu_threads: int = 0) -> Iterator[str]:
     """Serve every model of `repository`. Raises ConfigurationError where Triton does not start."""
-    http, grpc, metrics = _free_ports(3)
     with tempfile.TemporaryDirectory(prefix="sentinode-triton-") as name:
-        backends = link_python_backend(Path(name) / "backends")
+        folder = Path(name)
+        backends = link_python_backend(folder / "backends")
+        http, grpc, metrics = _free_ports(3)
         argv, environment = tritonserver_command(
             repository, backends, http, grpc, metrics, cpu_threads=cpu_threads
         )
-        log = Path(name) / "triton.log"
+        process = _started(argv, environment, http, folder / "triton.log")
+        try:
+            yield f"127.0.0.1:{grpc}"
+        finally:
+            _stop(process)
+
+
+def _started(
+    argv: list[str], environment: dict[str, str], port: int, log: Path
+) -> subprocess.Popen[bytes]:
+    """A ready server. What dies while it starts is started once more: Triton 2.51 was seen to
+    abort when another server on the same machine started at the same moment.
+    """
+    failure = ConfigurationError("Triton was not started")
+    for _ in range(2):
         with log.open("wb") as output:
             process = subprocess.Popen(argv, stdout=output, stderr=output, env=environment)
         try:
-            _await_ready(process, http, log)
-            yield f"127.0.0.1:{grpc}"
-        finally:
-            process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_STOP_SECONDS)
-            process.kill()
-            process.wait()
+            _await_ready(process, port, log)
+        except ConfigurationError as error:
+            failure = error
+            _stop(process)
+        else:
+            return process
+    raise failure
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _await_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:

@@ -20,8 +20,9 @@ from models.datasets.cases import Case
 from models.evaluation.matching import intersection_px
 from models.evaluation.run import Server, thresholds_by_kind
 
-# Below what a reader could see: an edge by one pixel, a score in its second decimal.
-BOX_PX = 1.0
+# Below what a reader could see. An edge lies where a probability passes one half on the network's
+# grid, a pixel of which may be two of the image's; a score may differ in its second decimal.
+BOX_PX = 2.0
 SCORE = 0.01
 MASK_SHARE = 0.02  # of the union of both masks
 PROBABILITY = 0.01

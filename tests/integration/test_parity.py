@@ -9,7 +9,8 @@ from importlib.util import find_spec
 import pytest
 
 from models.registry import MODELS, get_model
-from tests.peers.triton import running_triton
+from stack.served import served
+from tests.peers.triton import REPOSITORY
 from workers.parity import images_of, run
 from workers.triton.client import TritonClient
 from workers.triton.contract import check_model
@@ -28,8 +29,8 @@ if "SENTINODE_PARITY_IMAGES" in os.environ:
 @pytest.fixture(scope="module")
 def client() -> Iterator[TritonClient]:
     """One server with every model of the repository."""
-    with running_triton() as triton:
-        client = TritonClient(triton.url, timeout_seconds=240.0)
+    with served(REPOSITORY) as url:
+        client = TritonClient(url, timeout_seconds=240.0)
         yield client
         client.close()
 
