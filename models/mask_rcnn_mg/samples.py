@@ -1,8 +1,8 @@
 """Training samples: real lesions, masses inserted into real normals, normals, and phantoms.
 
 In: a seed and the cases of public folders. Out: a window of the network's input, through the very
-preprocessing that serving uses, with the map of its masses. A window of 90 x 72 mm costs a
-thirteenth of the whole input. Numpy only: these functions run in the processes of
+preprocessing that serving uses, with the map of its masses. On a processor it is small: 90 x
+72 mm cost a thirteenth of the whole input. Numpy only: these functions run in the processes of
 the sample pool.
 What must hold: the sample of a seed is always the same; no case outside the given ones is read.
 """
@@ -25,8 +25,6 @@ from models.mask_rcnn.labelled import Outline, Sample, labelled
 from models.mask_rcnn.phantom_samples import mammography_sample
 from models.mask_rcnn_mg.model import MODEL
 
-WINDOW_PX = (320, 256)
-
 _SECOND_MASS = 0.25  # of the images that get one
 _SQUASHED_COLUMNS = (0.74, 0.90)  # columns per row of the detectors behind square pictures
 _ASSUMED_SPACING_MM = (0.46, 0.62)  # of 448 rows of a detector 24 to 30 cm high, a little wider
@@ -34,6 +32,8 @@ _SCALE = 1.15  # largest change of size of an image whose spacing is known
 _GAMMA = (0.65, 1.5)  # film and every vendor's curve differ by as much
 _TRIES = 8
 _PLACES, _DENSE_PX = 3, 31
+
+Pixels = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +48,23 @@ class Shares:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Cases by use. `backgrounds`: by set, each of which gives as many as any other."""
+    """Cases by use. `backgrounds`: by set, each of which gives as many as any other.
+
+    `window_px`: (rows, columns) of what is cut out of the network's input.
+    """
 
     outlined: tuple[Case, ...] = ()
     backgrounds: tuple[tuple[Case, ...], ...] = ()
     shares: Shares = field(default_factory=Shares)
+    window_px: Pixels = (320, 256)
 
 
-def sources(sets: Sequence[Sequence[Case]], shares: Shares) -> Sources:
+def sources(sets: Sequence[Sequence[Case]], shares: Shares, window_px: Pixels) -> Sources:
     """Sort mammograms by use: normals are backgrounds, those with an outlined mass are truth."""
     mammograms = [[case for case in cases if case.modality == "MG"] for cases in sets]
     outlined = tuple(case for cases in mammograms for case in cases if _masses(case))
     normals = [tuple(c for c in cases if c.truth.label == "normal") for cases in mammograms]
-    return Sources(outlined, tuple(cases for cases in normals if cases), shares)
+    return Sources(outlined, tuple(cases for cases in normals if cases), shares, window_px)
 
 
 def sample(seed: int, given: Sources) -> Sample:
@@ -68,7 +72,7 @@ def sample(seed: int, given: Sources) -> Sample:
     rng = np.random.default_rng((seed, 0x4D47))
     kind = _kind(given, rng)
     if kind == "phantom":
-        return _window(mammography_sample(seed), rng)
+        return _window(mammography_sample(seed), given.window_px, rng)
     for _ in range(_TRIES):
         chosen = rng.integers(max(1, len(given.backgrounds)))
         cases = given.outlined if kind == "outlined" else given.backgrounds[chosen]
@@ -77,7 +81,7 @@ def sample(seed: int, given: Sources) -> Sample:
         try:
             if kind == "inserted":
                 image, outlines = _with_masses(image, rng)
-            return _window(labelled(image, outlines, MODEL), rng)
+            return _window(labelled(image, outlines, MODEL), given.window_px, rng)
         except (ModelInputError, NoRoomError):
             continue
     raise ModelInputError(f"none of {_TRIES} cases drawn for seed {seed} can be used")
@@ -130,25 +134,28 @@ def _with_masses(image: BreastImage, rng: np.random.Generator) -> tuple[BreastIm
     return replace(image, pixels=pixels), outlines
 
 
-def _window(whole: Sample, rng: np.random.Generator) -> Sample:
+def _window(whole: Sample, side_px: Pixels, rng: np.random.Generator) -> Sample:
     """Cut the window out of the whole input."""
     channels, labels, classes = whole
-    top, left = _corner(channels[0], labels, rng)
-    rows, columns = slice(top, top + WINDOW_PX[0]), slice(left, left + WINDOW_PX[1])
+    top, left = _corner(channels[0], labels, side_px, rng)
+    rows, columns = slice(top, top + side_px[0]), slice(left, left + side_px[1])
     cut = np.ascontiguousarray(channels[:, rows, columns])
     return cut, np.ascontiguousarray(labels[rows, columns]), classes
 
 
 def _corner(
-    grey: NDArray[np.uint8], labels: NDArray[np.uint8], rng: np.random.Generator
-) -> tuple[int, int]:
+    grey: NDArray[np.uint8],
+    labels: NDArray[np.uint8],
+    side_px: Pixels,
+    rng: np.random.Generator,
+) -> Pixels:
     """Top left of a window with as much as possible of the masses, else around dense tissue."""
     spans = _dense(grey, rng)
     if labels.any():
         rows, columns = (np.flatnonzero(labels.any(axis=1 - axis)) for axis in (0, 1))
         spans = (int(rows[0]), int(rows[-1]) + 1), (int(columns[0]), int(columns[-1]) + 1)
     corner = []
-    for (first, last), side, size in zip(spans, WINDOW_PX, grey.shape, strict=True):
+    for (first, last), side, size in zip(spans, side_px, grey.shape, strict=True):
         low, high = sorted((last - side, first))
         corner.append(min(max(0, int(rng.integers(low, high + 1))), size - side))
     return corner[0], corner[1]

@@ -26,7 +26,8 @@ from models.mask_rcnn.from_onnx import restore, settle
 from models.mask_rcnn.losses import LossConfig, losses
 from models.mask_rcnn.network import MaskRCNN
 from models.mask_rcnn.targets import Truth, truth_of
-from models.mask_rcnn_mg.samples import WINDOW_PX, Shares, sample, sources
+from models.mask_rcnn_mg import shelf
+from models.mask_rcnn_mg.samples import Shares, sample, sources
 from models.mask_rcnn_mg.spec import CONFIG, SPEC
 from models.mask_rcnn_mg.validation import figures, predict
 from models.training import weights
@@ -37,22 +38,31 @@ from models.training.samples import SampleStock, sample_pool
 AUGMENT = AugmentConfig(rotation_degrees=20.0, scale=1.25, vertical_flip=True, gamma=0.3, noise=5.0)
 _LOSS = LossConfig(positives=8, sampled=32)
 _FIRST_STEP_SAMPLES = 64  # fewer would be learnt by heart while the others are being made
+SHELF = "shelf.npz"
 _SEEDS_PER_RUN = 100_000  # seeds of samples stay below those of validation and acceptance
 
 
 @dataclass(frozen=True, slots=True)
-class Config:
-    """One run; `train.toml` explains each setting. `shares` are those of all samples."""
+class DataSettings:
+    """The `[data]` table. `packs`: a folder for the shelf of a machine without the images."""
 
     samples: int = 2500
     batch: int = 8
     workers: int = 1
-    threads: int = 0
+    window_px: tuple[int, int] = (320, 256)
+    packs: Path | None = None
+    shares: Shares = field(default_factory=Shares)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """One run; `train.toml` explains each setting."""
+
+    data: DataSettings = field(default_factory=DataSettings)
     grey_only: bool = False
     start: str = ""
     inner_folds: int = 0
     inner_fold: int = 0
-    shares: Shares = field(default_factory=Shares)
     fit: FitSettings = field(default_factory=FitSettings)
 
 
@@ -65,17 +75,17 @@ def run(
     fold: Fold | None = None,
 ) -> Mapping[str, float]:
     """Train, write `out/weights.*.pt`, and return the figures on the side left out."""
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    if config.fit.threads:
+        torch.set_num_threads(config.fit.threads)
     torch.set_float32_matmul_precision("high")
     seed_everything(config.fit.seed)
     training, validation = sides(config, data, fold)
     validation = [case for case in validation if case.truth.lesions is not None]
     device = torch.device(config.fit.device_name())
-    given = sources(training, config.shares)
+    given = sources(training, config.data.shares, config.data.window_px)
     first = config.fit.seed * _SEEDS_PER_RUN
-    with sample_pool(config.workers) as pool:
-        seeds = range(first, first + config.samples)
+    with sample_pool(config.data.workers) as pool:
+        seeds = range(first, first + config.data.samples)
         stock = SampleStock(pool, partial(sample, given=given), seeds, device)
         stock.wait(_FIRST_STEP_SAMPLES)
         result = fit(
@@ -92,10 +102,19 @@ def run(
     return result.metrics
 
 
+def prepare(config: Config, data: Sequence[Path]) -> None:
+    """Put the training side on a shelf and train nothing. Raises ValueError without a folder."""
+    if config.data.packs is None:
+        raise ValueError("data.packs names no folder to keep the images in")
+    shelf.write(config.data.packs / SHELF, sides(config, data, None)[0])
+
+
 def sides(
     config: Config, data: Sequence[Path], fold: Fold | None
 ) -> tuple[list[list[Case]], list[Case]]:
-    """Cases to train on, folder by folder, and those of the other side."""
+    """Cases to train on, folder by folder, and those of the other side, which no shelf has."""
+    if not data and config.data.packs is not None:
+        return shelf.read(config.data.packs / SHELF), []
     training: list[list[Case]] = []
     validation: list[Case] = []
     for folder in data:
@@ -124,7 +143,7 @@ def network(config: Config) -> MaskRCNN:
 
     From a served file the statistics of normalisation are settled, and stay so.
     """
-    made = MaskRCNN(replace(CONFIG, input_px=WINDOW_PX))
+    made = MaskRCNN(replace(CONFIG, input_px=config.data.window_px))
     if config.start.endswith(".onnx"):
         restore(made, Path(config.start))
         settle(made)
@@ -134,7 +153,7 @@ def network(config: Config) -> MaskRCNN:
 
 
 def _batch(step: int, stock: SampleStock, config: Config) -> tuple[Tensor, Truth]:
-    images, labels, classes = stock.batch(step, config.batch, config.fit.seed)
+    images, labels, classes = stock.batch(step, config.data.batch, config.fit.seed)
     if config.grey_only:
         images = images[:, :1].expand(-1, 3, -1, -1)
     images, labels = augment(images, labels, AUGMENT)

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from models.datasets.folders import read_folder
-from models.mask_rcnn_mg.samples import WINDOW_PX, Shares, Sources, sample, sources
+from models.mask_rcnn_mg.samples import Shares, Sources, sample, sources
 from tests.unit.models.mask_rcnn_mg.folders import mini_mias, rsna
+
+WINDOW_PX = (320, 256)
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +21,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def _sources(folders: tuple[Path, Path], shares: Shares) -> Sources:
-    return sources([read_folder(folder) for folder in folders], shares)
+    return sources([read_folder(folder) for folder in folders], shares, WINDOW_PX)
 
 
 def test_cases_are_sorted_by_use(folders: tuple[Path, Path]) -> None:
@@ -68,5 +70,5 @@ def test_same_seed_same_sample(folders: tuple[Path, Path]) -> None:
 
 def test_without_real_cases_phantoms_remain() -> None:
     """Sources without cases are left out; the phantom's window is cut alike."""
-    channels, _, _ = sample(1, sources([], Shares()))
+    channels, _, _ = sample(1, sources([], Shares(), WINDOW_PX))
     assert channels.shape == (3, *WINDOW_PX)

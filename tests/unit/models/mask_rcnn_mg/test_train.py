@@ -29,7 +29,7 @@ def config() -> Config:
 
 def test_defaults_can_be_read_and_changed(config: Config) -> None:
     """The file's keys are those of the dataclass; the shares are those of one whole."""
-    shares = config.shares
+    shares = config.data.shares
     total = shares.outlined + shares.inserted + shares.normal + shares.phantom
     assert total == pytest.approx(1.0)
     assert not config.grey_only
