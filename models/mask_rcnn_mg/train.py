@@ -106,7 +106,11 @@ def prepare(config: Config, data: Sequence[Path]) -> None:
     """Put the training side on a shelf and train nothing. Raises ValueError without a folder."""
     if config.data.packs is None:
         raise ValueError("data.packs names no folder to keep the images in")
-    shelf.write(config.data.packs / SHELF, sides(config, data, None)[0])
+    training, _ = sides(config, data, None)
+    used = [
+        [c for c in cases if c.truth.label == "normal" or c.truth.lesions] for cases in training
+    ]
+    shelf.write(config.data.packs / SHELF, used)
 
 
 def sides(
