@@ -18,12 +18,17 @@ from models.contract import FindingKind
 from models.datasets.cases import LABELS, Case, Label, Lesion, Truth
 from models.datasets.pictures import lesion_of, read_picture
 
+# With one of these the truth stands in a table, and the folders are somebody else's.
+_TABLES = ("labels.csv", "train.csv", "Info.txt")
+
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 
 
 def is_busi(folder: Path) -> bool:
-    """At least two of the three classes are there: a part of the set may lack one."""
-    return sum((folder / label).is_dir() for label in LABELS) >= 2
+    """A folder of a class is there; a part of the set may lack the others."""
+    return any((folder / label).is_dir() for label in LABELS) and not any(
+        (folder / name).is_file() for name in _TABLES
+    )
 
 
 def read_busi(folder: Path) -> Iterator[Case]:

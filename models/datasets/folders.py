@@ -20,6 +20,7 @@ from models.datasets.coco import is_coco, read_coco
 from models.datasets.ddsm import ddsm_files, read_ddsm
 from models.datasets.inbreast import is_inbreast, read_inbreast
 from models.datasets.mini_mias import INFO, read_info, read_mini_mias
+from models.datasets.mini_mias import NEEDED as CIRCLES
 from models.datasets.rsna import NEEDED, TABLE, read_original, read_rsna
 from models.datasets.tables import DataSetError, read_table
 from models.datasets.via import entries_of, read_via
@@ -76,6 +77,7 @@ def _by_labels(folder: Path) -> tuple[str, Reader | None]:
     rows = read_table(folder / "labels.csv", ("file",))
     columns = set(rows[0]) if rows else set()
     if "abnormality" in columns:
+        read_table(folder / "labels.csv", CIRCLES)
         return "mini_mias", lambda: read_mini_mias(folder, rows)
     if "cancer" in columns:
         return "rsna", lambda: read_rsna(folder, rows)

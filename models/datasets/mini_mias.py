@@ -18,13 +18,16 @@ from pathlib import Path
 import numpy as np
 
 from models.contract import FindingKind
-from models.datasets.cases import Case, Label, Lesion, Truth
+from models.datasets.cases import Case, Label, Lesion, Truth, gravest
 from models.datasets.pictures import read_picture
 from models.datasets.tables import DataSetError, Row
 
 SPACING_MM = (0.2, 0.2)  # digitised at 50 um and reduced by four, says the data's own notes
 
 INFO = "Info.txt"
+
+# Columns of `labels.csv` without which a lesion has no place or no kind.
+NEEDED = ("abnormality", "severity", "x_from_left_px", "y_from_top_px", "radius_px")
 
 _SIDE_PX = 1024
 _ENTRY = re.compile(
@@ -46,17 +49,17 @@ def read_mini_mias(folder: Path, rows: list[Row]) -> Iterator[Case]:
     for row in rows:
         by_file.setdefault(row["file"], []).append(row)
     for name, entries in sorted(by_file.items()):
-        severities = {entry["severity"] for entry in entries}
-        label: Label = (
-            "malignant" if "M" in severities else "benign" if "B" in severities else "normal"
-        )
+        label = gravest([_label(entry) for entry in entries])
         circled = [entry for entry in entries if entry["radius_px"]]
-        unplaced = any(entry["severity"] and not entry["radius_px"] for entry in entries)
+        unplaced = any(
+            entry["abnormality"] not in ("NORM", "") and not entry["radius_px"] for entry in entries
+        )
         neither = any(entry["abnormality"] in _NEITHER for entry in entries)
         lesions = None if unplaced or neither else tuple(_circle(entry) for entry in circled)
         read = partial(read_picture, folder / name, "MG", SPACING_MM)
-        group = f"mini_mias:{entries[0]['patient']}"
-        clinical = {"tissue": entries[0]["tissue"], "view": "MLO"}
+        patient = entries[0].get("patient", "")
+        group = f"mini_mias:{patient}" if patient else ""
+        clinical = {"tissue": entries[0].get("tissue", ""), "view": "MLO"}
         yield Case(Path(name).stem, "MG", Truth(label, lesions), read, group, clinical)
 
 
@@ -86,6 +89,11 @@ def _row(folder: Path, entry: re.Match[str]) -> Row:
         "y_from_top_px": str(_SIDE_PX - 1 - int(y)) if y else "",
         "radius_px": radius,
     }
+
+
+def _label(entry: Row) -> Label | None:
+    """Of one row; an abnormality of unknown severity is neither benign nor malignant."""
+    return "normal" if entry["abnormality"] in ("NORM", "") else _LABELS.get(entry["severity"])
 
 
 def _circle(entry: Row) -> Lesion:

@@ -36,12 +36,11 @@ NEEDED = ("patient_id", "image_id", "laterality", "view", "cancer", "biopsy")
 def read_rsna(folder: Path, rows: list[Row]) -> Iterator[Case]:
     """Every row of the table, in its order."""
     for row in rows:
-        laterality = cast(Laterality, row["laterality"])
-        picture = partial(read_picture, folder / row["file"], "MG", None, laterality, row["view"])
-        name, group = Path(row["file"]).stem, f"rsna:{row['patient_id']}"
+        picture = partial(read_picture, folder / row["file"], "MG", None, *_side_and_view(row))
         clinical = clinical_of(row)
         read = partial(_with_clinical, picture, clinical)
-        yield Case(name, "MG", Truth(label_of(row), None), read, group, clinical)
+        name = Path(row["file"]).stem
+        yield Case(name, "MG", Truth(label_of(row), None), read, _group(row), clinical)
 
 
 def read_original(folder: Path, rows: list[Row]) -> Iterator[Case]:
@@ -52,10 +51,10 @@ def read_original(folder: Path, rows: list[Row]) -> Iterator[Case]:
         if path is None:
             continue
         found = True
-        laterality = cast(Laterality, row["laterality"])
+        laterality, view = _side_and_view(row)
         reader = read_dicom if path.suffix == ".dcm" else read_picture
-        picture = partial(reader, path, "MG", laterality=laterality, view=row["view"])
-        name, group = f"{row['patient_id']}_{row['image_id']}", f"rsna:{row['patient_id']}"
+        picture = partial(reader, path, "MG", laterality=laterality, view=view)
+        name, group = f"{row['patient_id']}_{row['image_id']}", _group(row)
         clinical = clinical_of(row)
         read = partial(_with_clinical, picture, clinical)
         yield Case(name, "MG", Truth(label_of(row), None), read, group, clinical)
@@ -103,7 +102,18 @@ def label_of(row: Row) -> Label:
     """Malignant where cancer was proven, benign where a biopsy found none, else normal."""
     if row["cancer"] == "1":
         return "malignant"
-    return "benign" if row["biopsy"] == "1" else "normal"
+    return "benign" if row.get("biopsy") == "1" else "normal"
+
+
+def _side_and_view(row: Row) -> tuple[Laterality | None, str | None]:
+    side = row.get("laterality")
+    laterality = cast(Laterality, side) if side in ("L", "R") else None
+    return laterality, row.get("view") or None
+
+
+def _group(row: Row) -> str:
+    patient = row.get("patient_id", "")
+    return f"rsna:{patient}" if patient else ""
 
 
 def clinical_of(row: Row) -> dict[str, float | str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,9 @@ class LocalServer:
                 raise NotExportedError(f"{folder} holds no exported model")
             if spec.preprocessing_digest() not in configuration.read_text():
                 raise NotExportedError(f"{folder} was exported for another preprocessing")
+            with path.open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() not in configuration.read_text():
+                    raise NotExportedError(f"{path} is not the file that was exported")
             self._sessions[spec.name] = onnxruntime.InferenceSession(
                 str(path), providers=["CPUExecutionProvider"]
             )

@@ -194,3 +194,24 @@ def test_nearly_right_folders_are_told_what_is_missing(tmp_path: Path) -> None:
     (tmp_path / "Info.txt").write_text("mdb001 G CIRC B 535 425 197\n")
     with pytest.raises(DataSetError, match="none of the 1 pictures"):
         read_folder(tmp_path)
+
+
+def test_parts_of_sets_are_read(tmp_path: Path) -> None:
+    """One class of BUSI, an empty class, and tables without the columns that may be missing."""
+    picture(tmp_path / "busi" / "malignant" / "malignant_3.jpg")
+    (tmp_path / "busi" / "benign").mkdir()
+    (case,) = read_folder(tmp_path / "busi")
+    assert (case.truth.label, case.truth.lesions) == ("malignant", None)
+    picture(tmp_path / "rsna" / "a.jpg")
+    (tmp_path / "rsna" / "labels.csv").write_text("file,cancer\na.jpg,1\n")
+    (case,) = read_folder(tmp_path / "rsna")
+    assert (case.truth.label, case.group, case.read().laterality) == ("malignant", "", None)
+    picture(tmp_path / "mias" / "a.jpg")
+    table = tmp_path / "mias" / "labels.csv"
+    columns = "file,abnormality,severity,x_from_left_px,y_from_top_px,radius_px"
+    table.write_text(f"{columns}\na.jpg,CIRC,,9,9,3\n")
+    (case,) = read_folder(tmp_path / "mias")
+    assert (case.truth.label, case.group) == (None, "")
+    table.write_text("file,abnormality\na.jpg,CIRC\n")
+    with pytest.raises(DataSetError, match="no column severity"):
+        read_folder(tmp_path / "mias")
