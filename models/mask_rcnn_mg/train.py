@@ -22,14 +22,15 @@ from models.datasets.cases import Case
 from models.datasets.folders import read_folder
 from models.datasets.splits import Split, hold_out, k_folds
 from models.mask_rcnn.augment import AugmentConfig, augment
-from models.mask_rcnn.from_onnx import restore, settle
 from models.mask_rcnn.losses import LossConfig, losses
 from models.mask_rcnn.network import MaskRCNN
+from models.mask_rcnn.norms import settle
 from models.mask_rcnn.targets import Truth, truth_of
 from models.mask_rcnn_mg import shelf
 from models.mask_rcnn_mg.samples import Shares, sample, sources
 from models.mask_rcnn_mg.spec import CONFIG, SPEC
 from models.mask_rcnn_mg.validation import figures, predict
+from models.restore import restore
 from models.training import weights
 from models.training.folds import Fold
 from models.training.loop import FitSettings, fit, seed_everything
@@ -149,7 +150,7 @@ def network(config: Config) -> MaskRCNN:
     """
     made = MaskRCNN(replace(CONFIG, input_px=config.data.window_px))
     if config.start.endswith(".onnx"):
-        restore(made, Path(config.start))
+        restore(made, Path(config.start), [torch.zeros(1, 3, *config.data.window_px)])
         settle(made)
     elif config.start:
         weights.load(made, Path(config.start))

@@ -1,8 +1,7 @@
-"""The way back from a served file: the same answers, and fit to be trained on."""
+"""A network from a served file is fit to be trained on."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -13,8 +12,9 @@ from models.contract import ModelSpec
 from models.mask_rcnn import tensors
 from models.mask_rcnn.configuration import NetworkConfig
 from models.mask_rcnn.export import export
-from models.mask_rcnn.from_onnx import calibrate, restore, settle
 from models.mask_rcnn.network import MaskRCNN
+from models.mask_rcnn.norms import calibrate, settle
+from models.restore import restore
 from models.serving.weights import halve_weights
 
 CONFIG = NetworkConfig(
@@ -65,7 +65,7 @@ def test_restored_network_computes_the_same(served: tuple[MaskRCNN, Path]) -> No
     """Up to the half precision of the file, every map and head is as before."""
     network, path = served
     restored = MaskRCNN(CONFIG)
-    restore(restored, path)
+    restore(restored, path, [_images()])
     for mine, theirs in zip(_maps(restored), _maps(network), strict=True):
         assert (mine - theirs).abs().max() < 0.01 * theirs.abs().max()
     for name in ("proposals", "box_head", "mask_head"):
@@ -79,7 +79,7 @@ def test_calibration_changes_statistics_and_not_the_function(
 ) -> None:
     """After it, a normalisation in training sees what it expects, and service is unchanged."""
     restored = MaskRCNN(CONFIG)
-    restore(restored, served[1])
+    restore(restored, served[1], [_images()])
     before = _maps(restored)
     calibrate(restored, _images())
     after = _maps(restored)
@@ -94,7 +94,7 @@ def test_calibration_changes_statistics_and_not_the_function(
 def test_settled_network_keeps_its_statistics(served: tuple[MaskRCNN, Path]) -> None:
     """In training it computes what it computes in service, and its weights can still be loaded."""
     restored = MaskRCNN(CONFIG)
-    restore(restored, served[1])
+    restore(restored, served[1], [_images()])
     before, state = _maps(restored), restored.state_dict()
     settle(restored)
     with torch.no_grad():
@@ -102,9 +102,3 @@ def test_settled_network_keeps_its_statistics(served: tuple[MaskRCNN, Path]) -> 
     for mine, theirs in zip(trained, before, strict=True):
         assert torch.allclose(mine, theirs, atol=1e-5)
     assert restored.state_dict().keys() == state.keys()
-
-
-def test_file_of_another_network_is_refused(served: tuple[MaskRCNN, Path]) -> None:
-    """The name of the first weight that does not fit is said."""
-    with pytest.raises(ValueError, match=r"in the file and .* in the network"):
-        restore(MaskRCNN(replace(CONFIG, hidden=32)), served[1])
