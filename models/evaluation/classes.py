@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from models.datasets.cases import gravest
 from models.evaluation.matching import ImageResult
 from models.evaluation.metrics import Counts, Ranking, Weight
-from models.evaluation.tally import Figures, Floats, binary_figures
+from models.evaluation.tally import Figures, Floats, binary_figures, weighted_counts
 
 MALIGNANT, NORMAL = "malignant", "normal"
 
@@ -45,7 +45,7 @@ class ClassTally:
     def figures(self, weight: Weight) -> Figures:
         """Every figure, each image counting `weight` times, (n,)."""
         areas = {f"auc_{name}": ranking.auc(weight) for name, ranking in self.rankings.items()}
-        two = binary_figures(_counts(self._malignant, self._marked, weight))
+        two = binary_figures(weighted_counts(self._malignant, self._marked, weight))
         right = self._guess == self._truth
         recalls = [_mean(right[own], weight[own]) for own in self._by_class()]
         return two | {
@@ -55,6 +55,10 @@ class ClassTally:
             "auc": areas[f"auc_{MALIGNANT}"],
             **areas,
         }
+
+    def counts(self) -> Counts:
+        """Of images: malignant or not, at or above the threshold or not."""
+        return weighted_counts(self._malignant, self._marked, np.ones(len(self._truth)))
 
     def confusion(self) -> list[list[int]]:
         """Rows: true class, columns: most probable class, in the order of `names`."""
@@ -125,15 +129,6 @@ def _within(results: Sequence[ImageResult], fact: str) -> float:
             areas = np.append(areas, Ranking(actual, score).auc(np.ones(len(own))))
             pairs = np.append(pairs, count)
     return float((areas * pairs).sum() / pairs.sum()) if len(pairs) > 1 else math.nan
-
-
-def _counts(actual: NDArray[np.bool_], marked: NDArray[np.bool_], weight: Weight) -> Counts:
-    return Counts(
-        float(weight @ (actual & marked)),
-        float(weight @ (~actual & marked)),
-        float(weight @ (~actual & ~marked)),
-        float(weight @ (actual & ~marked)),
-    )
 
 
 def _mean(values: NDArray[np.bool_], weight: Weight) -> float:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -80,6 +80,7 @@ def make_report(spec: ModelSpec, subject: Subject, outcome: Outcome) -> Report:
         "matching": f"same kind, and IoU >= {HIT_IOU} or centre of mass inside the lesion",
         "metrics": metrics,
         "intervals": {name: bounds.get(name) for name in metrics if name != "froc"},
+        "image_counts": _image_counts(spec, judged),
         "sensitivity_at": _sensitivity_at(spec, judged),
         "by_kind": _by_kind(spec, judged),
         "classes": classes,
@@ -125,6 +126,15 @@ def _main(spec: ModelSpec, judged: list[ImageResult]) -> tuple[Figures, dict[str
     tally = class_tally_of(spec, judged) if classifier else tally_of(spec, judged)
     figures = tally.figures(np.ones(len(judged)))
     return figures, bootstrap.intervals(groups_of(judged), tally.figures)
+
+
+def _image_counts(spec: ModelSpec, judged: list[ImageResult]) -> dict[str, int] | None:
+    """The table of four behind `precision` to `mcc`."""
+    if not judged:
+        return None
+    classifier = spec.task == "classification"
+    tally = class_tally_of(spec, judged) if classifier else tally_of(spec, judged)
+    return {name: int(value) for name, value in asdict(tally.counts()).items()}
 
 
 def _froc(spec: ModelSpec, judged: list[ImageResult]) -> list[tuple[float, float]] | None:

@@ -71,7 +71,7 @@ class Tally:
         alarms, images = float(weight @ self._alarms), float(weight.sum())
         with_lesion = weight * (self._lesions > 0)
         marked = (self._hits > 0) | (self._alarms > 0)
-        whole = _weighted(self._lesions > 0, marked, weight)
+        whole = weighted_counts(self._lesions > 0, marked, weight)
         return {
             "sensitivity": _share(hits, lesions),
             "false_positives_per_image": _share(alarms, images),
@@ -84,6 +84,11 @@ class Tally:
             **binary_figures(whole),
             "auc": self._ranking.auc(weight),
         }
+
+    def counts(self) -> Counts:
+        """Of images: is there a lesion, is there a mark?"""
+        marked = (self._hits > 0) | (self._alarms > 0)
+        return weighted_counts(self._lesions > 0, marked, np.ones(self.images))
 
     def pixel_figures(self, weight: Weight) -> Figures:
         """Figures over the pixels of all images together, as in Alghamdi 2024."""
@@ -146,7 +151,8 @@ def _marks(pairs: Sequence[tuple[int, float]]) -> Marks:
     )
 
 
-def _weighted(actual: NDArray[np.bool_], marked: NDArray[np.bool_], weight: Weight) -> Counts:
+def weighted_counts(actual: NDArray[np.bool_], marked: NDArray[np.bool_], weight: Weight) -> Counts:
+    """The table of four, each entry of the three (n,) counting `weight` times."""
     return Counts(
         float(weight @ (actual & marked)),
         float(weight @ (~actual & marked)),

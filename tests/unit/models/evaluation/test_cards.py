@@ -85,8 +85,10 @@ def test_weights_have_the_narrowest_licence(tmp_path: Path) -> None:
     """Research-only data make research-only weights, said in a file beside them."""
     assert licence_of({"trained_on": ["phantoms", "busi"]}) == "Apache-2.0, as the project"
     assert "RSNA" in licence_of({"trained_on": ["phantoms", "rsna"]})
-    path = write_licence("resnet50", tmp_path)
-    assert path == tmp_path / "resnet50" / "LICENCE"
+    (tmp_path / "mask_rcnn_mg").mkdir()
+    (tmp_path / "mask_rcnn_mg" / "card.toml").write_text('trained_on = ["rsna"]\n')
+    path = write_licence("mask_rcnn_mg", tmp_path / "repository", tmp_path)
+    assert path == tmp_path / "repository" / "mask_rcnn_mg" / "LICENCE"
     assert "no redistribution" in path.read_text()
 
 

@@ -64,6 +64,7 @@ def test_a_report_of_detections(tmp_path: Path) -> None:
     ]
     assert {*NAMES, "froc", "dice_detected"} <= set(read["metrics"])
     assert read["metrics"]["sensitivity"] == 1.0
+    assert read["image_counts"] == {"tp": 1, "fp": 0, "tn": 1, "fn": 0}
     assert read["by_kind"]["arterial_calcification"]["lesions"] == 1
     assert read["by_kind"]["arterial_calcification"]["pixels"]["dice"] == 0.8
     assert read["sensitivity_at"]["false_positives_per_image"]["0.5"]["value"] == 1.0
