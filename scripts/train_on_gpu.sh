@@ -20,7 +20,7 @@ pack() {
   .venv/bin/python -m models.training "$name" --prepare "${arguments[@]}" \
     --set data.packs="carry/$name" "$@"
   # What a machine with PyTorch may lack; its Python may be another one, the wheel is for all.
-  .venv/bin/pip download -q --no-deps -c scripts/constraints.txt -d carry/wheels monai
+  .venv/bin/pip download -q --no-deps -c scripts/constraints.txt -d carry/wheels monai pydicom
   local mib
   mib="$(du -sm carry | cut -f1)"
   echo "carry/ holds $mib MiB of $limit_mib"

@@ -29,7 +29,7 @@ from models.mask_rcnn.train import train
 from models.mask_rcnn.validation import Seen, figures, look
 from models.mask_rcnn_us.model import MODEL
 from models.training import command, config
-from models.training.samples import sample_pool
+from models.training.samples import pool_or_none
 
 _SAMPLES = 1000
 
@@ -88,7 +88,7 @@ class Plan:
 def ablate(plan: Plan) -> dict[str, Any]:
     """Train and compare; writes both files. A run that is done is not repeated."""
     device = torch.device(plan.base.fit.device_name())
-    with sample_pool(plan.base.data.workers) as pool:
+    with pool_or_none(plan.base.data.workers) as pool:
         made = stocks(plan.base.data, MODEL, plan.data, device, pool, plan.out)
         if made.validation is None:
             raise ValueError("an ablation needs real images to compare on")

@@ -54,8 +54,9 @@ class Stocks:
         return images, labels, classes
 
     def complete(self) -> None:
-        """Return when all samples to train on are made, so that runs can be compared."""
-        for stock in (self.phantoms, self.real):
+        """Return when all samples are made and kept: runs on them can be compared."""
+        each = (self.phantoms, self.tuning_phantoms, self.real, self.tuning, self.validation)
+        for stock in each:
             if stock is not None:
                 stock.complete()
 

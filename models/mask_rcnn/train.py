@@ -30,7 +30,7 @@ from models.mask_rcnn.validation import validate
 from models.training import weights
 from models.training.folds import Fold
 from models.training.loop import FitResult, fit, seed_everything
-from models.training.samples import sample_pool
+from models.training.samples import pool_or_none
 
 
 def run(
@@ -44,7 +44,7 @@ def run(
 ) -> Mapping[str, float]:
     """Train once, write the weights, return the figures."""
     device = torch.device(config.fit.device_name())
-    with sample_pool(config.data.workers) as pool:
+    with pool_or_none(config.data.workers) as pool:
         made = stocks(config.data, model, data, device, pool, out, fold)
         made.wait()
         result = train(config, made, out, model.spec.name, resume)
@@ -57,6 +57,15 @@ def run(
     facts = {"steps": result.steps, "seconds": round(result.elapsed_seconds, 1)} | figures
     (out / "training.json").write_text(json.dumps(facts, indent=1) + "\n")
     return figures
+
+
+def prepare(model: Model, config: Config, data: Sequence[Path]) -> None:
+    """Keep all samples in `data.packs` and train nothing. Raises ValueError without a folder."""
+    folder = config.data.packs
+    if folder is None:
+        raise ValueError("data.packs names no folder to keep the samples in")
+    with pool_or_none(config.data.workers) as pool:
+        stocks(config.data, model, data, torch.device("cpu"), pool, folder).complete()
 
 
 def train(config: Config, made: Stocks, out: Path, label: str, resume: bool = False) -> FitResult:

@@ -10,7 +10,12 @@ from models.mask_rcnn.settings import Config
 from models.mask_rcnn_us.model import MODEL
 from models.training.folds import Fold
 
-__all__ = ["Config", "run"]
+__all__ = ["Config", "prepare", "run"]
+
+
+def prepare(config: Config, data: Sequence[Path]) -> None:
+    """Keep the samples in packs; see `models.mask_rcnn.train`."""
+    train.prepare(MODEL, config, data)
 
 
 def run(

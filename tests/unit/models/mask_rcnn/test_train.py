@@ -16,6 +16,7 @@ from models.mask_rcnn.settings import Config, DataSettings
 from models.mask_rcnn.stocks import Stocks, stocks
 from models.mask_rcnn.train import train
 from models.mask_rcnn_us import MODEL
+from models.mask_rcnn_us.train import prepare
 from models.training import command, config, weights
 from models.training.settings import FitSettings
 from tests.unit.models.mask_rcnn import busi_folder
@@ -85,8 +86,9 @@ def test_defaults_of_the_ultrasound_model_are_read() -> None:
 def test_packs_train_without_the_images(tmp_path: Path) -> None:
     """Kept samples and the kept split are all that another machine needs; they are the same."""
     folder = busi_folder.write(tmp_path / "busi", 6)
-    settings = replace(TINY.data, packs=tmp_path / "packs", phantoms=2)
+    settings = replace(TINY.data, packs=tmp_path / "packs", phantoms=2, workers=0)
     device = torch.device("cpu")
+    prepare(replace(TINY, data=settings), [folder])
     here = stocks(settings, MODEL, [folder], device, None, tmp_path / "here")
     there = stocks(settings, MODEL, [], device, None, tmp_path / "there")
     for ours, theirs in zip(here.batch(3, settings, 1), there.batch(3, settings, 1), strict=True):
