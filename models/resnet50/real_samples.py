@@ -1,6 +1,6 @@
 """Training images from a folder of real mammograms with a label, beside the phantoms.
 
-In: a folder that `models.evaluation.folders` recognises. Out: the same tuples as phantoms give.
+In: a folder that `models.datasets.folders` recognises. Out: the same tuples as phantoms give.
 What must hold: all images of a patient stand on one side of the split, and on the same side in
 every run, so that a later evaluation can leave out what was trained on.
 """
@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.contract import ModelInputError
-from models.evaluation.cases import Case
-from models.evaluation.folders import read_folder
+from models.datasets.cases import Case
+from models.datasets.folders import read_folder
 from models.resnet50.preprocess import find_breast, preprocess
 from models.resnet50.spec import CLASSES, SPEC
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from models.contract import BreastImage
-from models.evaluation.cases import Case, Truth
+from models.datasets.cases import Case, Truth
 from models.resnet50.real_samples import maker, split
 from models.resnet50.spec import CLASSES, SPEC
 
