@@ -19,21 +19,22 @@ from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.filereader import _read_file_meta_info, data_element_generator, read_preamble
-from pydicom.tag import BaseTag, Tag
-from pydicom.uid import UID
+from pydicom.filereader import _read_file_meta_info, read_preamble
 from pydicom.valuerep import TEXT_VR_DELIMS
 
+from node.elements import (
+    Elements,
+    Encoding,
+    PixelElement,
+    Wanted,
+    encoding_of,
+    walk,
+    walk_quickly,
+)
 from node.errors import CannotUnderstandError
 from node.identifiers import is_uid
 from node.routes import ROUTABLE
 
-# PS3.3 C.7.6.3, C.7.6.24, C.7.6.25: where pixel data stand.
-_PIXEL_DATA = (0x7FE00008, 0x7FE00009, 0x7FE00010)
-_FIRST_PIXEL_TAG = 0x7FE00000
-_UNDEFINED_LENGTH = 0xFFFFFFFF
-# PS3.5 7.1.2: these have a reserved field and a 32-bit length in Explicit VR.
-_LONG_HEADER = frozenset(("OB", "OD", "OF", "OL", "OV", "OW", "SQ", "UC", "UN", "UR", "UT", "UV"))
 # A deflated data set is inflated this far at most: a bomb must not cost memory.
 _INFLATED_BYTES = 1 << 24
 
@@ -76,10 +77,8 @@ _TAGS = {
     )
     if (tag := tag_for_keyword(keyword)) is not None
 }
-_TAG_LIST: list[BaseTag | int] = [Tag(tag) for tag in _TAGS.values()]
 _VRS = {tag: dictionary_VR(tag) for tag in _TAGS.values()}
-# By tag; values as they are encoded.
-_Elements = dict[int, Any]
+_WANTED = Wanted(_TAGS, sequences=frozenset((_TAGS["ViewCodeSequence"],)))
 # VRs that Specific Character Set governs (PS3.5 6.1.2.3).
 _CHARACTER_SET_VRS = frozenset(("LO", "LT", "PN", "SH", "ST", "UC", "UT"))
 
@@ -128,22 +127,13 @@ class FileMeta:
     dataset_offset: int
 
 
-@dataclass(slots=True)
-class _PixelElement:
-    """Where the walk stopped."""
-
-    tag: int = 0
-    vr: str | None = None
-    length: int = 0
-
-
 def read_header(path: Path, offset: int, transfer_syntax_uid: str) -> Header:
     """Read the data set that begins at `offset` of a file. Raises CannotUnderstandError."""
     try:
         with path.open("rb") as stream:
             size_bytes = path.stat().st_size - offset
             stream.seek(offset)
-            return _read(stream, size_bytes, UID(transfer_syntax_uid))
+            return _read(stream, size_bytes, encoding_of(transfer_syntax_uid))
     except CannotUnderstandError:
         raise
     except _PARSER_ERRORS as error:
@@ -175,8 +165,12 @@ def read_file_meta(stream: BinaryIO) -> FileMeta:
 
 def parse_header(content: bytes, transfer_syntax_uid: str) -> Header:
     """Read a whole data set that is in memory. Raises CannotUnderstandError."""
+    encoding = encoding_of(transfer_syntax_uid)
     try:
-        return _read(BytesIO(content), len(content), UID(transfer_syntax_uid))
+        quick = walk_quickly(content, len(content), encoding, _WANTED)
+        if quick is not None:
+            return _header(*quick)
+        return _read(BytesIO(content), len(content), encoding)
     except CannotUnderstandError:
         raise
     except _PARSER_ERRORS as error:
@@ -190,65 +184,32 @@ def parse_head(head: bytes, size_bytes: int, transfer_syntax_uid: str) -> Header
     """
     if len(head) >= size_bytes:
         return parse_header(head, transfer_syntax_uid)
-    syntax = UID(transfer_syntax_uid)
-    if syntax.is_transfer_syntax and syntax.is_deflated:
+    encoding = encoding_of(transfer_syntax_uid)
+    if encoding.deflated:
         return None
     try:
-        elements, pixels = _walk(BytesIO(head), size_bytes, syntax)
+        elements, pixels = walk_quickly(head, size_bytes, encoding, _WANTED) or walk(
+            BytesIO(head), size_bytes, encoding, _WANTED
+        )
     except CannotUnderstandError:
         raise
     except _PARSER_ERRORS:
         return None
-    return _header(elements, pixels.tag in _PIXEL_DATA) if pixels.tag else None
+    return _header(elements, pixels) if pixels.tag else None
 
 
 def _unreadable(error: Exception) -> CannotUnderstandError:
     return CannotUnderstandError(f"the data set cannot be read: {type(error).__name__}")
 
 
-def _read(stream: BinaryIO, size_bytes: int, syntax: UID) -> Header:
-    if syntax.is_transfer_syntax and syntax.is_deflated:
+def _read(stream: BinaryIO, size_bytes: int, encoding: Encoding) -> Header:
+    if encoding.deflated:
         content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(stream.read(), _INFLATED_BYTES)
         stream, size_bytes = BytesIO(content), len(content)
-    elements, pixels = _walk(stream, size_bytes, syntax)
-    return _header(elements, pixels.tag in _PIXEL_DATA)
+    return _header(*walk(stream, size_bytes, encoding, _WANTED))
 
 
-def _walk(stream: BinaryIO, size_bytes: int, syntax: UID) -> tuple[_Elements, _PixelElement]:
-    """The elements before the pixel data, and where the walk stopped."""
-    begin = stream.tell()
-    implicit = syntax.is_transfer_syntax and syntax.is_implicit_VR
-    little_endian = not syntax.is_transfer_syntax or syntax.is_little_endian
-    pixels = _PixelElement()
-    found = data_element_generator(
-        stream, implicit, little_endian, stop_when=_stop_at(pixels), specific_tags=_TAG_LIST
-    )
-    elements = {int(element.tag): element for element in found}
-    if pixels.tag in _PIXEL_DATA:
-        _check_length(pixels, implicit, size_bytes - (stream.tell() - begin))
-    return elements, pixels
-
-
-def _stop_at(pixels: _PixelElement) -> Any:
-    def stop(tag: int, vr: str | None, length: int) -> bool:
-        if tag < _FIRST_PIXEL_TAG:
-            return False
-        pixels.tag, pixels.vr, pixels.length = int(tag), vr, length
-        return True
-
-    return stop
-
-
-def _check_length(pixels: _PixelElement, implicit: bool, left_bytes: int) -> None:
-    header_bytes = 12 if not implicit and pixels.vr in _LONG_HEADER else 8
-    present = left_bytes - header_bytes
-    if pixels.length != _UNDEFINED_LENGTH and pixels.length > present:
-        raise CannotUnderstandError(
-            f"truncated: pixel data declares {pixels.length} bytes, {max(present, 0)} arrived"
-        )
-
-
-def _header(elements: _Elements, has_pixels: bool) -> Header:
+def _header(elements: Elements, pixels: PixelElement) -> Header:
     encodings = _encodings(elements)
     uids = [_uid(elements, keyword) for keyword in _UIDS]
     return Header(
@@ -256,21 +217,21 @@ def _header(elements: _Elements, has_pixels: bool) -> Header:
         series_uid=uids[1],
         sop_instance_uid=uids[2],
         sop_class_uid=uids[3],
-        attributes=_attributes(elements) | {"HasPixelData": str(has_pixels).lower()},
+        attributes=_attributes(elements) | {"HasPixelData": str(pixels.is_pixel_data).lower()},
         study=_columns(elements, STUDY_KEYS, encodings),
         series=_columns(elements, SERIES_KEYS, encodings),
         instance_number=_text(elements, "InstanceNumber")[:12],
     )
 
 
-def _uid(elements: _Elements, keyword: str) -> str:
+def _uid(elements: Elements, keyword: str) -> str:
     value = _text(elements, keyword)
     if not is_uid(value):
         raise CannotUnderstandError(f"{keyword} is missing or not a UID")
     return value
 
 
-def _attributes(elements: _Elements) -> dict[str, Any]:
+def _attributes(elements: Elements) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for keyword in _ROUTED:
         text = _text(elements, keyword)
@@ -308,20 +269,23 @@ _VIEW_BY_CODE = {
 }
 
 
-def _columns(elements: _Elements, widths: dict[str, int], encodings: list[str]) -> dict[str, str]:
+def _columns(elements: Elements, widths: dict[str, int], encodings: list[str]) -> dict[str, str]:
     return {
-        keyword: _text(elements, keyword, encodings)[:width] for keyword, width in widths.items()
+        keyword: _text(elements, keyword, encodings)[:width] if _TAGS[keyword] in elements else ""
+        for keyword, width in widths.items()
     }
 
 
-def _text(elements: _Elements, keyword: str, encodings: list[str] | None = None) -> str:
+def _text(elements: Elements, keyword: str, encodings: list[str] | None = None) -> str:
     """A value as text, several separated by backslashes; "" when absent or empty."""
     tag = _TAGS[keyword]
     element = elements.get(tag)
-    # Not bytes: a sequence where none belongs.
-    if element is None or not element.value or not isinstance(element.value, bytes):
+    if element is None:
         return ""
     value = element.value
+    # Not bytes: a sequence where none belongs.
+    if not value or not isinstance(value, bytes):
+        return ""
     vr = _VRS[tag]
     if vr == "US":
         return str(int.from_bytes(value[:2], "little" if element.is_little_endian else "big"))
@@ -332,6 +296,6 @@ def _text(elements: _Elements, keyword: str, encodings: list[str] | None = None)
     return text.strip("\0 ").replace("\0", "")
 
 
-def _encodings(elements: _Elements) -> list[str]:
+def _encodings(elements: Elements) -> list[str]:
     names = _text(elements, "SpecificCharacterSet")
     return convert_encodings(names.split("\\")) if names else ["iso8859"]

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from logging import DEBUG
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -157,7 +158,8 @@ class Inbox:
         incoming.discard()
         claim = incoming.claim
         self._admission.count(claim.calling_ae_title, incoming.size_bytes)
-        log.debug("instance stored", extra=_facts(claim) | {"outcome": kind})
+        if log.isEnabledFor(DEBUG):
+            log.debug("instance stored", extra=_facts(claim) | {"outcome": kind})
         if kind == CONFLICT:
             return Outcome(KEPT_APART, "other content under a known UID: kept apart", kind)
         return Outcome(SUCCESS, "", kind)

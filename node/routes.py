@@ -7,6 +7,7 @@ matches decides.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +77,10 @@ def matches(conditions: Conditions, attributes: Mapping[str, Any]) -> bool:
     return all(_one_of(attributes.get(keyword), wanted) for keyword, wanted in conditions.items())
 
 
+# Decisions that are not worked out again.
+_REMEMBERED = 256
+
+
 class Rule(BaseModel):
     """One routing rule: `match`, then either `models` or `skip` with the reason.
 
@@ -114,9 +119,21 @@ class Routes:
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.rules = tuple(rules)
+        self._keywords = sorted({keyword for rule in self.rules for keyword in rule.match})
+        # The images of a series are alike to the rules.
+        self._decisions: OrderedDict[tuple[Any, ...], Decision] = OrderedDict()
 
     def decide(self, attributes: Mapping[str, Any]) -> Decision:
         """The first rule that matches; without one the instance is kept and not analysed."""
+        key = tuple(_hashable(attributes.get(keyword)) for keyword in self._keywords)
+        decision = self._decisions.get(key)
+        if decision is None:
+            decision = self._decisions[key] = self._decide(attributes)
+            if len(self._decisions) > _REMEMBERED:
+                self._decisions.popitem(last=False)
+        return decision
+
+    def _decide(self, attributes: Mapping[str, Any]) -> Decision:
         for rule in self.rules:
             if matches(rule.match, attributes):
                 return Decision(rule.name, rule.models, rule.skip)
@@ -140,6 +157,10 @@ def load_routes(path: Path | None) -> Routes:
     except (OSError, yaml.YAMLError, KeyError, TypeError, ValidationError) as error:
         raise ConfigurationError(f"routes file {source}: {error}") from error
     return Routes(rules)
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _one_of(value: Any, wanted: Sequence[str | None]) -> bool:

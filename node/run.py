@@ -34,8 +34,19 @@ def run(role: str, queue: str, concurrency: int) -> None:
     elif role == "web":
         _serve(settings)
     else:
+        _do_without_numpy()
         module, name = _LOOPS[role]
         getattr(import_module(module), name)(settings, stop_on_signals())
+
+
+def _do_without_numpy() -> None:
+    """Keep pydicom from loading numpy and what hangs on it: 17 MB for pixels nobody looks at.
+
+    A module that is None is one that cannot be imported, and pydicom does without.
+    """
+    for name in ("numpy", "PIL"):
+        if name not in sys.modules:
+            sys.modules[name] = None  # type: ignore[assignment]
 
 
 def _serve(settings: Settings) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from node.errors import RefusedError
@@ -203,12 +204,12 @@ def file_meta(claim: Claim) -> bytes:
     group = b"".join(
         (
             struct.pack("<HH2sHI", 0x0002, 0x0001, b"OB", 0, 2) + b"\0\1",
-            _element(0x0002, b"UI", claim.AffectedSOPClassUID),
+            _known_element(0x0002, b"UI", claim.AffectedSOPClassUID),
             _element(0x0003, b"UI", claim.AffectedSOPInstanceUID),
-            _element(0x0010, b"UI", claim.transfer_syntax_uid),
-            _element(0x0012, b"UI", _IMPLEMENTATION_CLASS_UID),
-            _element(0x0013, b"SH", _IMPLEMENTATION_VERSION_NAME),
-            _element(0x0016, b"AE", claim.calling_ae_title),
+            _known_element(0x0010, b"UI", claim.transfer_syntax_uid),
+            _known_element(0x0012, b"UI", _IMPLEMENTATION_CLASS_UID),
+            _known_element(0x0013, b"SH", _IMPLEMENTATION_VERSION_NAME),
+            _known_element(0x0016, b"AE", claim.calling_ae_title),
         )
     )
     length = struct.pack("<HH2sHI", 0x0002, 0x0000, b"UL", 4, len(group))  # 16-bit length, value
@@ -220,3 +221,7 @@ def _element(number: int, representation: bytes, text: str) -> bytes:
     if len(value) % 2:
         value += b"\0" if representation == b"UI" else b" "
     return struct.pack("<HH2sH", 0x0002, number, representation, len(value)) + value
+
+
+# What all objects of an association have in common.
+_known_element = lru_cache(maxsize=1024)(_element)

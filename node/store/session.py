@@ -7,6 +7,7 @@ PostgreSQL with its default synchronous_commit. Nothing is created at import.
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -30,6 +31,8 @@ class Store:
         self.engine = _engine(url)
         dbapi: Any = self.engine.dialect.dbapi
         self._driver_error: type[Exception] = dbapi.Error
+        self._commit_lock = threading.Lock()
+        self._commit_connection: Connection | None = None
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -46,17 +49,35 @@ class Store:
 
     @contextmanager
     def committing(self) -> Iterator[Connection]:
-        """The same without objects, for the hot path; the driver's errors come as SQLAlchemy's."""
-        connection = self.engine.connect().execution_options(sentinode_write=True)
-        try:
-            with connection, connection.begin():
-                yield connection
-        except self._driver_error as error:
-            raise OperationalError(None, None, error) from error
+        """The same without objects, for the hot path; the driver's errors come as SQLAlchemy's.
+
+        One connection is kept for it: to take one from the pool and give it back costs more than
+        the transaction. After any error it is a new one.
+        """
+        with self._commit_lock:
+            connection = self._commit_connection or self._connect_for_commits()
+            try:
+                with connection.begin():
+                    yield connection
+            except BaseException as error:
+                self._commit_connection = None
+                connection.close()
+                if isinstance(error, self._driver_error):
+                    raise OperationalError(None, None, error) from error
+                raise
 
     def close(self) -> None:
         """Close every pooled connection."""
+        with self._commit_lock:
+            if self._commit_connection is not None:
+                self._commit_connection.close()
+                self._commit_connection = None
         self.engine.dispose()
+
+    def _connect_for_commits(self) -> Connection:
+        connection = self.engine.connect().execution_options(sentinode_write=True)
+        self._commit_connection = connection
+        return connection
 
 
 def open_store(settings: Settings) -> Store:
@@ -113,4 +134,5 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
 
 def _begin_sqlite(connection: Connection) -> None:
     writes = connection.get_execution_options().get("sentinode_write", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    # On the driver's cursor: SQLAlchemy's own way costs as much as a whole look-up.
+    connection.connection.cursor().execute("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -48,6 +48,14 @@ class Deadlines:
 _NOT_YET = (BlockingIOError, ssl.SSLWantReadError)
 
 
+def _sent_at_once(client: socket.socket, content: bytes) -> int:
+    """How many bytes could be sent without waiting. Raises OSError."""
+    try:
+        return client.send(content)
+    except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+        return 0
+
+
 class Connection(AssociationSocket):
     """A connected socket of an acceptor; `host` takes `turns` with other hosts."""
 
@@ -206,9 +214,13 @@ class Connection(AssociationSocket):
         try:
             if client is None:
                 raise ConnectionError("closed")
-            client.settimeout(self.deadlines.pdu_seconds)
-            client.sendall(bytestream)
-            client.setblocking(False)
+            # A response fits into the kernel's buffer, as a rule: without waiting, three system
+            # calls less.
+            sent = _sent_at_once(client, bytestream)
+            if sent < len(bytestream):
+                client.settimeout(self.deadlines.pdu_seconds)
+                client.sendall(memoryview(bytestream)[sent:])
+                client.setblocking(False)
         except OSError as error:
             self.tell(error)
             self.event_queue.put("Evt17")

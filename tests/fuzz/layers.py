@@ -80,6 +80,12 @@ class Source:
         """Take what the node sends."""
         self.sent += content
 
+    def send(self, content: bytes) -> int:
+        """Take a part, as a full buffer would."""
+        count = self._random.choice((len(content), 0, min(len(content), 5)))
+        self.sent += content[:count]
+        return count
+
     def shutdown(self, _how: int) -> None:
         """Close."""
 

@@ -22,9 +22,9 @@ from node.instance import Inbox, Reception
 from node.routes import load_routes
 from node.settings import load_settings
 from node.store.files import Files
-from node.store.incoming import Spool
 from node.store.migrate import upgrade
 from node.store.session import open_store
+from node.store.spool import Spool
 from node.store.tables import Instance
 from node.upper_layer.provider import StreamingProvider
 from node.upper_layer.server import Listener
