@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 import pytest
 
-from models.datasets.folders import read_layout
+from models.datasets.folders import read_folder, read_layout
 from models.datasets.tables import DataSetError
 from models.datasets.tfrecords import masked_crc, read_features, records
 
@@ -103,3 +103,21 @@ def test_damage_is_told(tmp_path: Path) -> None:
     path.write_bytes(onnx.ModelProto(producer_name="something else").SerializeToString() * 3)
     with pytest.raises(DataSetError, match="no TFRecord file"):
         list(records(path))
+
+
+def test_arrays_are_the_test_fold(tmp_path: Path) -> None:
+    """Patches and labels of the set's test files; labels may lie one folder above."""
+    (tmp_path / "test10_data").mkdir()
+    patches = np.arange(3, dtype=np.uint8)[:, None, None, None] * np.ones((3, 9, 9, 1), np.uint8)
+    np.save(tmp_path / "test10_data" / "test10_data.npy", patches)
+    with pytest.raises(DataSetError, match=r"test10_labels\.npy.*is missing"):
+        read_folder(tmp_path)
+    np.save(tmp_path / "test10_labels.npy", np.array([0, 2, 4]))
+    cases = read_folder(tmp_path)
+    assert [case.truth.label for case in cases] == ["normal", "benign", "malignant"]
+    assert {case.fold for case in cases} == {"test"}
+    pixels = cases[2].read().pixels
+    assert (pixels.shape, pixels[0, 0]) == ((9, 9), pytest.approx(2 / 255))
+    np.save(tmp_path / "test10_labels.npy", np.array([0, 2]))
+    with pytest.raises(DataSetError, match="2 labels for 3 patches"):
+        read_folder(tmp_path)
