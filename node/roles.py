@@ -1,0 +1,55 @@
+"""The roles of a process, and what each needs; imported when the role is known.
+
+That is half of a receiver's memory and most of its time to start.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+
+from node.logs import configure_logs
+from node.process import stop_on_signals
+from node.settings import Settings, load_settings
+from node.store.version import require_migrated
+
+_LOOPS = {"receive": ("node.receive", "run_receiver"), "sweep": ("node.sweep", "run_sweeper")}
+
+
+def start(role: str, queue: str, concurrency: int) -> None:
+    """Be this process until it is told to end. Raises ConfigurationError."""
+    settings = load_settings()
+    configure_logs(settings.log_level)
+    require_migrated(settings)
+    if role == "worker":
+        _become_worker(queue, concurrency)
+    elif role == "web":
+        _serve(settings)
+    else:
+        module, name = _LOOPS[role]
+        getattr(import_module(module), name)(settings, stop_on_signals())
+
+
+def _serve(settings: Settings) -> None:
+    import_module("uvicorn").run(
+        "node.serve:application",
+        factory=True,
+        host=settings.http_host,
+        port=settings.http_port,
+        log_level="warning",
+        timeout_graceful_shutdown=5,
+    )
+
+
+def _become_worker(queue: str, concurrency: int) -> None:
+    # Which code a worker runs is Celery's to import: this process becomes Celery.
+    os.execv(  # noqa: S606  # an argv list, no shell
+        sys.executable,
+        [
+            *(sys.executable, "-m", "celery", "--app", "workers.app", "worker"),
+            *("--queues", queue, "--concurrency", str(concurrency)),
+            *("--without-gossip", "--without-mingle", "--loglevel", "WARNING"),
+            *("--hostname", f"{queue.replace(',', '+')}-{os.getpid()}@%h"),
+        ],
+    )
