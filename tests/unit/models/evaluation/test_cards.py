@@ -8,6 +8,7 @@ import pytest
 
 from models.datasets.catalogue import SETS
 from models.evaluation.cards import BEGIN, END, Target, licence_of, write_card, write_licence
+from models.evaluation.parity import Agreement
 from models.registry import MODELS
 
 MODELS_FOLDER = Path(__file__).resolve().parents[4] / "models"
@@ -46,6 +47,9 @@ def write_all(folder: Path) -> str:
     report = folder / "docs" / "mask_rcnn_us" / "busi" / "report.json"
     report.parent.mkdir(parents=True, exist_ok=True)
     report.write_text(json.dumps(REPORT))
+    same = Agreement(images=9, findings=8, paired=4, box_px=[0.0, 1.0, 1.0, 14.0])
+    facts = {"data": "phantoms", **same.report()}
+    (folder / "docs" / "mask_rcnn_us" / "parity.json").write_text(json.dumps(facts))
     return write_card("mask_rcnn_us", folder / "docs", folder).read_text()
 
 
@@ -55,6 +59,8 @@ def test_a_card_has_what_was_measured(tmp_path: Path) -> None:
     assert "| sensitivity | 0.850 | 0.700 to 0.950 |" in text
     assert "| sensitivity, busi | >= 0.9 | 0.850 | missed by 0.050 |" in text
     assert "| false marks, rsna | <= 0.5 | not measured | open |" in text
+    assert "9 images of phantoms: 4 pairs of findings, 0 without partner" in text
+    assert "| box px | 1.0000 | 12.0500 | 14.0000 | 2.0 |  |" in text
     assert "Al-Dhabyani" in text
     assert "Text in the picture." in text
     assert "Not a medical device" in text
