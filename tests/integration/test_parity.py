@@ -27,9 +27,12 @@ if "SENTINODE_PARITY_IMAGES" in os.environ:
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[TritonClient]:
-    """One server with every model of the repository."""
-    with served(REPOSITORY) as url:
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonClient]:
+    """One server with the models that are compared: loading the others costs seconds."""
+    repository = tmp_path_factory.mktemp("repository")
+    for name in IMAGES:
+        (repository / name).symlink_to(REPOSITORY / name)
+    with served(repository) as url:
         client = TritonClient(url, timeout_seconds=240.0)
         yield client
         client.close()
