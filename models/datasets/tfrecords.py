@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import google_crc32c
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf import descriptor_pool, message_factory
+from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
 from google.protobuf.message import DecodeError
 
 from models.datasets.tables import DataSetError
@@ -76,47 +77,53 @@ def masked_crc(data: bytes) -> int:
 
 
 def _values(feature: Any) -> list[bytes] | list[float] | list[int]:
-    kind = feature.WhichOneof("kind")
+    kind = feature.WhichOneof(_ONE_OF)
     return [] if kind is None else list(getattr(feature, kind).value)
 
 
+# The published example.proto and feature.proto: name, number, type, repeated. A map field is, on
+# the wire, a repeated message of key and value.
+_MESSAGES: dict[str, tuple[tuple[str, int, int | str, bool], ...]] = {
+    "BytesList": (("value", 1, FieldDescriptorProto.TYPE_BYTES, True),),
+    "FloatList": (("value", 1, FieldDescriptorProto.TYPE_FLOAT, True),),
+    "Int64List": (("value", 1, FieldDescriptorProto.TYPE_INT64, True),),
+    "Feature": (
+        ("bytes_list", 1, "BytesList", False),
+        ("float_list", 2, "FloatList", False),
+        ("int64_list", 3, "Int64List", False),
+    ),
+    "Entry": (
+        ("key", 1, FieldDescriptorProto.TYPE_STRING, False),
+        ("value", 2, "Feature", False),
+    ),
+    "Features": (("feature", 1, "Entry", True),),
+    "Example": (("features", 1, "Features", False),),
+}
+_ONE_OF = "kind"  # of the three lists of a Feature
+_PACKAGE = "sentinode.example"
+
+
 def _message_class() -> Any:
-    """tf.train.Example, described here: the published .proto is a dozen lines of fields.
-
-    A map field is, on the wire, a repeated message of key and value.
-    """
-    file = descriptor_pb2.FileDescriptorProto(
-        name="sentinode_example.proto", package="sentinode.example", syntax="proto3"
-    )
-    # FieldDescriptorProto: labels 1 optional and 3 repeated; types as numbered in descriptor.proto.
-    text, binary, real, integer = 9, 12, 2, 3
-
-    def message(name: str, *fields: tuple[str, int, int | str, bool]) -> Any:
-        described = file.message_type.add(name=name)
+    """tf.train.Example as a protobuf class, in a pool of its own."""
+    file = FileDescriptorProto(name="example.proto", package=_PACKAGE, syntax="proto3")
+    for name, fields in _MESSAGES.items():
+        message = file.message_type.add(name=name)
         for field, number, kind, repeated in fields:
-            made = described.field.add(name=field, number=number, label=3 if repeated else 1)
+            described = message.field.add(name=field, number=number)
+            described.label = _REPEATED if repeated else _OPTIONAL
             if isinstance(kind, int):
-                made.type = kind
+                described.type = kind
             else:
-                made.type, made.type_name = 11, f".sentinode.example.{kind}"
-        return described
-
-    message("BytesList", ("value", 1, binary, True))
-    message("FloatList", ("value", 1, real, True))
-    message("Int64List", ("value", 1, integer, True))
-    lists = (("bytes_list", 1, "BytesList"), ("float_list", 2, "FloatList"))
-    feature = message(
-        "Feature", *[(*entry, False) for entry in (*lists, ("int64_list", 3, "Int64List"))]
-    )
-    feature.oneof_decl.add(name="kind")
-    for field in feature.field:
-        field.oneof_index = 0
-    message("Entry", ("key", 1, text, False), ("value", 2, "Feature", False))
-    message("Features", ("feature", 1, "Entry", True))
-    message("Example", ("features", 1, "Features", False))
+                described.type = FieldDescriptorProto.TYPE_MESSAGE
+                described.type_name = f".{_PACKAGE}.{kind}"
+            if name == "Feature":
+                described.oneof_index = 0
+        if name == "Feature":
+            message.oneof_decl.add(name=_ONE_OF)
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("sentinode.example.Example"))
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.Example"))
 
 
+_REPEATED, _OPTIONAL = FieldDescriptorProto.LABEL_REPEATED, FieldDescriptorProto.LABEL_OPTIONAL
 _EXAMPLE = _message_class()

@@ -7,7 +7,7 @@ must be drawn together. What must hold: a figure that is undefined is NaN.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,33 +37,42 @@ class Tally:
     def __init__(
         self, results: Sequence[ImageResult], thresholds: Thresholds, kinds: frozenset[FindingKind]
     ) -> None:
+        self._kinds, self._thresholds = kinds, thresholds
         self._lesions, self._hits, self._alarms, self._dice, self._jaccard = (
             np.zeros(len(results)) for _ in range(5)
         )
         self._pixels = np.zeros((len(results), 4))
-        found, false = [], []
+        found: list[tuple[int, float]] = []
+        false: list[tuple[int, float]] = []
         for row, result in enumerate(results):
             counts = _pixels_of(result, kinds)
             self._pixels[row] = (counts.tp, counts.fp, counts.tn, counts.fn)
-            overlaps = result.overlaps or (math.nan,) * len(result.found or ())
-            for (kind, score), overlap in zip(result.found or (), overlaps, strict=True):
-                if kind in kinds:
-                    self._lesions[row] += 1
-                    found.append((row, score))
-                    if score > 0 and score >= thresholds[kind]:
-                        self._hits[row] += 1
-                        self._dice[row] += overlap
-                        self._jaccard[row] += overlap / (2.0 - overlap)
-            for kind, score in result.false or ():
-                if kind in kinds:
-                    false.append((row, score))
-                    self._alarms[row] += score >= thresholds[kind]
+            found += [(row, score) for score in self._count_lesions(row, result)]
+            false += [(row, score) for score in self._count_alarms(row, result)]
         self.found, self.false = _marks(found), _marks(false)
         self.images = len(results)
         top = np.zeros(len(results))
         for marks in (self.found, self.false):
             np.maximum.at(top, marks.image, marks.score)
         self._ranking = Ranking(self._lesions > 0, top)
+
+    def _count_lesions(self, row: int, result: ImageResult) -> Iterator[float]:
+        """The best score of each lesion of one image, once it is counted."""
+        overlaps = result.overlaps or (math.nan,) * len(result.found or ())
+        for (kind, score), overlap in zip(result.found or (), overlaps, strict=True):
+            if kind in self._kinds:
+                self._lesions[row] += 1
+                if score > 0 and score >= self._thresholds[kind]:
+                    self._hits[row] += 1
+                    self._dice[row] += overlap
+                    self._jaccard[row] += overlap / (2.0 - overlap)
+                yield score
+
+    def _count_alarms(self, row: int, result: ImageResult) -> Iterator[float]:
+        for kind, score in result.false or ():
+            if kind in self._kinds:
+                self._alarms[row] += score >= self._thresholds[kind]
+                yield score
 
     def figures(self, weight: Weight) -> Figures:
         """Every figure, each image counting `weight` times, (n,)."""
