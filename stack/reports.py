@@ -15,7 +15,8 @@ from pathlib import Path
 import click
 
 from models.evaluation.cards import write_card, write_licence
-from models.registry import MODELS, get_model
+from models.evaluation.index import write_index
+from models.registry import MODELS
 from node.settings import load_settings
 from stack.served import served
 from workers.evaluation import evaluate
@@ -69,24 +70,6 @@ def report(
                 write_card(name, out)
                 write_licence(name, load_settings().model_repository)
             write_index(out)
-
-
-def write_index(out: Path) -> Path:
-    """A page with links to all others."""
-    lines = ["# What the models do", "", "Made by `make reports`.", ""]
-    for name in sorted(MODELS):
-        pages = sorted((out / name).glob("*/report.md"))
-        links = ", ".join(
-            f"[{page.parent.name}]({name}/{page.parent.name}/report.md)" for page in pages
-        )
-        card = f"[card](../../models/{name}/CARD.md)"
-        lines.append(
-            f"- `{name}` {get_model(name).spec.version}: {card}{', ' * bool(links)}{links}"
-        )
-    path = out / "README.md"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(lines) + "\n")
-    return path
 
 
 def _folders(name: str, data: Path | None) -> Iterator[Path]:

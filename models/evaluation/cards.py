@@ -19,6 +19,7 @@ import click
 
 from models.contract import ModelSpec
 from models.datasets.catalogue import SETS, DataSet
+from models.evaluation.index import look_up
 from models.evaluation.page import ENVIRONMENT
 from models.registry import MODELS, get_model
 
@@ -40,7 +41,7 @@ class Target:
         """Name and set, wanted, measured, verdict."""
         wanted = f">= {self.at_least}" if self.at_most is None else f"<= {self.at_most}"
         title = f"{self.name}, {self.set}"
-        value = _figure(reports.get(self.set, {}), self.figure)
+        value = look_up(reports.get(self.set), self.figure)
         if value is None:
             return title, wanted, "not measured", "open"
         missing = self._missing(value)
@@ -128,15 +129,6 @@ def _reports(folder: Path) -> dict[str, Any]:
     }
     parity = folder / "parity.json"
     return found | ({"parity": json.loads(parity.read_text())} if parity.is_file() else {})
-
-
-def _figure(report: Any, path: str) -> float | None:
-    """A value in nested objects by names with slashes; None where a part of the path is missing."""
-    for part in path.split("/"):
-        if not isinstance(report, dict) or part not in report:
-            return None
-        report = report[part]
-    return None if report is None else float(report)
 
 
 def _rows(report: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:

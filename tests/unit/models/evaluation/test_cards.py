@@ -8,6 +8,7 @@ import pytest
 
 from models.datasets.catalogue import SETS
 from models.evaluation.cards import BEGIN, END, Target, licence_of, write_card, write_licence
+from models.evaluation.index import write_index
 from models.evaluation.parity import Agreement
 from models.registry import MODELS
 
@@ -96,6 +97,19 @@ def test_weights_have_the_narrowest_licence(tmp_path: Path) -> None:
     path = write_licence("mask_rcnn_mg", tmp_path / "repository", tmp_path)
     assert path == tmp_path / "repository" / "mask_rcnn_mg" / "LICENCE"
     assert "no redistribution" in path.read_text()
+
+
+def test_the_index_reads_every_report(tmp_path: Path) -> None:
+    """One row per report with figures and intervals, and the pictures that there are."""
+    write_all(tmp_path)
+    report = tmp_path / "docs" / "mask_rcnn_us" / "busi" / "report.json"
+    report.write_text(json.dumps(REPORT | {"layout": "busi"}))
+    (report.parent / "examples.png").write_bytes(b"a picture")
+    text = write_index(tmp_path / "docs").read_text()
+    link = "[mask_rcnn_us/busi](mask_rcnn_us/busi/report.md)"
+    assert f"| {link} | 10 | 0.850 (0.700 to 0.950) |" in text
+    assert "![mask_rcnn_us/busi](mask_rcnn_us/busi/examples.png)" in text
+    assert "none yet" in write_index(tmp_path / "empty").read_text()
 
 
 @pytest.mark.parametrize("name", sorted(MODELS))
