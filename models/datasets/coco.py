@@ -2,11 +2,13 @@
 
 In: the JSON, pictures beside it or in a folder below, and `sentinode.toml`. Out: cases. What must
 hold: polygons and run lengths become masks of their picture's size; an annotation with a box only
-becomes the box; an image without annotation has no lesion.
+becomes the box; an image without annotation has no lesion. Of several JSON files the side is told
+by the name: train, val or test.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -15,11 +17,13 @@ from typing import Any
 from pycocotools import mask as coco_mask
 
 from models.contract import FindingKind
-from models.datasets.cases import Case, Label, Lesion, Truth, gravest
+from models.datasets.cases import Case, Fold, Label, Lesion, Truth, gravest
 from models.datasets.described import Description, read_description
 from models.datasets.outlines import rectangle
 from models.datasets.pictures import lesion_of, read_picture
 from models.datasets.tables import DataSetError
+
+_TEST = re.compile("val|test")
 
 
 def is_coco(document: Any) -> bool:
@@ -30,6 +34,7 @@ def is_coco(document: Any) -> bool:
 def read_coco(path: Path, document: dict[str, Any]) -> Iterator[Case]:
     """One case per image of the list. Raises DataSetError."""
     description = read_description(path.parent)
+    fold: Fold = "train" if "train" in path.stem else "test" if _TEST.search(path.stem) else ""
     names = {entry["id"]: str(entry["name"]) for entry in document["categories"]}
     of_image: dict[Any, list[dict[str, Any]]] = {}
     for annotation in document["annotations"]:
@@ -45,7 +50,7 @@ def read_coco(path: Path, document: dict[str, Any]) -> Iterator[Case]:
         picture = _picture(path, str(image["file_name"]))
         read = partial(read_picture, picture, description.modality, description.pixel_spacing_mm)
         name = str(Path(image["file_name"]).with_suffix(""))
-        yield Case(name, description.modality, Truth(label, tuple(lesions)), read)
+        yield Case(name, description.modality, Truth(label, tuple(lesions)), read, fold=fold)
 
 
 def _meaning(

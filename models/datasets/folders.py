@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +88,7 @@ def _by_labels(folder: Path) -> tuple[str, Reader | None]:
 def _by_annotations(folder: Path) -> tuple[str, Reader | None]:
     """JSON of annotations here or one folder below."""
     via: list[tuple[Path, list[dict[str, Any]]]] = []
+    coco: list[tuple[Path, dict[str, Any]]] = []
     for path in sorted((*folder.glob("*.json"), *folder.glob("*/*.json"))):
         try:
             document = json.loads(path.read_bytes())
@@ -98,7 +98,9 @@ def _by_annotations(folder: Path) -> tuple[str, Reader | None]:
         if entries is not None:
             via.append((path, entries))
         elif is_coco(document):
-            return "coco", partial(read_coco, path, document)
+            coco.append((path, document))
     if via:
         return "via", lambda: [case for path, found in via for case in read_via(path, found)]
+    if coco:
+        return "coco", lambda: [case for path, found in coco for case in read_coco(path, found)]
     return "", None

@@ -128,6 +128,25 @@ def test_coco_outlines(tmp_path: Path) -> None:
     assert cases[0].read().modality == "US"
 
 
+def test_coco_with_a_file_per_side(tmp_path: Path) -> None:
+    """`annotations` beside `images`: both files are read, and their names tell the side."""
+    describe(tmp_path)
+    for side in ("train", "val"):
+        write_picture(tmp_path / "images" / f"{side}.png")
+        document = {
+            "images": [{"id": 1, "file_name": f"{side}.png", "width": 80, "height": 100}],
+            "annotations": [],
+            "categories": [],
+        }
+        path = tmp_path / "annotations" / f"instances_{side}.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(document))
+    assert [(case.name, case.fold) for case in read_folder(tmp_path)] == [
+        ("train", "train"),
+        ("val", "test"),
+    ]
+
+
 def test_nothing_is_guessed(tmp_path: Path) -> None:
     """No description, no modality in it, an unknown category, a missing picture: each is told."""
     write_via(tmp_path, via_entry("a.png", (SQUARE, "thing")))
