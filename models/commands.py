@@ -76,6 +76,14 @@ def train(
     help="Model repository to write into.",
 )
 def export(name: str, weights: Path, repository: Path) -> None:
-    """Turn trained weights of NAME into what Triton loads."""
+    """Turn trained weights of NAME into what Triton loads, with their licence beside them."""
+    cards = importlib.import_module("models.evaluation.cards")
+    undeclared = cards.undeclared_data(name, weights)
+    if undeclared:
+        raise click.ClickException(
+            f"these weights saw {', '.join(undeclared)}: list it in models/{name}/card.toml under "
+            "trained_on, so that they carry its licence"
+        )
     folder = importlib.import_module(f"models.{name}.export").export(weights, repository)
+    cards.write_licence(name, repository)
     click.echo(f"wrote {folder}")

@@ -105,6 +105,16 @@ def write_licence(name: str, repository: Path, models: Path = _MODELS) -> Path:
     return folder / "LICENCE"
 
 
+def undeclared_data(name: str, weights: Path, models: Path = _MODELS) -> list[str]:
+    """Sets of a training run, by the names of its folders, that the card does not list."""
+    path = weights / "config.json"
+    if not path.is_file():
+        return []
+    seen = json.loads(path.read_text()).get("data", [])
+    declared = _facts(name, models)["trained_on"]
+    return [folder for folder in seen if folder in SETS and folder not in declared]
+
+
 def licence_of(facts: Mapping[str, Any]) -> str:
     """One sentence: weights have the narrowest terms of the data that they were trained on."""
     narrow = [found.title for found in _sets(facts) if found.research_only]

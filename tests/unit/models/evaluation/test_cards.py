@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from models.datasets.catalogue import SETS
-from models.evaluation.cards import BEGIN, END, Target, licence_of, write_card, write_licence
+from models.evaluation.cards import (
+    BEGIN,
+    END,
+    Target,
+    licence_of,
+    undeclared_data,
+    write_card,
+    write_licence,
+)
 from models.evaluation.index import write_index
 from models.evaluation.parity import Agreement
 from models.registry import MODELS
@@ -97,6 +105,14 @@ def test_weights_have_the_narrowest_licence(tmp_path: Path) -> None:
     path = write_licence("mask_rcnn_mg", tmp_path / "repository", tmp_path)
     assert path == tmp_path / "repository" / "mask_rcnn_mg" / "LICENCE"
     assert "no redistribution" in path.read_text()
+
+
+def test_data_that_the_card_does_not_list_is_told(tmp_path: Path) -> None:
+    """A run on BUSI and RSNA, a card that knows BUSI only; a run of unknown data tells nothing."""
+    write_all(tmp_path)
+    (tmp_path / "config.json").write_text('{"data": ["busi", "rsna", "clinic"]}')
+    assert undeclared_data("mask_rcnn_us", tmp_path, tmp_path) == ["rsna"]
+    assert undeclared_data("mask_rcnn_us", tmp_path / "docs", tmp_path) == []
 
 
 def test_the_index_reads_every_report(tmp_path: Path) -> None:
