@@ -18,6 +18,7 @@ from logging import DEBUG
 from sqlalchemy.exc import SQLAlchemyError
 
 from node.admission import Admission
+from node.arrival import CONFLICT, Arrival
 from node.errors import (
     CannotUnderstandError,
     DataSetMismatchError,
@@ -28,7 +29,7 @@ from node.header import Header, parse_head, parse_header, read_header
 from node.identifiers import is_uid
 from node.logs import log
 from node.peers import Peer
-from node.recording import CONFLICT, Arrival, Depot, committed_end, record_arrivals
+from node.recording import Depot, committed_end, record_arrivals
 from node.routes import PRIOR_ROUTE, Decision, Routes
 from node.settings import Settings
 from node.store.files import Files

@@ -9,66 +9,24 @@ This runs for every instance, so nothing in it may grow with the size of the sto
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from io import BytesIO
-from typing import Any, BinaryIO
+from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
-from node.header import Header
+from node.arrival import CONFLICT, SAME, Arrival, classify
 from node.job import utc_now
-from node.routes import PRIOR_ROUTE, Decision
+from node.routes import PRIOR_ROUTE
 from node.settings import Settings
 from node.store.files import Files
-from node.store.incoming import SMALL_BYTES, Incoming
-from node.store.originals import Place, is_there, open_original, same_bytes
+from node.store.incoming import SMALL_BYTES
 from node.store.packs import Pack, is_pack
 from node.store.session import Store, insert_for, left_nothing
 from node.store.statements import Statement
 from node.store.tables import Event, Instance, Series
 from node.study import Arrived, register, view_of
-
-NEW, SAME, CONFLICT = "new", "same", "conflict"
-
-
-@dataclass(slots=True)
-class Arrival:
-    """One valid data set, synced in the spool."""
-
-    incoming: Incoming
-    header: Header
-    digest: str
-    attributes: dict[str, Any]
-    decision: Decision
-    # Fetched by this node for comparison: kept, never analysed.
-    prior: bool
-    kind: str = NEW
-    # Where its bytes stand, as in its row.
-    path: str = ""
-    pack_offset: int | None = None
-    content: bytes | None = None
-    # Until now the object was only here as a prior; its modality sends it, so it is analysed.
-    takes_over: bool = False
-    # The row is there and its file is not: success would be a lie, so this one takes its place.
-    heals: bool = False
-
-    @property
-    def dataset_bytes(self) -> int:
-        """Size of the data set, without preamble and File Meta Information."""
-        return self.incoming.size_bytes - self.incoming.dataset_offset
-
-    def open(self) -> BinaryIO:
-        """Its data set. Raises OSError."""
-        content = self.incoming.content()
-        stream = self.incoming.path.open("rb") if content is None else BytesIO(content)
-        stream.seek(self.incoming.dataset_offset)
-        return stream
-
-    def as_known(self) -> _Known:
-        """What a later one of the same transaction is compared with."""
-        return _Known(self.digest, self.dataset_bytes, self.prior, self.open)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +48,7 @@ def record_arrivals(depot: Depot, arrivals: Sequence[Arrival], settings: Setting
     committing = False
     try:
         with depot.store.committing() as connection:
-            _classify(connection, depot.files, arrivals)
+            classify(connection, depot.files, arrivals)
             kept = [arrival for arrival in arrivals if arrival.kind != SAME or arrival.heals]
             _place(depot.pack, kept)
             _heal(connection, [arrival for arrival in arrivals if arrival.heals])
@@ -124,12 +82,6 @@ def committed_end(store: Store, relative: str) -> int | None:
 
 
 _ROW = Instance.__table__.c
-_KNOWN = Statement(
-    select(
-        *(_ROW[name] for name in ("digest", "dataset_offset", "route")),
-        *(_ROW[name] for name in ("path", "pack_offset", "size_bytes", "content")),
-    ).where(_ROW.sop_instance_uid == bindparam("uid"))
-)
 _SERIES = Statement(
     select(Series.__table__.c.series_uid).where(
         Series.__table__.c.study_uid == bindparam("study_uid"),
@@ -141,73 +93,6 @@ _INSERT_INSTANCE = Statement(
         {column.name: bindparam(column.name) for column in _ROW if column.name != "id"}
     )
 )
-
-
-@dataclass(slots=True)
-class _Known:
-    """An object that was recorded before, or that stands earlier in the same transaction."""
-
-    digest: str
-    dataset_bytes: int
-    prior: bool
-    open: Callable[[], BinaryIO]
-    # False when its bytes are gone: then one of the same digest takes their place.
-    there: bool = True
-
-    def is_same(self, arrival: Arrival) -> bool:
-        """Whether these are the bytes that came again. Raises OSError."""
-        if self.dataset_bytes != arrival.dataset_bytes:
-            return False
-        if _algorithm(self.digest) == _algorithm(arrival.digest) and self.digest != arrival.digest:
-            return False
-        if not self.there:
-            return self.digest == arrival.digest
-        with self.open() as stored, arrival.open() as arrived:
-            return same_bytes(stored, arrived)
-
-
-def _classify(connection: Connection, files: Files, arrivals: Sequence[Arrival]) -> None:
-    """Tell new instances from known ones, and from others of the same UID. Raises OSError."""
-    by_uid: dict[str, list[_Known]] = {}
-    for arrival in arrivals:
-        uid = arrival.header.sop_instance_uid
-        if uid not in by_uid:
-            by_uid[uid] = [_known(files, row) for row in _KNOWN.rows(connection, uid=uid)]
-        known = by_uid[uid]
-        same = next((each for each in known if each.is_same(arrival)), None) if known else None
-        # An archive may have encoded or completed its copy anew: no conflict with the original.
-        arrival.takes_over = bool(known) and not arrival.prior and all(e.prior for e in known)
-        if same is None:
-            arrival.kind = NEW if arrival.takes_over or not known else CONFLICT
-            known.append(arrival.as_known())
-            continue
-        arrival.kind = SAME
-        # Of rows of version 0.1 the digest is another one.
-        arrival.digest = same.digest
-        arrival.heals, same.there = not same.there, True
-        same.prior = same.prior and arrival.prior
-
-
-def _known(files: Files, row: Sequence[Any]) -> _Known:
-    digest, dataset_offset, route, *columns = row
-    place = Place(*columns)
-
-    def open_data_set() -> BinaryIO:
-        stream = open_original(files, place)
-        stream.seek(dataset_offset)
-        return stream
-
-    return _Known(
-        digest=digest,
-        dataset_bytes=place.size_bytes - dataset_offset,
-        prior=route == PRIOR_ROUTE,
-        open=open_data_set,
-        there=is_there(files, place),
-    )
-
-
-def _algorithm(digest: str) -> str:
-    return digest.partition(":")[0]
 
 
 def _heal(connection: Connection, healing: Sequence[Arrival]) -> None:

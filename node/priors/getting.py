@@ -16,11 +16,11 @@ from typing import Any, BinaryIO
 from pynetdicom import _config, build_role, evt
 from pynetdicom.events import Event
 
+from node.arrival import CONFLICT, NEW, SAME
 from node.instance import Claim, Inbox
 from node.peers import Peer
 from node.priors.rules import PriorRule
 from node.priors.storage import storage_contexts
-from node.recording import CONFLICT, NEW, SAME
 
 _READ_BYTES = 1 << 20
 _LONGEST_HOST = 64  # what the table holds

@@ -1,0 +1,134 @@
+"""New, the same again, or another object of a known UID: what an instance that arrived is.
+
+In: valid data sets, and a transaction on the rows. Out: the kind of each. What is the same is
+decided by the bytes; size and digest only say with which to compare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any, BinaryIO
+
+from sqlalchemy import Connection, bindparam, select
+
+from node.header import Header
+from node.routes import PRIOR_ROUTE, Decision
+from node.store.files import Files
+from node.store.incoming import Incoming
+from node.store.originals import Place, is_there, open_original, same_bytes
+from node.store.statements import Statement
+from node.store.tables import Instance
+
+NEW, SAME, CONFLICT = "new", "same", "conflict"
+
+
+@dataclass(slots=True)
+class Arrival:
+    """One valid data set, synced in the spool."""
+
+    incoming: Incoming
+    header: Header
+    digest: str
+    attributes: dict[str, Any]
+    decision: Decision
+    # Fetched by this node for comparison: kept, never analysed.
+    prior: bool
+    kind: str = NEW
+    # Where its bytes stand, as in its row.
+    path: str = ""
+    pack_offset: int | None = None
+    content: bytes | None = None
+    # Until now the object was only here as a prior; its modality sends it, so it is analysed.
+    takes_over: bool = False
+    # The row is there and its file is not: success would be a lie, so this one takes its place.
+    heals: bool = False
+
+    @property
+    def dataset_bytes(self) -> int:
+        """Size of the data set, without preamble and File Meta Information."""
+        return self.incoming.size_bytes - self.incoming.dataset_offset
+
+    def open(self) -> BinaryIO:
+        """Its data set. Raises OSError."""
+        content = self.incoming.content()
+        stream = self.incoming.path.open("rb") if content is None else BytesIO(content)
+        stream.seek(self.incoming.dataset_offset)
+        return stream
+
+
+_ROW = Instance.__table__.c
+_KNOWN = Statement(
+    select(
+        *(_ROW[name] for name in ("digest", "dataset_offset", "route")),
+        *(_ROW[name] for name in ("path", "pack_offset", "size_bytes", "content")),
+    ).where(_ROW.sop_instance_uid == bindparam("uid"))
+)
+
+
+@dataclass(slots=True)
+class _Known:
+    """An object that was recorded before, or that stands earlier in the same transaction."""
+
+    digest: str
+    dataset_bytes: int
+    prior: bool
+    open: Callable[[], BinaryIO]
+    # False when its bytes are gone: then one of the same digest takes their place.
+    there: bool = True
+
+    def is_same(self, arrival: Arrival) -> bool:
+        """Whether these are the bytes that came again. Raises OSError."""
+        if self.dataset_bytes != arrival.dataset_bytes:
+            return False
+        if _algorithm(self.digest) == _algorithm(arrival.digest) and self.digest != arrival.digest:
+            return False
+        if not self.there:
+            return self.digest == arrival.digest
+        with self.open() as stored, arrival.open() as arrived:
+            return same_bytes(stored, arrived)
+
+
+def classify(connection: Connection, files: Files, arrivals: Sequence[Arrival]) -> None:
+    """Tell new instances from known ones, and from others of the same UID. Raises OSError."""
+    by_uid: dict[str, list[_Known]] = {}
+    for arrival in arrivals:
+        uid = arrival.header.sop_instance_uid
+        if uid not in by_uid:
+            by_uid[uid] = [_known(files, row) for row in _KNOWN.rows(connection, uid=uid)]
+        known = by_uid[uid]
+        same = next((each for each in known if each.is_same(arrival)), None) if known else None
+        # An archive may have encoded or completed its copy anew: no conflict with the original.
+        arrival.takes_over = bool(known) and not arrival.prior and all(e.prior for e in known)
+        if same is None:
+            arrival.kind = NEW if arrival.takes_over or not known else CONFLICT
+            known.append(_Known(arrival.digest, arrival.dataset_bytes, arrival.prior, arrival.open))
+            continue
+        arrival.kind = SAME
+        # Of rows of version 0.1 the digest is another one.
+        arrival.digest = same.digest
+        arrival.heals, same.there = not same.there, True
+        same.prior = same.prior and arrival.prior
+
+
+def _known(files: Files, row: Sequence[Any]) -> _Known:
+    digest, dataset_offset, route, *columns = row
+    place = Place(*columns)
+
+    def open_data_set() -> BinaryIO:
+        stream = open_original(files, place)
+        stream.seek(dataset_offset)
+        return stream
+
+    return _Known(
+        digest=digest,
+        dataset_bytes=place.size_bytes - dataset_offset,
+        prior=route == PRIOR_ROUTE,
+        open=open_data_set,
+        there=is_there(files, place),
+    )
+
+
+def _algorithm(digest: str) -> str:
+    return digest.partition(":")[0]

@@ -1,0 +1,95 @@
+"""Files written by whole stages: what goes in comes out, written ahead or not."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import threading
+from pathlib import Path
+
+import pytest
+
+from node.store import direct, writer
+from node.store.stage import STAGE_BYTES, Stage
+from node.store.writer import Writer
+
+
+def written(path: Path, content: bytes) -> bytes:
+    """What the file holds when this came in pieces."""
+    pieces = random.Random(1)
+    made, stage = Writer(path), Stage()
+    rest = memoryview(content)
+    while rest:
+        piece, rest = rest[: (size := pieces.randint(1, 300_000))], rest[size:]
+        while piece := stage.add(piece):
+            stage = made.write(stage)
+    made.flush(stage)
+    made.sync()
+    made.close()
+    stage.close()
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("ahead", [0, 4])
+@pytest.mark.parametrize("size_bytes", [1, 4096, STAGE_BYTES, STAGE_BYTES + 1, 3_333_333, 4 << 20])
+def test_the_file_holds_what_came(
+    size_bytes: int, ahead: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the size and however it was cut."""
+    monkeypatch.setattr(writer, "_ahead", threading.BoundedSemaphore(ahead or 1))
+    if not ahead:
+        writer._ahead.acquire()
+    content = random.Random(size_bytes).randbytes(size_bytes)
+    assert written(tmp_path / "file", content) == content
+
+
+def test_a_file_system_without_direct_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The flag is refused when the file is made, or its first write is: the cache is used."""
+    content, open_file, write = os.urandom(3 << 20), os.open, os.write
+
+    def refuse_flag(path: Path, flags: int, mode: int = 0o777) -> int:
+        if flags & os.O_DIRECT:
+            raise OSError(errno.EINVAL, "Invalid argument")
+        return open_file(path, flags, mode)
+
+    def refuse_write(descriptor: int, piece: memoryview) -> int:
+        if direct._is_direct(descriptor):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        return write(descriptor, piece)
+
+    monkeypatch.setattr(os, "open", refuse_flag)
+    assert written(tmp_path / "one", content) == content
+    monkeypatch.setattr(os, "open", open_file)
+    monkeypatch.setattr(os, "write", refuse_write)
+    assert written(tmp_path / "two", content) == content
+
+
+def test_a_short_write_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a write takes a part, the rest follows, aligned or not."""
+    content, write = os.urandom(2 << 20), os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, piece: write(descriptor, piece[:8192]))
+    assert written(tmp_path / "file", content) == content
+
+
+def test_a_failure_ahead_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the other thread could not write fails the next call, and nothing is leaked."""
+
+    def full(_descriptor: int, _content: memoryview) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    made, stage = Writer(tmp_path / "file"), Stage()
+    stage.add(memoryview(bytes(STAGE_BYTES)))
+    monkeypatch.setattr(os, "write", full)
+    stage = made.write(stage)
+    stage.add(memoryview(bytes(STAGE_BYTES)))
+    with pytest.raises(OSError, match="No space"):
+        made.write(stage)
+    made.close()
+    stage.close()
+    free = [writer._ahead.acquire(blocking=False) for _ in range(writer._FILES_AHEAD)]
+    assert all(free)
+    for _ in free:
+        writer._ahead.release()
