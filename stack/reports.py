@@ -35,7 +35,7 @@ SETS_OF = {
 @click.argument("names", nargs=-1, type=click.Choice(sorted(MODELS)))
 @click.option(
     "--data",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=click.Path(file_okay=False, path_type=Path),
     envvar="SENTINODE_DATA",
     help="Folder in which busi, mini_mias, rsna lie; $SENTINODE_DATA.",
 )

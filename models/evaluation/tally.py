@@ -122,14 +122,18 @@ class Tally:
         return np.asarray(above[first] / lesions.sum())
 
     def froc(self) -> list[tuple[float, float]]:
-        """(false marks per image, sensitivity) as the threshold falls."""
+        """(false marks per image, sensitivity) as the threshold falls: where it rises, and its end.
+
+        Empty without a lesion or a mark.
+        """
         found, false = self.found.score, self.false.score
-        if not len(found):
-            return []
         scores = np.unique(np.concatenate([found[found > 0], false]))[::-1]
+        if not len(found) or not len(scores):
+            return []
+        corners = np.unique(np.append(found[found > 0], scores[-1]))[::-1]
         return [
             (float((false >= score).sum() / self.images), float((found >= score).mean()))
-            for score in scores
+            for score in corners
         ]
 
 
