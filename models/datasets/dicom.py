@@ -18,12 +18,16 @@ from numpy.typing import NDArray
 from pydicom import uid
 from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames
+from pydicom.errors import InvalidDicomError
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
 from models.contract import BreastImage, Laterality, Modality
 
 # Those of the service: a few pixels of markers must not decide the contrast of the rest.
 _PERCENTILES = (0.5, 99.8)
+
+# What damaged files make of pydicom and imagecodecs (whose errors are RuntimeErrors).
+_DAMAGE = (InvalidDicomError, AttributeError, EOFError, KeyError, RuntimeError, ValueError)
 
 _JPEG = {uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEGLossless, uid.JPEGLosslessSV1}
 _JPEG_LS = {uid.JPEGLSLossless, uid.JPEGLSNearLossless}
@@ -38,10 +42,14 @@ def read_dicom(
     pixel_spacing_mm: tuple[float, float] | None = None,
 ) -> BreastImage:
     """Read one image; what is not told here is taken from the header. Raises OSError."""
-    dataset = pydicom.dcmread(path)
+    try:
+        dataset = pydicom.dcmread(path)
+        pixels = to_grey(dataset, stored_values(dataset))
+    except _DAMAGE as error:
+        raise OSError(f"{path} is not a readable DICOM image ({type(error).__name__})") from error
     side = dataset.get("ImageLaterality") or dataset.get("Laterality")
     return BreastImage(
-        to_grey(dataset, stored_values(dataset)),
+        pixels,
         modality,
         laterality or (cast(Laterality, side) if side in ("L", "R") else None),
         view or str(dataset.get("ViewPosition") or "") or None,
@@ -68,9 +76,11 @@ def stored_values(dataset: Dataset) -> NDArray[Any]:
 def to_grey(dataset: Dataset, stored: NDArray[Any]) -> NDArray[np.float32]:
     """Grey from 0 (air) to 1, as the device means it to be seen."""
     values = apply_modality_lut(stored, dataset)
-    if "VOILUTSequence" in dataset:
+    table = bool(dataset.get("VOILUTSequence"))
+    if table:
         values = np.rint(values).astype(np.int32)  # entries of a table have whole numbers
-    if "VOILUTSequence" in dataset or "WindowWidth" in dataset:
+    # Empty elements are as good as none.
+    if table or dataset.get("WindowWidth"):
         shown = np.asarray(apply_voi_lut(values, dataset, prefer_lut=True), np.float64)
         low, high = _range_shown(dataset)
     elif dataset.BitsStored <= 8:
@@ -91,7 +101,7 @@ def spacing_mm(dataset: Dataset) -> tuple[float, float] | None:
 
 def _range_shown(dataset: Dataset) -> tuple[float, float]:
     """What pydicom maps the lowest and the highest value to."""
-    if "VOILUTSequence" in dataset:
+    if dataset.get("VOILUTSequence"):
         entries = dataset.VOILUTSequence[0].LUTData
         values = np.frombuffer(entries, "<u2") if isinstance(entries, bytes) else entries
         return 0.0, float(np.max(values))

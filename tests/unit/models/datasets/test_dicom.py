@@ -29,9 +29,10 @@ def lut() -> Dataset:
         {"WindowCenter": 1000, "WindowWidth": 1400},
         {"WindowCenter": 900, "WindowWidth": 600, "VOILUTFunction": "SIGMOID"},
         {"WindowCenter": 1000, "WindowWidth": 1400, "PhotometricInterpretation": "MONOCHROME1"},
+        {"WindowCenter": None, "WindowWidth": None, "VOILUTSequence": []},
         {"RescaleSlope": 2, "RescaleIntercept": -100, "WindowCenter": 2000, "WindowWidth": 3000},
     ],
-    ids=["no window", "window", "sigmoid", "inverse", "rescaled"],
+    ids=["no window", "window", "sigmoid", "inverse", "empty", "rescaled"],
 )
 def test_grey_levels_are_those_of_the_service(tmp_path: Path, elements: dict[str, object]) -> None:
     """The loader and the worker's reader see the same picture."""
@@ -62,6 +63,16 @@ def test_compressed_images_are_read(tmp_path: Path, syntax: pydicom.uid.UID) -> 
     dataset.file_meta.TransferSyntaxUID = syntax
     dataset.save_as(tmp_path / "b.dcm")
     np.testing.assert_array_equal(read_dicom(tmp_path / "b.dcm").pixels, expected)
+
+
+def test_damage_is_an_error_of_the_file(tmp_path: Path) -> None:
+    """No DICOM file, no pixels, too few of them: an OSError that names the file."""
+    (tmp_path / "a.dcm").write_bytes(b"no image")
+    with pytest.raises(OSError, match=r"a\.dcm is not a readable"):
+        read_dicom(tmp_path / "a.dcm")
+    path = write_dicom(tmp_path / "b.dcm", breast(), Rows=999)
+    with pytest.raises(OSError, match=r"b\.dcm is not a readable"):
+        read_dicom(path)
 
 
 def test_what_the_header_tells(tmp_path: Path) -> None:
