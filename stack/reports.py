@@ -67,7 +67,7 @@ def report(
                 arguments = [name, "--images", str(parity_images), "--out", str(out / name)]
                 parity.main(arguments, standalone_mode=False)
             if cards:
-                write_card(name, out)
+                write_card(name, out, load_settings().model_repository)
                 write_licence(name, load_settings().model_repository)
             write_index(out)
 

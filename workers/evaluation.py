@@ -28,7 +28,7 @@ from models.datasets.folders import read_layout
 from models.datasets.splits import hold_out
 from models.datasets.tables import DataSetError
 from models.evaluation import examples
-from models.evaluation.local import LocalServer, NotExportedError
+from models.evaluation.local import LocalServer, NotExportedError, weights_digest
 from models.evaluation.opening import Side, chosen, grouped
 from models.evaluation.page import table as report_rows
 from models.evaluation.page import write_pages
@@ -107,7 +107,8 @@ def evaluate(
         raise click.ClickException(f"{data} holds no {model.spec.modality} image with truth")
     server = open_server(name, way)
     outcome = run(model, server, cases)
-    subject = Subject(data.resolve().name, layout, part, way.through)
+    digest = "" if weights else weights_digest(load_settings().model_repository, name)
+    subject = Subject(data.resolve().name, layout, part, way.through, digest)
     report = make_report(model.spec, subject, outcome)
     picture = _examples(model, server, cases, layout, pictures)
     write_pages(out, model.spec, report, outcome.results, picture)

@@ -15,11 +15,13 @@ from rich.console import Console
 from rich.progress import Progress
 
 from models.datasets.cases import Case
+from models.evaluation.local import weights_digest
 from models.evaluation.opening import chosen
 from models.evaluation.parity import Agreement, compare
 from models.evaluation.phantom_cases import phantom_cases
 from models.evaluation.run import Server
 from models.registry import MODELS, get_model
+from node.settings import load_settings
 from workers.evaluation import Way, find_cases, open_server
 
 
@@ -49,6 +51,7 @@ def parity(
         "version": get_model(name).spec.version,
         "data": "phantoms" if data is None else data.resolve().name,
         "through": through,
+        "weights_sha256": weights_digest(load_settings().model_repository, name),
         "torch_weights": "those of the exported file" if weights is None else "those of training",
         **agreement.report(),
     }

@@ -20,6 +20,7 @@ import click
 from models.contract import ModelSpec
 from models.datasets.catalogue import SETS, DataSet
 from models.evaluation.index import look_up
+from models.evaluation.local import weights_digest
 from models.evaluation.page import ENVIRONMENT
 from models.registry import MODELS, get_model
 
@@ -61,17 +62,21 @@ class Target:
 def card(names: tuple[str, ...], docs: Path, repository: Path) -> None:
     """Write the measured part of CARD.md, and the licence beside the weights, of NAMES or all."""
     for name in names or sorted(MODELS):
-        path, licence = write_card(name, docs), write_licence(name, repository)
+        path, licence = write_card(name, docs, repository), write_licence(name, repository)
         click.echo(f"{path}  {licence}")
 
 
-def write_card(name: str, docs: Path, models: Path = _MODELS) -> Path:
-    """Replace the measured part of the card, or append it. Returns the card's path."""
+def write_card(name: str, docs: Path, repository: Path, models: Path = _MODELS) -> Path:
+    """Replace the measured part of the card, or append it. Returns the card's path.
+
+    Reports of other weights than those in `repository` are marked as such.
+    """
     path = models / name / "CARD.md"
     text = path.read_text(encoding="utf-8") if path.is_file() else f"# {name}\n"
     before, _, rest = text.partition(BEGIN)
     after = rest.partition(END)[2]
-    part = measured_part(get_model(name).spec, _facts(name, models), _reports(docs / name))
+    reports = _reports(docs / name, weights_digest(repository, name))
+    part = measured_part(get_model(name).spec, _facts(name, models), reports)
     path.write_text(f"{before.rstrip()}\n\n{BEGIN}\n{part}\n{END}\n{after.lstrip()}")
     return path
 
@@ -131,14 +136,16 @@ def _facts(name: str, models: Path) -> dict[str, Any]:
     return tomllib.loads((models / name / "card.toml").read_text(encoding="utf-8"))
 
 
-def _reports(folder: Path) -> dict[str, Any]:
+def _reports(folder: Path, digest: str) -> dict[str, Any]:
     """Every report.json below, by the name of its folder, and parity.json as "parity"."""
-    found = {
-        path.parent.name: json.loads(path.read_text())
-        for path in sorted(folder.glob("*/report.json"))
+    paths = {path.parent.name: path for path in sorted(folder.glob("*/report.json"))}
+    if (folder / "parity.json").is_file():
+        paths["parity"] = folder / "parity.json"
+    found = {name: json.loads(path.read_text()) for name, path in paths.items()}
+    return {
+        name: report | {"is_current": report["weights_sha256"] == digest}
+        for name, report in found.items()
     }
-    parity = folder / "parity.json"
-    return found | ({"parity": json.loads(parity.read_text())} if parity.is_file() else {})
 
 
 def _rows(report: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,16 @@ from models.serving.configuration import ONNX_FILE
 
 class NotExportedError(RuntimeError):
     """The repository holds no such model, or one exported for another preprocessing."""
+
+
+_DIGEST = re.compile(r'key: "sha256" value \{ string_value: "(\w+)"')
+
+
+def weights_digest(repository: Path, name: str) -> str:
+    """SHA-256 (hex) of the ONNX file as exported; empty where no model is exported."""
+    path = repository / name / "config.pbtxt"
+    found = _DIGEST.search(path.read_text()) if path.is_file() else None
+    return found[1] if found else ""
 
 
 class LocalServer:

@@ -45,12 +45,14 @@ class Subject:
     """What was evaluated. `data` names the folder, `layout` its kind, never a patient.
 
     `part`: all, training or validation side of the folder. `through`: onnx, torch or served.
+    `weights_sha256`: of the exported file, empty where other weights were evaluated.
     """
 
     data: str
     layout: str = ""
     part: str = "all"
     through: str = "onnx"
+    weights_sha256: str = ""
 
 
 def make_report(spec: ModelSpec, subject: Subject, outcome: Outcome) -> Report:
@@ -71,6 +73,7 @@ def make_report(spec: ModelSpec, subject: Subject, outcome: Outcome) -> Report:
         "layout": subject.layout,
         "part": subject.part,
         "through": subject.through,
+        "weights_sha256": subject.weights_sha256,
         "n_images": len(judged),
         "n_groups": len({result.group or result.name for result in judged}),
         "n_without_truth": len(outcome.results) - len(judged),

@@ -18,7 +18,8 @@ from models.evaluation.cards import (
 )
 from models.evaluation.index import write_index
 from models.evaluation.parity import Agreement
-from models.registry import MODELS
+from models.registry import MODELS, get_model
+from models.serving.configuration import render
 
 MODELS_FOLDER = Path(__file__).resolve().parents[4] / "models"
 FACTS = """
@@ -42,6 +43,7 @@ REPORT = {
     "part": "validation",
     "through": "served",
     "version": "1",
+    "weights_sha256": "",
     "n_images": 10,
     "n_groups": 9,
     "metrics": {"sensitivity": 0.85, "false_positives_per_image": 0.4},
@@ -57,9 +59,9 @@ def write_all(folder: Path) -> str:
     report.parent.mkdir(parents=True, exist_ok=True)
     report.write_text(json.dumps(REPORT))
     same = Agreement(images=9, findings=8, paired=4, box_px=[0.0, 1.0, 1.0, 14.0])
-    facts = {"data": "phantoms", **same.report()}
+    facts = {"data": "phantoms", "weights_sha256": "", **same.report()}
     (folder / "docs" / "mask_rcnn_us" / "parity.json").write_text(json.dumps(facts))
-    return write_card("mask_rcnn_us", folder / "docs", folder).read_text()
+    return write_card("mask_rcnn_us", folder / "docs", folder / "repository", folder).read_text()
 
 
 def test_a_card_has_what_was_measured(tmp_path: Path) -> None:
@@ -85,6 +87,15 @@ def test_what_people_wrote_stays(tmp_path: Path) -> None:
     assert text.endswith("the end\n")
     assert "old" not in text
     assert write_all(tmp_path) == text
+
+
+def test_reports_of_other_weights_are_marked(tmp_path: Path) -> None:
+    """After an export a card says that its figures are not of what is served."""
+    assert "other than those served" not in write_all(tmp_path)
+    folder = tmp_path / "repository" / "mask_rcnn_us"
+    folder.mkdir(parents=True)
+    (folder / "config.pbtxt").write_text(render(get_model("mask_rcnn_us").spec, "ab" * 32))
+    assert write_all(tmp_path).count("weights other than those served now") == 2
 
 
 @pytest.mark.parametrize(
