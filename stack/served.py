@@ -7,6 +7,8 @@ What must hold: it ends with the block, whatever happens in it.
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import signal
 import socket
 import subprocess
 import tempfile
@@ -23,6 +25,9 @@ from stack.triton import link_python_backend, tritonserver_command
 # Every model runs one batch before READY; two shared cores take a minute for all four.
 START_SECONDS = 300.0
 _STOP_SECONDS = 20.0
+
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 @contextmanager
@@ -51,7 +56,13 @@ def _started(
     failure = ConfigurationError("Triton was not started")
     for _ in range(2):
         with log.open("wb") as output:
-            process = subprocess.Popen(argv, stdout=output, stderr=output, env=environment)
+            process = subprocess.Popen(
+                argv,
+                stdout=output,
+                stderr=output,
+                env=environment,
+                preexec_fn=_die_with_parent,  # one system call, no Python locks
+            )
         try:
             _await_ready(process, port, log)
         except ConfigurationError as error:
@@ -60,6 +71,11 @@ def _started(
         else:
             return process
     raise failure
+
+
+def _die_with_parent() -> None:
+    """A killed command must leave no server behind."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
