@@ -151,7 +151,8 @@ def _reports(folder: Path, digest: str) -> dict[str, Any]:
 def _rows(report: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     """Figures that a reader looks for first, as far as they are defined."""
     figures = report["metrics"], report["intervals"]
-    sections = [("", *figures, ["sensitivity", "false_positives_per_image", "dice_detected"])]
+    names = ["sensitivity", "false_positives_per_image", "dice_detected"]
+    sections = [("lesions: ", *figures, names)] if report["by_kind"] else []
     classes = report["classes"]
     if classes is not None:
         names = ["accuracy", "balanced_accuracy", "auc_malignant", "auc_normal", "specificity"]

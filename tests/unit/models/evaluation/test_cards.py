@@ -48,6 +48,7 @@ REPORT = {
     "n_groups": 9,
     "metrics": {"sensitivity": 0.85, "false_positives_per_image": 0.4},
     "intervals": {"sensitivity": [0.7, 0.95]},
+    "by_kind": {"mass": {}},
     "classes": None,
 }
 
@@ -67,7 +68,7 @@ def write_all(folder: Path) -> str:
 def test_a_card_has_what_was_measured(tmp_path: Path) -> None:
     """Data, licence, operating point, figures with intervals, targets with what is missing."""
     text = write_all(tmp_path)
-    assert "| sensitivity | 0.850 | 0.700 to 0.950 |" in text
+    assert "| lesions: sensitivity | 0.850 | 0.700 to 0.950 |" in text
     assert "| sensitivity, busi | >= 0.9 | 0.850 | missed by 0.050 |" in text
     assert "| false marks, rsna | <= 0.5 | not measured | open |" in text
     assert "9 images of phantoms: 4 pairs of findings, 0 without partner" in text
