@@ -32,7 +32,7 @@ SPEC = ModelSpec(
     inputs=tensors.inputs(CONFIG),
     outputs=tensors.outputs(CONFIG),
     classes=("background", "mass"),
-    thresholds={"mass": 0.8},
+    thresholds={"mass": 0.73},
     preprocessing={
         "smallest_image_px": SMALLEST_IMAGE_PX,
         "window_percentiles": list(WINDOW_PERCENTILES),
@@ -41,6 +41,8 @@ SPEC = ModelSpec(
         "directions": sifting.DIRECTIONS,
         "assumed_height_mm": ASSUMED_HEIGHT_MM,
         "plausible_breast_mm": list(PLAUSIBLE_BREAST_MM),
+        "for_processing": "thickness_evened",
+        "denoising": DENOISING,
         "channels": ["grey", "sifted_small", "sifted_large"],
     },
     max_batch_size=4,
