@@ -26,6 +26,11 @@ from models.imaging.regions import region
 from models.mask_rcnn import tensors
 from models.mask_rcnn.configuration import IMAGE_CLASSES
 
+DETECTION_SHARE = 0.75
+"""Weight of the best detection in whether an image shows a lesion; chosen on images that neither
+trained the ultrasound model nor are reported on."""
+_LEAST_PROBABILITY = 1e-9
+
 _NUMPY = {"FP32": np.dtype(np.float32), "INT32": np.dtype(np.int32), "UINT8": np.dtype(np.uint8)}
 
 
@@ -53,10 +58,18 @@ def postprocess(
 
 
 def _classification(outputs: Mapping[str, NDArray[Any]]) -> dict[str, float]:
-    """The image's probabilities by class name; empty where the model has no image head."""
+    """The image's probabilities by class name; empty where the model has no image head.
+
+    Whether there is a lesion is told by the best detection more than by the image head, benign or
+    malignant by the image head alone, which sees what lies around a lesion.
+    """
     if tensors.IMAGE not in outputs:
         return {}
-    return dict(zip(IMAGE_CLASSES, map(float, outputs[tensors.IMAGE][0]), strict=True))
+    normal, *others = (float(value) for value in outputs[tensors.IMAGE][0])
+    found = float(outputs["scores"].max(initial=0.0))
+    lesion = DETECTION_SHARE * found + (1.0 - DETECTION_SHARE) * (1.0 - normal)
+    scale = lesion / max(sum(others), _LEAST_PROBABILITY)
+    return dict(zip(IMAGE_CLASSES, [1.0 - lesion, *(scale * p for p in others)], strict=True))
 
 
 def _refuse_other_tensors(spec: ModelSpec, outputs: Mapping[str, NDArray[Any]]) -> None:

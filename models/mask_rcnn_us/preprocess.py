@@ -1,6 +1,6 @@
 """From an ultrasound frame to the three-channel square that the network sees.
 
-In: a `BreastImage`. Out: FP32 (1, 3, 512, 512) and its placement: the whole frame, aspect kept.
+In: a `BreastImage`. Out: FP32 (1, 3, 256, 256) and its placement: the whole frame, aspect kept.
 """
 
 from __future__ import annotations

@@ -97,12 +97,26 @@ def test_findings_return_to_image_pixels(model: Model) -> None:
         assert region.mask.mean() == pytest.approx(np.pi / 4, abs=0.05)
 
 
+def test_image_class_agrees_with_what_is_marked() -> None:
+    """With a sure mass the image is not normal; benign and malignant keep their proportion."""
+    prepared = ULTRASOUND.preprocess(BreastImage(_breast(), "US"))
+    answer = _answer(ULTRASOUND, [(100, 100, 140, 140)], [0.96])
+    answer["classes"][0] = (0.6, 0.1, 0.3)
+    found = ULTRASOUND.postprocess(answer, prepared).classification
+    assert sum(found.values()) == pytest.approx(1.0)
+    assert found["normal"] < 0.25
+    assert found["malignant"] == pytest.approx(3 * found["benign"])
+    empty = _answer(ULTRASOUND, [], [])
+    empty["classes"][0] = (0.6, 0.1, 0.3)
+    assert ULTRASOUND.postprocess(empty, prepared).classification["normal"] > 0.85
+
+
 @BOTH
 def test_detection_below_the_operating_point_is_not_reported(model: Model) -> None:
     """The threshold is the spec's, not the graph's low floor."""
     prepared = model.preprocess(BreastImage(_breast(), model.spec.modality))
     below = model.spec.thresholds["mass"] - 0.01
-    answer = _answer(model, [(300, 300, 340, 340)], [below])
+    answer = _answer(model, [(100, 100, 140, 140)], [below])
     assert model.postprocess(answer, prepared).regions == ()
 
 
@@ -111,7 +125,7 @@ def test_detection_below_the_operating_point_is_not_reported(model: Model) -> No
 def test_broken_answer_is_refused(model: Model, fault: str) -> None:
     """A tensor that breaks the contract is an error, never an empty report."""
     prepared: Prepared = model.preprocess(BreastImage(_breast(), model.spec.modality))
-    answer = _answer(model, [(300, 300, 340, 340)], [0.9])
+    answer = _answer(model, [(100, 100, 140, 140)], [0.9])
     if fault == "missing":
         del answer["masks"]
     elif fault == "shape":

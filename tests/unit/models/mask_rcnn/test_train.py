@@ -16,6 +16,7 @@ from models.mask_rcnn.settings import Config, DataSettings
 from models.mask_rcnn.stocks import Stocks, stocks
 from models.mask_rcnn.train import train
 from models.mask_rcnn_us import MODEL
+from models.mask_rcnn_us.spec import CONFIG
 from models.mask_rcnn_us.train import prepare
 from models.training import command, config, weights
 from models.training.settings import FitSettings
@@ -76,6 +77,7 @@ def test_defaults_of_the_ultrasound_model_are_read() -> None:
     """The TOML file holds no key that nobody reads, and says which network is served."""
     found = config.read(Config, command.defaults_path("mask_rcnn_us"))
     assert found.stages[-1][1] == found.network.input_px[0]
+    assert found.network == CONFIG
     assert found.loss.smooth_l1 == 1.0
     path = command.defaults_path("mask_rcnn_us")
     with_gpu = config.read(Config, [path, path.with_name("gpu.toml")])
