@@ -8,12 +8,15 @@ come through here. Only numpy and OpenCV.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from models.contract import BreastImage, ModelInputError, Prepared
 from models.foreground import Box, breast_box, breast_mask, windowed
+from models.resnet50.clinical import vector
 from models.resnet50.spec import (
     COLUMNS_PX,
     DETAIL_FACTOR,
@@ -26,19 +29,42 @@ from models.resnet50.spec import (
 )
 
 # Below this the network would look at interpolation, not at a breast.
-MIN_BREAST_PX = 64
+MIN_BREAST_PX = 48
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Where the breast stands in the image and how it reaches the network's grid."""
+
+    mask: NDArray[np.bool_]
+    box: Box
+    mirrored: bool
+
+    def place(self, array: NDArray[np.uint8], factor: int = 1) -> NDArray[np.uint8]:
+        """Crop, mirror and fit an image-sized array (rows, columns) to `factor` times the input."""
+        crop = self.box.crop(array)
+        turned = crop[:, ::-1] if self.mirrored else crop
+        return letterbox(turned, (ROWS_PX * factor, COLUMNS_PX * factor))
 
 
 def preprocess(image: BreastImage) -> Prepared:
-    """The input of one mammogram. Raises ModelInputError; nothing is needed to read the answer."""
+    """The inputs of one mammogram. Raises ModelInputError; the answer is read without geometry."""
+    _, tensor = framed(image)
+    facts = vector(image)[np.newaxis]
+    return Prepared({SPEC.inputs[0].name: tensor[np.newaxis], SPEC.inputs[1].name: facts}, None)
+
+
+def framed(image: BreastImage) -> tuple[Frame, NDArray[np.uint8]]:
+    """The frame, and the image as the network sees it: uint8 (2, rows, columns)."""
     mask, box = find_breast(image)
-    levels = windowed(box.crop(image.pixels), box.crop(mask), WINDOW_PERCENTILES, WINDOW_TOP)
-    if chest_wall_is_right(image, levels):
-        levels = levels[:, ::-1]
-    fine = letterbox(levels, (ROWS_PX * DETAIL_FACTOR, COLUMNS_PX * DETAIL_FACTOR))
+    levels = np.zeros(mask.shape, np.uint8)
+    box.crop(levels)[:] = windowed(
+        box.crop(image.pixels), box.crop(mask), WINDOW_PERCENTILES, WINDOW_TOP
+    )
+    frame = Frame(mask, box, chest_wall_is_right(image, box.crop(levels)))
+    fine = frame.place(levels, DETAIL_FACTOR)
     grey = cv2.resize(fine, (COLUMNS_PX, ROWS_PX), interpolation=cv2.INTER_AREA)
-    tensor = np.stack([grey, detail(fine)])[np.newaxis]
-    return Prepared({SPEC.inputs[0].name: tensor}, None)
+    return frame, np.stack([grey, detail(fine)])
 
 
 def find_breast(image: BreastImage) -> tuple[NDArray[np.bool_], Box]:

@@ -73,9 +73,6 @@ def defaults_path(name: str) -> Path:
 def train(request: Request) -> Mapping[str, Any]:
     """Figures of the run, or their mean and deviation over the folds. Raises ConfigError."""
     module = importlib.import_module(f"models.{request.name}.train")
-    if not hasattr(module, "run"):  # a model that still reads its own command line
-        module.main(_arguments(request))
-        return {}
     config = _config(module, request)
     run: Run = module.run
     request.out.mkdir(parents=True, exist_ok=True)
@@ -103,9 +100,3 @@ def _write_facts(config: Any, request: Request) -> None:
     }
     text = json.dumps(facts, indent=1, default=str)
     (request.out / "config.json").write_text(text + "\n")
-
-
-def _arguments(request: Request) -> list[str]:
-    data = [argument for path in request.data for argument in ("--data", str(path))]
-    resume = ["--resume"] if request.resume else []
-    return [*data, "--out", str(request.out), *resume, *request.overrides]
