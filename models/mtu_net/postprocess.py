@@ -18,16 +18,25 @@ from numpy.typing import NDArray
 from models.contract import FindingKind, ModelOutput, ModelOutputError, Prepared, Region
 from models.mtu_net.preprocess import Grid
 from models.mtu_net.spec import CLASSES, SPEC, STRIDE_PX, TILE_PX, WORKING_SPACING_MM
+from models.mtu_net.specks import specks
 
-# Negative Dice drives probabilities to 0 or 1; one half is its natural border.
-MARK_PROBABILITY = 0.5
+# Where an output marks a pixel. For arteries one half is the natural border of a negative Dice; the
+# rim of a faint cluster stays below it, and finding one counts for more than its outline.
+MARK_PROBABILITY = {"mc": 0.25, "bac": 0.5}
 
 # Parts closer than this belong to one finding: the distance at which a reader still calls specks
 # one cluster, and the usual gap between deposits along one artery.
 JOIN_MM = {"mc": 5.0, "bac": 4.0}
 
-# Smaller finds are specks or noise: three specks with a margin of 1 mm cover about 6 mm2.
-MIN_AREA_MM2 = {"mc": 5.0, "bac": 3.0}
+# Smaller finds are specks or noise; the smallest cluster that a reader circled covers 8 mm2.
+MIN_AREA_MM2 = {"mc": 1.5, "bac": 3.0}
+
+# A find is as sure as its surest part of this size, and a smaller one less sure in proportion: a
+# cluster is told from a few bright dots by how much of it there is.
+SCORED_AREA_MM2 = 12.0
+
+# A find with fewer specks than this is less sure in proportion: one alone is no cluster.
+GROUP_SPECKS = 4
 
 KINDS = {
     "mc": FindingKind.CALCIFICATION_CLUSTER,
@@ -47,14 +56,15 @@ def postprocess(
     """
     grid: Grid = prepared.geometry
     maps = merge(_checked(outputs, len(grid.origins)), grid)
-    bac = maps["bac"] >= MARK_PROBABILITY
-    mc = maps["mc"] >= MARK_PROBABILITY
+    bac = maps["bac"] >= MARK_PROBABILITY["bac"]
+    mc = maps["mc"] >= MARK_PROBABILITY["mc"]
     if suppress:
         mc &= ~(bac & (maps["bac"] >= maps["mc"]))
+    dots = specks(prepared.tensors[SPEC.inputs[0].name], grid)
     regions = [
         region
-        for name, marked in (("mc", mc), ("bac", bac))
-        for region in _regions(name, marked, maps[name], grid)
+        for name, marked, counted in (("mc", mc, dots), ("bac", bac, None))
+        for region in _regions(name, marked, maps[name], grid, counted)
         if region.score >= thresholds[name]
     ]
     return ModelOutput(tuple(sorted(regions, key=lambda region: -region.score)))
@@ -89,21 +99,37 @@ def _ramp() -> NDArray[np.float32]:
 
 
 def _regions(
-    name: str, marked: NDArray[np.bool_], probability: NDArray[np.float32], grid: Grid
+    name: str,
+    marked: NDArray[np.bool_],
+    probability: NDArray[np.float32],
+    grid: Grid,
+    dots: NDArray[np.bool_] | None,
 ) -> Iterator[Region]:
-    """Findings of one class: parts joined by distance, small ones dropped, clusters filled."""
+    """Findings of one class: parts joined by distance, small ones dropped, clusters filled.
+
+    `dots`: the specks, where a find is less sure the fewer it holds.
+    """
     min_area_px = MIN_AREA_MM2[name] / WORKING_SPACING_MM**2
     for top, left, part in _groups(marked, JOIN_MM[name] / WORKING_SPACING_MM):
         place = np.s_[top : top + part.shape[0], left : left + part.shape[1]]
         pixels = marked[place] & part
         if pixels.sum() < min_area_px:
             continue
-        score = float(probability[place][pixels].mean())
+        score = _score(probability[place][pixels])
         shape = _hull(pixels) if name == "mc" else pixels
+        if dots is not None:
+            score *= min(1.0, float((dots[place] & shape).sum()) / GROUP_SPECKS)
         region = to_image(shape, (top, left), grid)
         if region is not None:
             mask, offset_px = region
-            yield Region(KINDS[name], min(score, 1.0), mask, offset_px)
+            yield Region(KINDS[name], score, mask, offset_px)
+
+
+def _score(probability: NDArray[np.float32]) -> float:
+    """Mean over the surest SCORED_AREA_MM2; what a smaller find lacks counts as 0."""
+    size = round(SCORED_AREA_MM2 / WORKING_SPACING_MM**2)
+    surest = np.sort(probability)[-size:]
+    return min(float(surest.sum()) / size, 1.0)
 
 
 def _groups(

@@ -21,13 +21,13 @@ ASSUMED_BREAST_HEIGHT_MM = 165.0  # of an image that does not tell its pixel spa
 
 SPEC = ModelSpec(
     name="mtu_net",
-    version="1.0.0",
+    version="1.1.0",
     modality="MG",
     task="segmentation",
     inputs=(TensorSpec("tiles", "UINT8", (1, TILE_PX, TILE_PX)),),
     outputs=(TensorSpec("probabilities", "UINT8", (len(CLASSES), TILE_PX, TILE_PX)),),
     classes=CLASSES,
-    thresholds={"mc": 0.5, "bac": 0.5},
+    thresholds={"mc": 0.72, "bac": 0.9},
     preprocessing={
         "tile_px": TILE_PX,
         "stride_px": STRIDE_PX,

@@ -38,11 +38,14 @@ class EverythingServer:
 def test_only_what_lies_on_the_artery_goes() -> None:
     """Without suppression the artery is a false cluster; with it, only the real one is left."""
     pixels = np.full(SHAPE, 0.4, np.float32)
+    pixels[::10, ::10] = 0.9  # specks, of which a cluster needs a few
     image = BreastImage(pixels, "MG", pixel_spacing_mm=(0.15, 0.15))
     artery, cluster = np.zeros(SHAPE, np.uint8), np.zeros(SHAPE, np.uint8)
     cv2.line(artery, (60, 100), (330, 140), (250,), 9)
     cv2.circle(cluster, (200, 400), 25, (240,), cv2.FILLED)
-    server = EverythingServer({"mc": np.maximum(cluster, artery // 2 + 40), "bac": artery})
+    server = EverythingServer(
+        {"mc": np.maximum(cluster, np.where(artery > 0, 215, 0)).astype(np.uint8), "bac": artery}
+    )
     server.origins = preprocess(image).geometry.origins
     masks = {
         FindingKind.CALCIFICATION_CLUSTER.value: cluster > 0,
