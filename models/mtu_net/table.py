@@ -3,7 +3,8 @@
 In: folders of real mammograms; normal ones become backgrounds for inserted calcium, since no set at
 hand has both kinds outlined. Out: `table.json` and `table.md`. Five folds by patient (Alghamdi
 2024, section III.B), each method an equal budget. Each fold of each method is a file of its own,
-written when it is done: a run that is stopped goes on where it was.
+written when it is done: a run that is stopped goes on where it was. Once `tiles.npz` is drawn, only
+the sets' tables of labels are read: a machine with a GPU needs no images.
 """
 
 from __future__ import annotations
