@@ -12,7 +12,7 @@ from models.mtu_net.data import BITS, TILES
 from models.mtu_net.insertion_samples import backgrounds, maker, split_of, with_calcium
 from models.mtu_net.spec import TILE_PX
 
-PATIENTS = 4
+PATIENTS = 3
 
 
 @pytest.fixture(name="folder", scope="module")
