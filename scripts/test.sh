@@ -10,4 +10,9 @@ set -x
 "$bin/ruff" format --check .
 "$bin/mypy"
 "$bin/lint-imports"
-"$bin/pytest" --durations=30 "$@"
+if [ $# -gt 0 ]; then
+  exec "$bin/pytest" "$@"
+fi
+# Unit tests share nothing; the others time things and own servers.
+"$bin/pytest" --quiet --numprocesses 2 --dist loadfile tests/unit
+"$bin/pytest" --durations=30 --ignore tests/unit tests

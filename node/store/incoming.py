@@ -72,7 +72,8 @@ class Incoming:
         self.dataset_offset = len(meta)
         self.size_bytes = len(meta)
         self.failure: Exception | None = None
-        self._digest = new_digest()
+        # Of a file, when it is complete.
+        self._digest = ""
         # What has come stands in one of the three, and the end of a file in the stage.
         self._small = bytearray(meta)
         self._stage: Stage | None = None
@@ -96,7 +97,6 @@ class Incoming:
         """Take the next bytes of the data set."""
         if self.failure is not None:
             return
-        self._digest.update(fragment)
         self.size_bytes += len(fragment)
         if self._stage is None and self.size_bytes <= SMALL_BYTES:
             self._small += fragment
@@ -114,7 +114,7 @@ class Incoming:
         """
         if self._writer is None or self._stage is None:
             return
-        self._writer.flush(self._stage)
+        self._digest = self._writer.flush(self._stage)
         self.relative = files.instance_path(study_uid, sop_instance_uid)
         target = files.absolute(self.relative)
         make_durable_folder(target.parent)
@@ -167,8 +167,13 @@ class Incoming:
         self._small = bytearray()
 
     def digest(self) -> str:
-        """Of the data set, as it is stored."""
-        return digest_text(self._digest)
+        """Of the data set, as it is stored; of a file when it is synced."""
+        content = self.content()
+        if content is None:
+            return self._digest
+        digest = new_digest()
+        digest.update(memoryview(content)[self.dataset_offset :])
+        return digest_text(digest)
 
     def _gather(self, fragment: memoryview | bytes) -> None:
         if self._stage is None:
@@ -178,7 +183,7 @@ class Incoming:
         while rest:
             if self._writer is None:
                 self._head = self.head()
-                self._writer = Writer(self.path)
+                self._writer = Writer(self.path, self.dataset_offset)
                 self._named = True
             self._stage = self._writer.write(self._stage)
             rest = self._stage.add(rest)

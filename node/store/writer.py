@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
+from node.store.digest import digest_text, new_digest
 from node.store.direct import create, write_all
 from node.store.stage import Stage
 
@@ -23,10 +24,21 @@ _ahead = threading.BoundedSemaphore(_FILES_AHEAD)
 class Writer:
     """One file, used by one thread. All but `close` raise OSError."""
 
-    __slots__ = ("_descriptor", "_has_second", "_idle", "_writing", "_written")
+    __slots__ = (
+        "_descriptor",
+        "_digest",
+        "_has_second",
+        "_idle",
+        "_skip",
+        "_writing",
+        "_written",
+    )
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, skip: int) -> None:
+        """`skip`: so many bytes at the beginning are not of the data set."""
         self._descriptor = create(path)
+        self._digest = new_digest()
+        self._skip = skip
         self._has_second = _ahead.acquire(blocking=False)
         self._idle = Stage() if self._has_second else None
         self._writing: Stage | None = None
@@ -36,18 +48,19 @@ class Writer:
         """Take a full stage; returns an empty one."""
         self._wait()
         if self._idle is None or not self._begin_to_write(full):
-            write_all(self._descriptor, full.content())
+            self._put(full.content())
             full.clear()
             return full
         empty, self._idle = self._idle, None
         self._writing = full
         return empty
 
-    def flush(self, last: Stage) -> None:
-        """Have the file hold all that has come; nothing is written after it."""
+    def flush(self, last: Stage) -> str:
+        """Have the file hold all that has come, nothing follows; returns the digest."""
         self._wait()
-        write_all(self._descriptor, last.content())
+        self._put(last.content())
         last.clear()
+        return digest_text(self._digest)
 
     def sync(self) -> None:
         """Make what was flushed durable."""
@@ -70,11 +83,17 @@ class Writer:
 
     def _begin_to_write(self, full: Stage) -> bool:
         try:
-            self._written = _threads().submit(write_all, self._descriptor, full.content())
+            self._written = _threads().submit(self._put, full.content())
         except RuntimeError:
             # No thread left in this process.
             return False
         return True
+
+    def _put(self, content: memoryview) -> None:
+        # By the stage: each call lets other threads run, and there are few hundreds less of them.
+        self._digest.update(content[self._skip :])
+        self._skip = 0
+        write_all(self._descriptor, content)
 
     def _wait(self) -> None:
         if self._written is None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from node.store import direct, writer
+from node.store.digest import digest_text, new_digest
 from node.store.stage import STAGE_BYTES, Stage
 from node.store.writer import Writer
 
@@ -18,13 +19,15 @@ from node.store.writer import Writer
 def written(path: Path, content: bytes) -> bytes:
     """What the file holds when this came in pieces."""
     pieces = random.Random(1)
-    made, stage = Writer(path), Stage()
+    made, stage = Writer(path, 0), Stage()
     rest = memoryview(content)
     while rest:
         piece, rest = rest[: (size := pieces.randint(1, 300_000))], rest[size:]
         while piece := stage.add(piece):
             stage = made.write(stage)
-    made.flush(stage)
+    digest = new_digest()
+    digest.update(content)
+    assert made.flush(stage) == digest_text(digest)
     made.sync()
     made.close()
     stage.close()
@@ -80,7 +83,7 @@ def test_a_failure_ahead_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     def full(_descriptor: int, _content: memoryview) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    made, stage = Writer(tmp_path / "file"), Stage()
+    made, stage = Writer(tmp_path / "file", 0), Stage()
     stage.add(memoryview(bytes(STAGE_BYTES)))
     monkeypatch.setattr(os, "write", full)
     stage = made.write(stage)
