@@ -7,6 +7,7 @@ decided by the bytes; size and digest only say with which to compare.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, BinaryIO
@@ -15,9 +16,10 @@ from sqlalchemy import Connection, bindparam, select
 
 from node.header import Header
 from node.routes import PRIOR_ROUTE, Decision
+from node.store.digest import agrees
 from node.store.files import Files
 from node.store.incoming import Incoming
-from node.store.originals import Place, is_there, open_original, same_bytes
+from node.store.originals import PLACE, Place, is_there, open_original, same_bytes
 from node.store.statements import Statement
 from node.store.tables import Instance
 
@@ -60,10 +62,9 @@ class Arrival:
 
 _ROW = Instance.__table__.c
 _KNOWN = Statement(
-    select(
-        *(_ROW[name] for name in ("digest", "dataset_offset", "route")),
-        *(_ROW[name] for name in ("path", "pack_offset", "size_bytes", "content")),
-    ).where(_ROW.sop_instance_uid == bindparam("uid"))
+    select(_ROW.digest, _ROW.dataset_offset, _ROW.route, *PLACE).where(
+        _ROW.sop_instance_uid == bindparam("uid")
+    )
 )
 
 
@@ -75,7 +76,7 @@ class _Known:
     dataset_bytes: int
     prior: bool
     open: Callable[[], BinaryIO]
-    # False when its bytes are gone: then one of the same digest takes their place.
+    # False when its bytes are gone: then those of the same digest take their place.
     there: bool = True
 
     def is_same(self, arrival: Arrival) -> bool:
@@ -84,10 +85,13 @@ class _Known:
             return False
         if _algorithm(self.digest) == _algorithm(arrival.digest) and self.digest != arrival.digest:
             return False
-        if not self.there:
-            return self.digest == arrival.digest
-        with self.open() as stored, arrival.open() as arrived:
-            return same_bytes(stored, arrived)
+        with arrival.open() as arrived:
+            if not self.there:
+                with suppress(ValueError):  # a digest of a kind that this version does not know
+                    return agrees(arrived, self.digest)
+                return False
+            with self.open() as stored:
+                return same_bytes(stored, arrived)
 
 
 def classify(connection: Connection, files: Files, arrivals: Sequence[Arrival]) -> None:

@@ -28,7 +28,7 @@ class Files:
     def prepare(self) -> None:
         """Make the folders."""
         for name in ("incoming", "scratch", "instances", "packs", "results", "pictures"):
-            (self.root / name).mkdir(parents=True, exist_ok=True)
+            make_durable_folder(self.root / name)
 
     def absolute(self, relative: str) -> Path:
         """The file behind a path of the database."""

@@ -27,6 +27,8 @@ _PAGE_BYTES = 4096
 # commit in most syncs.
 _STEP_BYTES = 16 << 20
 _LARGEST_BYTES = 1 << 30
+# In `packs/`, and in the spool while it is being filled.
+_NAMES = 2
 
 
 class Pack:
@@ -64,7 +66,7 @@ class Pack:
     def _append(
         self, contents: Sequence[memoryview | bytes], sizes: Sequence[int]
     ) -> list[tuple[str, int]]:
-        if self._descriptor < 0 or self._end + sum(sizes) > _LARGEST_BYTES:
+        if self._end + sum(sizes) > _LARGEST_BYTES or self._has_no_name():
             self._begin()
         self._allocate(self._end + sum(sizes))
         places, position = [], self._end
@@ -76,6 +78,10 @@ class Pack:
         # Only now: what a full disk cut is written over by the next one.
         self._end = position
         return places
+
+    def _has_no_name(self) -> bool:
+        """Whether there is none, or somebody removed it: what is written there would be lost."""
+        return self._descriptor < 0 or os.fstat(self._descriptor).st_nlink != _NAMES
 
     def _begin(self) -> None:
         self.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -203,6 +204,28 @@ def test_an_object_whose_file_is_gone_is_stored_again(node: Node, store: Store) 
     assert original(store, node.files.root, kept.id) == content
     assert node.receive(image) == "same"
     assert len(list(path.parent.iterdir())) == 1
+
+
+@pytest.mark.parametrize("size_px", [(40, 30), (512, 400), (1024, 800)])
+def test_objects_of_earlier_versions_are_known_again(
+    size_px: tuple[int, int], node: Node, store: Store
+) -> None:
+    """A row with SHA-256: the same bytes are the same, others are not, a lost file is healed."""
+    image = mammogram(size_px=size_px)
+    assert node.receive(image) == "new"
+    with store.writing() as session:
+        (kept,) = session.get_one(Study, image.StudyInstanceUID).instances
+        data_set = original(store, node.files.root, kept.id)[kept.dataset_offset :]
+        kept.digest = "sha256:" + hashlib.sha256(data_set).hexdigest()
+        path = kept.path
+    assert node.receive(image) == "same"
+    if path:
+        node.files.absolute(path).unlink()
+        assert node.receive(image) == "same"
+        content = original(store, node.files.root, kept.id)
+        assert content[kept.dataset_offset :] == data_set
+    image.PatientComments = "changed"
+    assert node.receive(image) == "conflict"
 
 
 def test_concurrent_reception_of_one_study(node: Node, store: Store) -> None:

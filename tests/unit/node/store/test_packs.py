@@ -93,3 +93,15 @@ def test_a_dead_process_s_pack_is_cut(root: Path) -> None:
     pack.append([b"b" * 5000])
     trim(root, path, offset + 5000)
     assert (root / path).read_bytes() == b"a" * 5000 + bytes(3192)
+
+
+def test_a_removed_pack_is_written_to_no_more(root: Path) -> None:
+    """Somebody who tidies up takes what is in it, and nothing that comes afterwards."""
+    pack = Pack(root, root / "spool")
+    path, _ = pack.append([b"a" * 5000])[0]
+    (root / path).unlink()
+    place = pack.append([b"b" * 5000])[0]
+    assert place[0] != path
+    assert kept(root, place, 5000) == b"b" * 5000
+    pack.close()
+    assert os.listdir(root / "spool") == []
