@@ -20,7 +20,7 @@ from tests.stored import Objects, Sent, assert_sound, store_all
 
 _CALLS = (
     "pwrite64,fdatasync,fsync,write,link,linkat,rename,renameat,renameat2,unlink,openat,mkdir,"
-    "ftruncate,sendto,close"
+    "ftruncate,fallocate,sendto,close"
 )
 # A batch of three files has some eighty of them.
 _MOST_CALLS = 200
@@ -50,7 +50,10 @@ def traced(dying: Dying, at: int) -> Iterator[None]:
         tracer.terminate()
 
 
-@pytest.mark.parametrize("scenario", ["a small object", "a large object", "a batch of large ones"])
+@pytest.mark.parametrize(
+    "scenario",
+    ["a small object", "a large object", "a batch of medium ones", "a batch of large ones"],
+)
 def test_kill_at_every_system_call(scenario: str, tmp_path: Path) -> None:
     """Killed at the first, the second, ... until there is no such call."""
     values = prepared(tmp_path)
