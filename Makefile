@@ -64,13 +64,18 @@ viewer: ## Fetch the OHIF viewer, which the dashboard then serves at /viewer
 	@scripts/python-packages.sh demo
 	@scripts/viewer.sh
 
+# What each model is trained on beside phantoms, in the folder DATA.
+SETS_mask_rcnn_us = busi
+SETS_mask_rcnn_mg = mini_mias rsna
+SETS_mtu_net = mini_mias rsna
+SETS_resnet50 = rsna mini_mias
+
 .PHONY: models
-models: ## Train and export the models again (MODELS="name ...")
+models: ## Train and export the models again (MODELS="name ..." DATA=folder; without DATA on phantoms)
 	@scripts/bootstrap.sh test
-	@for name in $(MODELS); do \
-	  $(BIN)/sentinode models train $$name --out runs/$$name && \
-	  $(BIN)/sentinode models export $$name --weights runs/$$name || exit 1; \
-	done
+	@$(foreach name,$(MODELS),$(BIN)/sentinode models train $(name) --out runs/$(name) \
+	  $(if $(DATA),$(foreach set,$(SETS_$(name)),--data $(DATA)/$(set))) && \
+	  $(BIN)/sentinode models export $(name) --weights runs/$(name) &&) true
 
 .PHONY: reports
 reports: ## Every page under docs/models and the cards, through Triton (OPTIONS="--limit 20")

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from models.contract import FindingKind, ModelOutput, Region
 from models.datasets.cases import Case, Label, Lesion
 from models.evaluation.metrics import Counts
+from models.imaging.regions import intersection_px
 
 HIT_IOU = 0.2  # lenient on outlines, as is usual where the question is whether a lesion was found
 
@@ -122,23 +123,6 @@ def _overlap(regions: Sequence[Region], lesion: Lesion) -> float:
     """Dice of the best-scored region that hits the lesion: the mark that a reader would follow."""
     hits = [region for region in regions if is_hit(region, lesion)]
     return dice(max(hits, key=lambda region: region.score), lesion) if hits else 0.0
-
-
-def intersection_px(a: Region | Lesion, b: Region | Lesion) -> int:
-    """Pixels that both masks hold."""
-    top, left = (max(x, y) for x, y in zip(a.offset_px, b.offset_px, strict=True))
-    bottom = min(a.offset_px[0] + a.mask.shape[0], b.offset_px[0] + b.mask.shape[0])
-    right = min(a.offset_px[1] + a.mask.shape[1], b.offset_px[1] + b.mask.shape[1])
-    if bottom <= top or right <= left:
-        return 0
-    crops = [
-        item.mask[
-            top - item.offset_px[0] : bottom - item.offset_px[0],
-            left - item.offset_px[1] : right - item.offset_px[1],
-        ]
-        for item in (a, b)
-    ]
-    return int(np.count_nonzero(crops[0] & crops[1]))
 
 
 def paint(items: Iterable[Region | Lesion], shape: Shape) -> NDArray[np.bool_]:

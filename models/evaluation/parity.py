@@ -19,8 +19,8 @@ import numpy as np
 
 from models.contract import Model, ModelInputError, ModelOutput, Region
 from models.datasets.cases import Case
-from models.evaluation.matching import intersection_px
 from models.evaluation.run import Server, thresholds_by_kind
+from models.imaging.regions import intersection_px
 
 # Of 95 % of the pairs: below what a reader could see. An edge lies where a probability passes one
 # half on the network's grid, a pixel of which may be two of the image's.

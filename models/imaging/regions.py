@@ -7,6 +7,8 @@ the grid's cells, so that the outline is as smooth as the grid allows (He et al.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,16 @@ from models.contract import FindingKind, Region
 from models.imaging.geometry import Placement
 
 MASK_THRESHOLD = 0.5
+
+
+class Placed(Protocol):
+    """A mask crop (height, width) whose top left pixel is image pixel `offset_px` (row, column)."""
+
+    @property
+    def mask(self) -> NDArray[np.bool_]: ...
+
+    @property
+    def offset_px(self) -> tuple[int, int]: ...
 
 
 def region(
@@ -60,3 +72,20 @@ def _tight(
     columns = np.flatnonzero(mask.any(axis=0))
     crop = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].copy()
     return Region(kind, score, crop, (offset_px[0] + int(rows[0]), offset_px[1] + int(columns[0])))
+
+
+def intersection_px(a: Placed, b: Placed) -> int:
+    """Pixels that both masks hold."""
+    top, left = (max(x, y) for x, y in zip(a.offset_px, b.offset_px, strict=True))
+    bottom = min(a.offset_px[0] + a.mask.shape[0], b.offset_px[0] + b.mask.shape[0])
+    right = min(a.offset_px[1] + a.mask.shape[1], b.offset_px[1] + b.mask.shape[1])
+    if bottom <= top or right <= left:
+        return 0
+    crops = [
+        item.mask[
+            top - item.offset_px[0] : bottom - item.offset_px[0],
+            left - item.offset_px[1] : right - item.offset_px[1],
+        ]
+        for item in (a, b)
+    ]
+    return int(np.count_nonzero(crops[0] & crops[1]))

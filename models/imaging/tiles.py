@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.contract import Region
+from models.imaging.regions import intersection_px
 
 SAME = 0.5
 """Regions are one finding if they share this much of the smaller one: a half of a lesion, cut by a
@@ -30,8 +31,16 @@ def origins(image_px: tuple[int, int], tile_px: int, overlap_px: int) -> list[tu
     """
     if not 0 <= overlap_px < tile_px:
         raise ValueError(f"tiles of {tile_px} px cannot overlap by {overlap_px} px")
-    rows, columns = (_starts(size, tile_px, tile_px - overlap_px) for size in image_px)
+    rows, columns = (starts(size, tile_px, tile_px - overlap_px) for size in image_px)
     return [(row, column) for row in rows for column in columns]
+
+
+def starts(size: int, tile_px: int, most_apart_px: int) -> list[int]:
+    """Where tiles begin along one axis: evenly spread, from edge to edge; [0] if one suffices."""
+    if size <= tile_px:
+        return [0]
+    count = math.ceil((size - tile_px) / most_apart_px) + 1
+    return [round(start) for start in np.linspace(0, size - tile_px, count)]
 
 
 def quarters(image_px: tuple[int, int], overlap: float = 0.25) -> tuple[int, int]:
@@ -61,7 +70,7 @@ def merged(regions: Iterable[Region], same: float = SAME) -> tuple[Region, ...]:
     for region in sorted(regions, key=lambda item: -item.score):
         for number, other in enumerate(kept):
             smaller = min(int(region.mask.sum()), int(other.mask.sum()))
-            if region.kind is other.kind and _common(region, other) >= same * smaller:
+            if region.kind is other.kind and intersection_px(region, other) >= same * smaller:
                 kept[number] = _union(other, region)
                 break
         else:
@@ -69,34 +78,10 @@ def merged(regions: Iterable[Region], same: float = SAME) -> tuple[Region, ...]:
     return tuple(kept)
 
 
-def _starts(size: int, tile_px: int, most_apart_px: int) -> list[int]:
-    if size <= tile_px:
-        return [0]
-    count = math.ceil((size - tile_px) / most_apart_px) + 1
-    return [round(start) for start in np.linspace(0, size - tile_px, count)]
-
-
 def _box(region: Region) -> tuple[int, int, int, int]:
     """First and one past the last row, first and one past the last column."""
     (top, left), (height, width) = region.offset_px, region.mask.shape
     return top, top + height, left, left + width
-
-
-def _common(a: Region, b: Region) -> int:
-    """Pixels in both."""
-    top, bottom, left, right = (
-        pick(x, y) for pick, x, y in zip((max, min, max, min), _box(a), _box(b), strict=True)
-    )
-    if bottom <= top or right <= left:
-        return 0
-    views = [
-        item.mask[
-            top - item.offset_px[0] : bottom - item.offset_px[0],
-            left - item.offset_px[1] : right - item.offset_px[1],
-        ]
-        for item in (a, b)
-    ]
-    return int(np.count_nonzero(views[0] & views[1]))
 
 
 def _union(best: Region, other: Region) -> Region:

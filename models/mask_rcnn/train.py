@@ -29,7 +29,7 @@ from models.mask_rcnn.targets import truth_of
 from models.mask_rcnn.validation import validate
 from models.training import weights
 from models.training.folds import Fold
-from models.training.loop import FitResult, fit, seed_everything
+from models.training.loop import FitResult, begin, fit
 from models.training.samples import pool_or_none
 
 
@@ -70,11 +70,7 @@ def prepare(model: Model, config: Config, data: Sequence[Path]) -> None:
 
 def train(config: Config, made: Stocks, out: Path, label: str, resume: bool = False) -> FitResult:
     """Train on stocks that are already there."""
-    torch.backends.cudnn.benchmark = True
-    torch.set_float32_matmul_precision("high")
-    if config.fit.threads:
-        torch.set_num_threads(config.fit.threads)
-    seed_everything(config.fit.seed)
+    begin(config.fit)
     network = MaskRCNN(config.network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return fit(
         network,

@@ -33,7 +33,7 @@ from models.mask_rcnn_mg.validation import figures, predict
 from models.restore import restore
 from models.training import weights
 from models.training.folds import Fold
-from models.training.loop import FitSettings, fit, seed_everything
+from models.training.loop import FitSettings, begin, fit
 from models.training.samples import SampleStock, sample_pool
 
 AUGMENT = AugmentConfig(rotation_degrees=20.0, scale=1.25, vertical_flip=True, gamma=0.3, noise=5.0)
@@ -76,13 +76,9 @@ def run(
     fold: Fold | None = None,
 ) -> Mapping[str, float]:
     """Train, write `out/weights.*.pt`, and return the figures on the side left out."""
-    if config.fit.threads:
-        torch.set_num_threads(config.fit.threads)
-    torch.set_float32_matmul_precision("high")
-    seed_everything(config.fit.seed)
+    device = begin(config.fit)
     training, validation = sides(config, data, fold)
     validation = [case for case in validation if case.truth.lesions is not None]
-    device = torch.device(config.fit.device_name())
     given = sources(training, config.data.shares, config.data.window_px)
     first = config.fit.seed * _SEEDS_PER_RUN
     with sample_pool(config.data.workers) as pool:

@@ -16,8 +16,9 @@ import torch
 
 from models.contract import FindingKind, ModelInputError, Region
 from models.datasets.cases import Case, Lesion
-from models.evaluation.matching import intersection_px, match
+from models.evaluation.matching import match
 from models.evaluation.metrics import auc
+from models.imaging.regions import intersection_px
 from models.mask_rcnn import detections, tensors
 from models.mask_rcnn.network import MaskRCNN
 from models.mask_rcnn_mg.model import MODEL

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from models.contract import BreastImage, ModelInputError, Prepared
 from models.foreground import Box, breast_box, breast_mask, windowed
+from models.imaging.tiles import starts
 from models.mtu_net.spec import (
     ASSUMED_BREAST_HEIGHT_MM,
     MIN_BREAST_FRACTION,
@@ -69,8 +70,8 @@ def tile_origins(breast: NDArray[np.bool_]) -> tuple[tuple[int, int], ...]:
     enough = MIN_BREAST_FRACTION * TILE_PX**2
     return tuple(
         (row, column)
-        for row in _starts(breast.shape[0])
-        for column in _starts(breast.shape[1])
+        for row in starts(breast.shape[0], TILE_PX, STRIDE_PX)
+        for column in starts(breast.shape[1], TILE_PX, STRIDE_PX)
         if breast[row : row + TILE_PX, column : column + TILE_PX].sum() >= enough
     )
 
@@ -99,11 +100,3 @@ def _grid_shape(image: BreastImage, box: Box) -> tuple[int, int]:
     height = round(box.height * rows_mm / WORKING_SPACING_MM)
     width = round(box.width * columns_mm / WORKING_SPACING_MM)
     return max(1, height), max(1, width)
-
-
-def _starts(size: int) -> list[int]:
-    """Evenly spread tile starts along one axis, at most STRIDE_PX apart, from edge to edge."""
-    if size <= TILE_PX:
-        return [0]
-    count = math.ceil((size - TILE_PX) / STRIDE_PX) + 1
-    return [round(start) for start in np.linspace(0, size - TILE_PX, count)]

@@ -24,7 +24,7 @@ from models.mtu_net.spec import CLASSES
 from models.mtu_net.stocks import DataSettings, stocks
 from models.training import weights
 from models.training.folds import Fold
-from models.training.loop import FitSettings, fit, seed_everything
+from models.training.loop import FitSettings, begin, fit
 from models.training.samples import SampleStock
 
 START_SAMPLES = 4  # enough tiles for the statistics of a network that is started from an export
@@ -62,13 +62,10 @@ def run(
     fold: Fold | None = None,
 ) -> Mapping[str, float]:
     """Dice of each class over the held-out tiles, after one run."""
-    seed_everything(config.fit.seed)
-    if config.fit.threads:
-        torch.set_num_threads(config.fit.threads)
+    device = begin(config.fit)
     method = NETWORKS[config.network]
     # Channels last: a third faster on processors, and what tensor cores want.
     network = method.build(config.width).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    device = torch.device(config.fit.device_name())
     with ExitStack() as stack:
         stock, validation = stocks(config.data, data, fold, device, stack)
         stock.wait(FIRST_STEP_SAMPLES)

@@ -23,7 +23,7 @@ from models.resnet50.settings import Config, Stage
 from models.resnet50.validation import figures
 from models.training import weights
 from models.training.folds import Fold
-from models.training.loop import fit, seed_everything
+from models.training.loop import begin, fit
 from models.training.samples import pool_or_none
 
 __all__ = ["Config", "prepare", "run"]
@@ -40,11 +40,7 @@ def run(
     fold: Fold | None = None,
 ) -> Mapping[str, float]:
     """Train once and write the weights; without `data` from the packs of the configuration."""
-    device = torch.device(config.fit.device_name())
-    if config.fit.threads:
-        torch.set_num_threads(config.fit.threads)
-    torch.backends.cudnn.benchmark = True
-    seed_everything(config.fit.seed)
+    device = begin(config.fit)
     # Convolutions in half precision run on tensor cores in this order of axes.
     network = ResNet50().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if config.initial is not None:

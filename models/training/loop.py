@@ -71,6 +71,16 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+def begin(settings: FitSettings) -> torch.device:
+    """Seed, set threads and speed, return the device: before anything of a run is made."""
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    torch.backends.cudnn.benchmark = True
+    torch.set_float32_matmul_precision("high")
+    seed_everything(settings.seed)
+    return torch.device(settings.device_name())
+
+
 def fit(
     module: nn.Module,
     loss_fn: LossFunction,

@@ -4,7 +4,8 @@ import numpy as np
 
 from models.contract import BreastImage, FindingKind, ModelOutput, Region
 from models.datasets.cases import Case, Lesion, Truth
-from models.evaluation.matching import intersection_px, is_hit, judge, match, paint
+from models.evaluation.matching import is_hit, judge, match, paint
+from models.imaging.regions import intersection_px
 
 MASS, CLUSTER = FindingKind.MASS, FindingKind.CALCIFICATION_CLUSTER
 
