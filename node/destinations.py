@@ -15,7 +15,18 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from node.errors import ConfigurationError
 
-ResultKind = Literal["SEG", "SR"]
+# COMBINED is the report on a patient's mammogram and ultrasound together.
+ResultKind = Literal["SEG", "SR", "CADSR", "GSPS", "SC", "KOS", "COMBINED"]
+# Different bytes of one content, for viewers that differ; "" for kinds that have no variants.
+Variant = Literal["ohif", "plain", ""]
+KINDS_WITH_VARIANTS: frozenset[ResultKind] = frozenset({"SEG", "SR"})
+Profile = Literal["ohif", "workstation", "legacy"]
+# What a destination gets that does not name its `kinds`.
+KINDS_OF_PROFILE: dict[Profile, tuple[ResultKind, ...]] = {
+    "ohif": ("SEG", "SR", "COMBINED"),
+    "workstation": ("SR", "CADSR", "GSPS", "KOS", "COMBINED"),
+    "legacy": ("SC", "KOS"),
+}
 _LONGEST_NAME = 64  # what the delivery table holds
 
 
@@ -38,10 +49,19 @@ class Destination(BaseModel):
     ae_title: str | None = None
     host: str | None = None
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
-    kinds: tuple[ResultKind, ...] = ("SEG", "SR")
-    profile: Literal["ohif", "plain"] = "ohif"
+    # What its viewers are; says what they need to be sent, and how it is written.
+    profile: Profile = "ohif"
+    # () : those of the profile.
+    kinds: tuple[ResultKind, ...] = ()
     confirm: Literal["qido", "c-find", "none"] = "none"
     timeout_seconds: Annotated[float, Field(gt=0)] = 60.0
+
+    @field_validator("profile", mode="before")
+    @classmethod
+    def _is_named_as_today(cls, value: Any) -> Any:
+        if value == "plain":
+            raise ValueError("`plain` is called `workstation` now; name `kinds` to keep SEG and SR")
+        return value
 
     @field_validator("url")
     @classmethod
@@ -79,6 +99,19 @@ class Destination(BaseModel):
         if self.username is not None and self.token_file is not None:
             raise ValueError("use either `username` or `token_file`")
         return self
+
+    @property
+    def variant(self) -> Variant:
+        """The variant of SEG and SR that its viewers read."""
+        return "ohif" if self.profile == "ohif" else "plain"
+
+    @property
+    def forms(self) -> frozenset[tuple[ResultKind, Variant]]:
+        """Every kind it is sent, each in its variant."""
+        kinds = self.kinds or KINDS_OF_PROFILE[self.profile]
+        return frozenset(
+            (kind, self.variant if kind in KINDS_WITH_VARIANTS else "") for kind in kinds
+        )
 
     def password(self) -> str | None:
         """Read the password. Raises ConfigurationError."""

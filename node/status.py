@@ -124,6 +124,7 @@ def _results(job: Job | None) -> list[dict[str, Any]]:
 def _delivered(result: Result, delivery: Delivery | None) -> dict[str, Any]:
     return {
         "kind": result.kind,
+        "variant": result.variant,
         "sop_instance_uid": result.sop_instance_uid,
         "series_uid": result.series_uid,
         "source_sop_uid": result.source_sop_uid,

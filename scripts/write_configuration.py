@@ -44,15 +44,15 @@ destinations:
     url: https://pacs.example/dicom-web
     username: sentinode
     password_file: /run/secrets/pacs-password   # secrets only from files; token_file for a bearer
-    kinds: [SEG, SR]
-    profile: ohif               # ohif | plain, see conformance.md
+    profile: ohif               # ohif | workstation | legacy, see conformance.md
+    kinds: [SEG, SR]            # SEG, SR, CADSR, GSPS, SC, KOS, COMBINED; empty: the profile's
     confirm: qido               # qido | c-find | none
   - name: archive
     protocol: c-store
     ae_title: ARCHIVE
     host: 10.0.0.7
     port: 104
-    kinds: [SEG, SR]
+    profile: workstation
     confirm: c-find
 ```
 

@@ -8,6 +8,7 @@ reason.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,12 @@ from node.send import find_instances
 from node.settings import Settings
 from node.store.tables import Instance
 from node.study import leave_out_superfluous
+from workers.analyses import ImageAnalysis, StudyAnalysis
 from workers.dicom.decoding import read_source
 from workers.images import SourceImage
 from workers.inference import Server, run_model
 from workers.pictures import overlay_picture
-from workers.report import ImageAnalysis
-from workers.results import encode_study, part10
+from workers.results import DEFAULT_FORMS, encode_study, part10
 
 # There is no history outside the node: every run is a first revision.
 _REVISION = 1
@@ -49,7 +50,7 @@ def analyze_files(
         except DecodingError as error:
             skipped[instance.path] = str(error)
             continue
-        analysis = _look(source, instance.models, server, instance.study_uid)
+        analysis = _look(Path(instance.path), source, instance.models, server, instance.study_uid)
         studies.setdefault(instance.study_uid, []).append(analysis)
         written.append(_picture(out, source, analysis))
         advance()
@@ -88,13 +89,19 @@ def _routed(paths: Sequence[Path], settings: Settings, skipped: dict[str, str]) 
 
 
 def _look(
-    source: SourceImage, models: Sequence[str], server: Server, study_uid: str
+    path: Path, source: SourceImage, models: Sequence[str], server: Server, study_uid: str
 ) -> ImageAnalysis:
     runs = [
         run_model(get_model(name), source, server, study_uid=study_uid, revision=_REVISION)
         for name in models
     ]
-    return ImageAnalysis(source.dataset, source.spacing_source, tuple(runs), source.frame_number)
+    return ImageAnalysis(
+        source.dataset,
+        source.spacing_source,
+        tuple(runs),
+        source.frame_number,
+        partial(read_source, path),
+    )
 
 
 def _picture(out: Path, source: SourceImage, analysis: ImageAnalysis) -> str:
@@ -105,12 +112,10 @@ def _picture(out: Path, source: SourceImage, analysis: ImageAnalysis) -> str:
 
 
 def _results(out: Path, analyses: Sequence[ImageAnalysis]) -> list[str]:
-    encoded = encode_study(
-        analyses, revision=_REVISION, content_at=utc_now(), predecessor=None, profile="ohif"
-    )
+    study = StudyAnalysis(tuple(analyses), _REVISION, utc_now())
     paths = []
-    for kind, dataset, _ in encoded:
-        path = out / f"{kind}-{dataset.SOPInstanceUID}.dcm"
-        path.write_bytes(part10(dataset))
+    for encoded in encode_study(study, DEFAULT_FORMS):
+        path = out / f"{encoded.kind}-{encoded.dataset.SOPInstanceUID}.dcm"
+        path.write_bytes(part10(encoded.dataset))
         paths.append(str(path))
     return paths

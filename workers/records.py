@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from node.destinations import Destination
+from node.destinations import Destination, ResultKind, Variant
 from node.job import Lease, instances_of
 from node.store.session import Store
 from node.store.tables import Delivery, Job, ModelRun, Result
@@ -30,7 +30,8 @@ class ImageWork:
 class WrittenResult:
     """One encoded object, durable on disk."""
 
-    kind: str
+    kind: ResultKind
+    variant: Variant
     sop_instance_uid: str
     sop_class_uid: str
     series_uid: str
@@ -95,13 +96,14 @@ def add_results(
     results: Sequence[WrittenResult],
     destinations: Sequence[Destination],
 ) -> None:
-    """Record the objects and open one delivery per destination that wants the kind."""
+    """Record the objects and open one delivery per destination that wants the form."""
     known = {result.sop_instance_uid for result in job.results}
     for written in results:
         if written.sop_instance_uid in known:
             continue
         row = Result(
             kind=written.kind,
+            variant=written.variant,
             sop_instance_uid=written.sop_instance_uid,
             sop_class_uid=written.sop_class_uid,
             series_uid=written.series_uid,
@@ -112,7 +114,7 @@ def add_results(
         row.deliveries = [
             Delivery(destination=destination.name, state="pending")
             for destination in destinations
-            if written.kind in destination.kinds
+            if (written.kind, written.variant) in destination.forms
         ]
         job.results.append(row)
 

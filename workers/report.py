@@ -10,7 +10,6 @@ the same bytes; nothing in it counts as verified by a person.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -35,14 +34,13 @@ from pydicom.sr.coding import Code
 
 from node.errors import EncodingError
 from node.identifiers import derived_uid
+from workers.analyses import ImageAnalysis
 from workers.dicom import codes, equipment
 from workers.dicom.equipment import ModelIdentity
 from workers.dicom.image_library import image_library
 from workers.dicom.inheritance import (
-    ImageReference,
     inherit,
     plain_header,
-    reference_to,
     site_time,
     stamp_creation,
 )
@@ -51,24 +49,6 @@ from workers.findings import RunOutcome
 
 # High, so that results sort behind the images in every viewer.
 REPORT_SERIES_NUMBER: Final = 9000
-
-
-@dataclass(frozen=True, slots=True)
-class ImageAnalysis:
-    """One image of the study: its header as received and every run on it.
-
-    `frame_number`: the frame of a multi-frame image that was analysed, 1-based.
-    """
-
-    source: Dataset
-    spacing_source: str | None
-    runs: tuple[RunOutcome, ...]
-    frame_number: int = 1
-
-    @property
-    def reference(self) -> ImageReference:
-        """How the report names the image."""
-        return reference_to(self.source, self.frame_number)
 
 
 def encode_report(
@@ -94,6 +74,8 @@ def encode_report(
     at = site_time(content_at, source)
     models = sorted({ModelIdentity(run.model, run.model_version) for run in runs})
     names = [f"{model.name}:{model.version}" for model in models]
+    if profile == "plain":
+        names.append(profile)
     sop_uids = sorted(str(header.SOPInstanceUID) for header in headers)
     try:
         result = ComprehensiveSR(

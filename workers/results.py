@@ -1,34 +1,40 @@
-"""Stage 7, composed: the recorded runs of one job become durable SEG and SR files.
+"""Stage 7, composed: the recorded runs of one job become durable result objects.
 
-In: model runs and findings of the database, headers of the source files. Out: one `WrittenResult`
-for each object. What must hold: called twice for the same job it writes the same bytes to the same
-paths, because UIDs are derived and the content time is the time the study was complete.
+In: model runs and findings of the database, headers of the source files, what the destinations
+want. Out: one `WrittenResult` for each object. What must hold: called twice for the same job it
+writes the same bytes to the same paths, because UIDs are derived and the content time is the time
+the study was complete.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Collection, Iterator, Sequence
+from functools import partial
 from io import BytesIO
+from typing import cast
 
 import pydicom
 from pydicom.dataset import Dataset
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from node.destinations import Destination
+from node.destinations import Destination, Variant
 from node.job import Lease, instances_of
 from node.store.files import Files
-from node.store.originals import Place, open_original
+from node.store.originals import Place, as_path, open_original
 from node.store.session import Store
 from node.store.tables import Instance, Job, ModelRun, Result
-from workers.dicom.decoding import chosen_frame
+from workers.analyses import EncodedResult, Form, ImageAnalysis, StudyAnalysis
+from workers.dicom.decoding import chosen_frame, read_source
 from workers.dicom.measurement import Profile
 from workers.dicom.spacing import read_spacing
+from workers.images import SourceImage
 from workers.records import WrittenResult, outcome_of
-from workers.report import ImageAnalysis, encode_report
+from workers.report import encode_report
 from workers.segmentation import encode_segmentation
 
+# What is kept where no destination says otherwise.
+DEFAULT_FORMS: frozenset[Form] = frozenset({("SEG", "ohif"), ("SR", "ohif")})
 # Behind the images and behind the report, which has 9000.
 _FIRST_SEGMENTATION_SERIES = 9001
 
@@ -38,66 +44,68 @@ def encode_results(
 ) -> list[WrittenResult]:
     """Encode and write every object of a job. Raises EncodingError."""
     with store.reading() as session:
-        job = session.get_one(Job, lease.job_id)
-        analyses = read_analyses(session, files, job)
-        predecessor = _predecessor(session, files, job)
-        revision, content_at = job.revision, job.complete_at
-    encoded = encode_study(
-        analyses,
-        revision=revision,
-        content_at=content_at,
-        predecessor=predecessor,
-        profile=_profile(destinations),
-    )
-    return [_write(files, lease, kind, dataset, source) for kind, dataset, source in encoded]
+        study = read_study(session, files, session.get_one(Job, lease.job_id))
+    return [_write(files, lease, each) for each in encode_study(study, wanted_by(destinations))]
 
 
-def encode_study(
-    analyses: Sequence[ImageAnalysis],
-    *,
-    revision: int,
-    content_at: datetime,
-    predecessor: Dataset | None,
-    profile: Profile,
-) -> list[tuple[str, Dataset, str | None]]:
-    """Kind, object and source SOP Instance UID of each result: SEGs first, then the report."""
-    segmentations: dict[str, Dataset] = {}
-    for number, analysis in enumerate(analyses):
-        findings = [finding for run in analysis.runs for finding in run.findings]
-        if findings:
-            segmentations[str(analysis.source.SOPInstanceUID)] = encode_segmentation(
-                analysis.source,
-                findings,
-                revision=revision,
-                content_at=content_at,
-                series_number=_FIRST_SEGMENTATION_SERIES + number,
-                profile=profile,
-                frame_number=analysis.frame_number,
-            )
-    report = encode_report(
-        analyses,
-        revision=revision,
-        content_at=content_at,
-        segmentations=segmentations,
-        predecessor=predecessor,
-        profile=profile,
-    )
-    return [
-        *(("SEG", dataset, source) for source, dataset in segmentations.items()),
-        ("SR", report, None),
-    ]
+def wanted_by(destinations: Sequence[Destination]) -> frozenset[Form]:
+    """Every form that some destination wants."""
+    wanted: frozenset[Form] = frozenset().union(*(each.forms for each in destinations))
+    return wanted or DEFAULT_FORMS
 
 
-def read_analyses(session: Session, files: Files, job: Job) -> list[ImageAnalysis]:
-    """Every analysed image of a job with its recorded runs."""
+def encode_study(study: StudyAnalysis, wanted: Collection[Form]) -> Iterator[EncodedResult]:
+    """Every wanted object; those that others refer to come first. Raises EncodingError."""
+    variants: tuple[tuple[Variant, Profile], ...] = (("ohif", "ohif"), ("plain", "plain"))
+    for variant, profile in variants:
+        if ("SEG", variant) in wanted or ("SR", variant) in wanted:
+            yield from _measured(study, profile, wanted)
+
+
+def _measured(
+    study: StudyAnalysis, profile: Profile, wanted: Collection[Form]
+) -> Iterator[EncodedResult]:
+    """The segmentations and the report that refers to them, in one variant."""
+    segmentations = {
+        str(analysis.source.SOPInstanceUID): encode_segmentation(
+            analysis.source,
+            analysis.findings,
+            revision=study.revision,
+            content_at=study.content_at,
+            series_number=_FIRST_SEGMENTATION_SERIES + number,
+            profile=profile,
+            frame_number=analysis.frame_number,
+        )
+        for number, analysis in enumerate(study.analyses)
+        if analysis.findings
+    }
+    for source_sop_uid, dataset in segmentations.items():
+        yield EncodedResult("SEG", profile, dataset, source_sop_uid)
+    if ("SR", profile) in wanted:
+        report = encode_report(
+            study.analyses,
+            revision=study.revision,
+            content_at=study.content_at,
+            segmentations=segmentations,
+            predecessor=study.predecessors.get(("SR", profile)),
+            profile=profile,
+        )
+        yield EncodedResult("SR", profile, report)
+
+
+def read_study(session: Session, files: Files, job: Job) -> StudyAnalysis:
+    """Every analysed image of a job with its recorded runs, and what was delivered before."""
     runs: dict[str, list[ModelRun]] = {}
     for run in job.model_runs:
         runs.setdefault(run.source_sop_uid, []).append(run)
-    return [
+    analyses = tuple(
         _analysis(files, instance, runs[instance.sop_instance_uid])
         for instance in instances_of(session, job)
         if instance.sop_instance_uid in runs
-    ]
+    )
+    return StudyAnalysis(
+        analyses, job.revision, job.complete_at, _predecessors(session, files, job)
+    )
 
 
 def _analysis(files: Files, instance: Instance, runs: Sequence[ModelRun]) -> ImageAnalysis:
@@ -111,25 +119,28 @@ def _analysis(files: Files, instance: Instance, runs: Sequence[ModelRun]) -> Ima
         runs=tuple(outcome_of(run) for run in runs),
         # An image that could not be decoded has no frame to name.
         frame_number=chosen_frame(header) if any(run.state == "succeeded" for run in runs) else 1,
+        read_image=partial(_read_image, files, place),
     )
 
 
-def _predecessor(session: Session, files: Files, job: Job) -> Dataset | None:
-    path = session.scalar(
-        select(Result.path)
+def _read_image(files: Files, place: Place) -> SourceImage:
+    with as_path(files, place) as path:
+        return read_source(path)
+
+
+def _predecessors(session: Session, files: Files, job: Job) -> dict[Form, Dataset]:
+    """The objects about the whole study of the last revision that has any, by form."""
+    rows = session.execute(
+        select(Result.kind, Result.variant, Result.path)
         .join(Job)
-        .where(Job.study_uid == job.study_uid, Job.revision < job.revision, Result.kind == "SR")
-        .order_by(Job.revision.desc())
-        .limit(1)
+        .where(Job.study_uid == job.study_uid, Job.revision < job.revision)
+        .where(Result.source_sop_uid.is_(None))
+        .order_by(Job.revision)
     )
-    if path is None:
-        return None
-    return pydicom.dcmread(files.absolute(path), stop_before_pixels=True)
-
-
-def _profile(destinations: Sequence[Destination]) -> Profile:
-    plain = bool(destinations) and all(item.profile == "plain" for item in destinations)
-    return "plain" if plain else "ohif"
+    return {
+        cast(Form, (kind, variant)): pydicom.dcmread(files.absolute(path), stop_before_pixels=True)
+        for kind, variant, path in rows
+    }
 
 
 def part10(dataset: Dataset) -> bytes:
@@ -139,19 +150,19 @@ def part10(dataset: Dataset) -> bytes:
     return buffer.getvalue()
 
 
-def _write(
-    files: Files, lease: Lease, kind: str, dataset: Dataset, source_sop_uid: str | None
-) -> WrittenResult:
+def _write(files: Files, lease: Lease, encoded: EncodedResult) -> WrittenResult:
+    dataset = encoded.dataset
     content = part10(dataset)
     sop_instance_uid = str(dataset.SOPInstanceUID)
     path = files.result_path(lease.study_uid, lease.revision, sop_instance_uid)
     files.write(path, content)
     return WrittenResult(
-        kind=kind,
+        kind=encoded.kind,
+        variant=encoded.variant,
         sop_instance_uid=sop_instance_uid,
         sop_class_uid=str(dataset.SOPClassUID),
         series_uid=str(dataset.SeriesInstanceUID),
-        source_sop_uid=source_sop_uid,
+        source_sop_uid=encoded.source_sop_uid,
         path=path,
         size_bytes=len(content),
     )

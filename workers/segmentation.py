@@ -76,6 +76,8 @@ def encode_segmentation(
     at = site_time(content_at, source)
     identity = (header.StudyInstanceUID, header.SOPInstanceUID, revision)
     names = [f"{model.name}:{model.version}" for model in models]
+    if profile == "plain":
+        names.append(profile)
     try:
         result = Segmentation(
             source_images=[header],

@@ -262,7 +262,9 @@ class Result(Base):
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
     job_id: Mapped[int] = mapped_column(ForeignKey("job.id"), index=True)
-    kind: Mapped[str] = mapped_column(String(8))  # SEG | SR
+    kind: Mapped[str] = mapped_column(String(8))  # node.destinations.ResultKind
+    # "ohif" or "plain" where viewers need different bytes, else "".
+    variant: Mapped[str] = mapped_column(String(8), default="")
     sop_instance_uid: Mapped[str] = mapped_column(Uid, unique=True)
     sop_class_uid: Mapped[str] = mapped_column(Uid)
     series_uid: Mapped[str] = mapped_column(Uid)

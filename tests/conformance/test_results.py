@@ -13,8 +13,9 @@ import pytest
 from pydicom.dataset import Dataset
 
 from tests.results import CONTENT_AT, findings_of, header, outcome, ultrasound_header
+from workers.analyses import ImageAnalysis
 from workers.findings import Finding
-from workers.report import ImageAnalysis, encode_report
+from workers.report import encode_report
 from workers.segmentation import encode_segmentation
 
 Profile = Literal["ohif", "plain"]

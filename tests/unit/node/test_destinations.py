@@ -28,7 +28,7 @@ def test_both_protocols_are_read(tmp_path: Path) -> None:
     """Defaults are filled in and the URL loses its trailing slash."""
     stow, c_store = load_destinations(written(tmp_path, STOW, C_STORE))
     assert stow.url == "http://127.0.0.1:8042/dicom-web"
-    assert stow.kinds == ("SEG", "SR")
+    assert stow.forms == {("SEG", "ohif"), ("SR", "ohif"), ("COMBINED", "")}
     assert stow.profile == "ohif"
     assert (c_store.ae_title, c_store.host, c_store.port) == ("PACS", "127.0.0.1", 104)
     assert c_store.confirm == "none"

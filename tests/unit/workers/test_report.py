@@ -19,9 +19,10 @@ from tests.results import (
     outcome,
     ultrasound_header,
 )
+from workers.analyses import ImageAnalysis
 from workers.dicom.measurement import NO_SPACING, OHIF_TRACKING_IDENTIFIER
 from workers.findings import RunOutcome
-from workers.report import ImageAnalysis, encode_report
+from workers.report import encode_report
 from workers.segmentation import encode_segmentation
 
 
