@@ -282,18 +282,60 @@ class Delivery(Base):
     """One result on its way to one destination."""
 
     __tablename__ = "delivery"
-    __table_args__ = (UniqueConstraint("result_id", "destination"),)
+    __table_args__ = (
+        UniqueConstraint("result_id", "destination"),
+        Index("ix_delivery_state_destination", "state", "destination"),
+    )
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
     result_id: Mapped[int] = mapped_column(ForeignKey("result.id"), index=True)
     destination: Mapped[str] = mapped_column(String(64))
-    state: Mapped[str] = mapped_column(String(16))  # pending | sent | confirmed | refused
+    # pending | sent | asked | confirmed | refused | dead
+    state: Mapped[str] = mapped_column(String(16))
+    # How often it was sent.
     attempts: Mapped[int] = mapped_column(default=0)
     error: Mapped[str | None] = mapped_column(Text)
     sent_at: Mapped[datetime | None]
     confirmed_at: Mapped[datetime | None]
+    # The next try; None: at once.
+    due_at: Mapped[datetime | None]
+    # Tries that failed one after another, and since when; none while all is well.
+    failures: Mapped[int] = mapped_column(default=0)
+    failing_since: Mapped[datetime | None]
+    # In which it was sent last.
+    transfer_syntax_uid: Mapped[str | None] = mapped_column(Uid)
+    # Of the Storage Commitment request that it waits for.
+    transaction_uid: Mapped[str | None] = mapped_column(Uid)
 
     result: Mapped[Result] = relationship(back_populates="deliveries")
+
+
+class DestinationState(Base):
+    """What is known of a destination that failed last; none of one that works."""
+
+    __tablename__ = "destination_state"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    failures: Mapped[int]
+    failing_since: Mapped[datetime | None]
+    # Before this nobody tries; after it whoever moves it on.
+    due_at: Mapped[datetime]
+    error: Mapped[str | None] = mapped_column(Text)
+
+
+class CommitmentRequest(Base):
+    """One Storage Commitment request that we made of a destination (PS3.4 annex J)."""
+
+    __tablename__ = "commitment_request"
+
+    transaction_uid: Mapped[str] = mapped_column(Uid, primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id"), index=True)
+    destination: Mapped[str] = mapped_column(String(64))
+    sop_instance_uids: Mapped[list[Any]]
+    state: Mapped[str] = mapped_column(String(16))  # asked | reported | refused
+    asked_at: Mapped[datetime]
+    reported_at: Mapped[datetime | None]
+    error: Mapped[str | None] = mapped_column(Text)
 
 
 class Event(Base):
