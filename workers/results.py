@@ -29,6 +29,7 @@ from workers.dicom.decoding import chosen_frame, read_source
 from workers.dicom.measurement import Profile
 from workers.dicom.spacing import read_spacing
 from workers.images import SourceImage
+from workers.key_objects import encode_key_objects
 from workers.records import WrittenResult, outcome_of
 from workers.report import encode_report
 from workers.segmentation import encode_segmentation
@@ -60,6 +61,11 @@ def encode_study(study: StudyAnalysis, wanted: Collection[Form]) -> Iterator[Enc
     for variant, profile in variants:
         if ("SEG", variant) in wanted or ("SR", variant) in wanted:
             yield from _measured(study, profile, wanted)
+    if ("KOS", "") in wanted and any(analysis.findings for analysis in study.analyses):
+        selection = encode_key_objects(
+            study.analyses, revision=study.revision, content_at=study.content_at
+        )
+        yield EncodedResult("KOS", "", selection)
 
 
 def _measured(
