@@ -155,6 +155,13 @@ class Settings(BaseSettings):
         5.0, description="Quiet time once all expected views are in."
     )
 
+    combine_window_days: Annotated[int, Field(ge=0, le=3650)] = Field(
+        90,
+        description="A mammogram and an ultrasound of one patient at most this many days apart are "
+        "assessed together; 0: never. 90 covers the work-up of a recall and ends before a "
+        "follow-up after six months.",
+    )
+
     routes: Path | None = Field(None, description="YAML file of routing rules; empty: built-in.")
     destinations: Path | None = Field(
         None, description="YAML file of destinations; empty: results are only kept."

@@ -255,6 +255,19 @@ class FindingRow(Base):
     model_run: Mapped[ModelRun] = relationship(back_populates="findings")
 
 
+class Combination(Base):
+    """Whose analysis goes with a job's into a combined report; decided once for each job."""
+
+    __tablename__ = "combination"
+
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id"), primary_key=True, autoincrement=False)
+    # The job itself where its study holds both modalities; None: no combined report of its own.
+    partner_job_id: Mapped[int | None] = mapped_column(ForeignKey("job.id"), index=True)
+    # Whose combined report this one's replaces.
+    predecessor_job_id: Mapped[int | None] = mapped_column(ForeignKey("job.id"))
+    decided_at: Mapped[datetime]
+
+
 class Result(Base):
     """One encoded result object on disk."""
 
