@@ -14,7 +14,7 @@ import socket
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from ssl import SSLContext
+from ssl import SSLContext, SSLSocket
 from typing import Any
 
 from pynetdicom import AE, build_context, evt
@@ -52,6 +52,7 @@ def call(
     entity.connection_timeout = min(_CONNECT_SECONDS, peer.timeout_seconds)
     entity.acse_timeout = entity.dimse_timeout = peer.timeout_seconds
     entity.network_timeout = peer.timeout_seconds
+    tls = _tls(peer, settings)
     try:
         association = entity.associate(
             peer.host,
@@ -60,12 +61,12 @@ def call(
             peer.ae_title,
             settings.dicom_max_pdu_bytes,
             list(roles),
-            tls_args=_tls(peer, settings),
+            tls_args=None if tls is None else (tls, peer.host),
             evt_handlers=[(evt.EVT_CONN_OPEN, _prepare_socket, [peer]), *evt_handlers],
         )
     except OSError as error:  # the host name does not resolve
         raise DestinationUnavailableError(f"{_where(peer)}: {error.strerror}") from error
-    _check_established(association, peer)
+    _check_established(association, peer, _told(tls))
     return association
 
 
@@ -126,8 +127,32 @@ def answer_text(status: int | None) -> str:
     return "no answer" if status is None else f"status 0x{status:04X}"
 
 
-def _tls(peer: Peer, settings: Settings) -> tuple[SSLContext, str] | None:
-    return (client_context(settings, peer), peer.host) if peer.tls else None
+class _TellingSocket(SSLSocket):
+    """Keeps what ended its handshake: pynetdicom only says that there is no connection."""
+
+    def connect(self, addr: Any) -> None:
+        """Connect and shake hands."""
+        try:
+            super().connect(addr)
+        except OSError as error:
+            self.context.refusal = error  # type: ignore[attr-defined]  # read by `_told`
+            raise
+
+
+def _tls(peer: Peer, settings: Settings) -> SSLContext | None:
+    if not peer.tls:
+        return None
+    context = client_context(settings, peer)
+    context.sslsocket_class = _TellingSocket
+    return context
+
+
+def _told(tls: SSLContext | None) -> str:
+    """Why the TLS connection failed, as far as OpenSSL says it."""
+    refusal = getattr(tls, "refusal", None)
+    if refusal is None:
+        return " (or does not accept our certificate)" if tls else ""
+    return f": {getattr(refusal, 'verify_message', '') or refusal.strerror or refusal}"
 
 
 def _prepare_socket(event: evt.Event, peer: Peer) -> None:
@@ -139,7 +164,7 @@ def _prepare_socket(event: evt.Event, peer: Peer) -> None:
     connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-def _check_established(association: Association, peer: Peer) -> None:
+def _check_established(association: Association, peer: Peer, told: str) -> None:
     if association.is_established:
         return
     # With no context left pynetdicom aborts on its own, so look at the contexts first.
@@ -153,7 +178,7 @@ def _check_established(association: Association, peer: Peer) -> None:
         raise DestinationUnavailableError(
             f"{_where(peer)} rejects the association: {reason}; check both AE titles there and here"
         )
-    raise DestinationUnavailableError(f"{_where(peer)} does not answer")
+    raise DestinationUnavailableError(f"{_where(peer)} does not answer{told}")
 
 
 def _where(peer: Peer) -> str:

@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from node.errors import ConfigurationError
+from node.peers import Peer
 
 # COMBINED is the report on a patient's mammogram and ultrasound together.
 ResultKind = Literal["SEG", "SR", "CADSR", "GSPS", "SC", "KOS", "COMBINED"]
@@ -27,7 +28,19 @@ KINDS_OF_PROFILE: dict[Profile, tuple[ResultKind, ...]] = {
     "workstation": ("SR", "CADSR", "GSPS", "KOS", "COMBINED"),
     "legacy": ("SC", "KOS"),
 }
+# PS3.4 table B.5-1.
+SOP_CLASS_OF_KIND: dict[ResultKind, str] = {
+    "SEG": "1.2.840.10008.5.1.4.1.1.66.4",
+    "SR": "1.2.840.10008.5.1.4.1.1.88.33",
+    "CADSR": "1.2.840.10008.5.1.4.1.1.88.50",
+    "GSPS": "1.2.840.10008.5.1.4.1.1.11.1",
+    "SC": "1.2.840.10008.5.1.4.1.1.7",
+    "KOS": "1.2.840.10008.5.1.4.1.1.88.59",
+    "COMBINED": "1.2.840.10008.5.1.4.1.1.88.33",
+}
+SegSyntax = Literal["deflated", "explicit"]
 _LONGEST_NAME = 64  # what the delivery table holds
+_FILES = ("password_file", "token_file", "ca_file", "certificate_file", "key_file")
 
 
 class Destination(BaseModel):
@@ -45,15 +58,24 @@ class Destination(BaseModel):
     token_file: Path | None = None
     # Certificate authority of a hospital's own, PEM; without it the system's.
     ca_file: Path | None = None
-    # DIMSE peer; C-STORE and C-FIND.
+    # What we show to a server that asks for a certificate, PEM.
+    certificate_file: Path | None = None
+    key_file: Path | None = None
+    # DIMSE peer; C-STORE, C-FIND and Storage Commitment.
     ae_title: str | None = None
     host: str | None = None
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    # Of the DIMSE peer; DICOMweb has it in the URL.
+    tls: bool = False
     # What its viewers are; says what they need to be sent, and how it is written.
     profile: Profile = "ohif"
     # () : those of the profile.
     kinds: tuple[ResultKind, ...] = ()
-    confirm: Literal["qido", "c-find", "none"] = "none"
+    # In which a segmentation is sent, the preferred one first; `explicit` is always tried last.
+    seg_transfer_syntaxes: tuple[SegSyntax, ...] = ("deflated",)
+    confirm: Literal["qido", "c-find", "commitment", "none"] = "none"
+    # A Storage Commitment that is not reported for this long is asked for again.
+    commitment_seconds: Annotated[float, Field(gt=0)] = 900.0
     timeout_seconds: Annotated[float, Field(gt=0)] = 60.0
 
     @field_validator("profile", mode="before")
@@ -61,6 +83,14 @@ class Destination(BaseModel):
     def _is_named_as_today(cls, value: Any) -> Any:
         if value == "plain":
             raise ValueError("`plain` is called `workstation` now; name `kinds` to keep SEG and SR")
+        return value
+
+    @field_validator("seg_transfer_syntaxes", mode="before")
+    @classmethod
+    def _holds_single_bits(cls, value: Any) -> Any:
+        if isinstance(value, list | tuple) and "rle" in value:
+            # PS3.5 table 8.2.2-1.
+            raise ValueError("RLE Lossless does not hold one bit per pixel; write `deflated`")
         return value
 
     @field_validator("url")
@@ -87,11 +117,14 @@ class Destination(BaseModel):
 
     @model_validator(mode="after")
     def _is_reachable(self) -> Self:
-        uses = {self.protocol, {"qido": "stow", "c-find": "c-store"}.get(self.confirm, "")}
-        if "stow" in uses and self.url is None:
+        if "stow" in self._uses and self.url is None:
             raise ValueError("`url` is needed for stow and qido")
-        if "c-store" in uses and None in (self.ae_title, self.host, self.port):
-            raise ValueError("`ae_title`, `host` and `port` are needed for c-store and c-find")
+        if "c-store" in self._uses and None in (self.ae_title, self.host, self.port):
+            raise ValueError(
+                "`ae_title`, `host` and `port` are needed for c-store and c-find, and commitment"
+            )
+        if (self.certificate_file is None) != (self.key_file is None):
+            raise ValueError("`certificate_file` and `key_file` need each other")
         if self.username is not None and self.password_file is None:
             raise ValueError("`username` needs `password_file`")
         if self.password_file is not None and self.username is None:
@@ -101,6 +134,39 @@ class Destination(BaseModel):
         return self
 
     @property
+    def _uses(self) -> set[str]:
+        by_confirmation = {"qido": "stow", "c-find": "c-store", "commitment": "c-store"}
+        return {self.protocol, by_confirmation.get(self.confirm, self.protocol)}
+
+    @property
+    def uses_dimse(self) -> bool:
+        """Whether anything of it goes by DIMSE."""
+        return "c-store" in self._uses
+
+    @property
+    def uses_web(self) -> bool:
+        """Whether anything of it goes by DICOMweb."""
+        return "stow" in self._uses
+
+    @property
+    def peer(self) -> Peer:
+        """The DIMSE peer of a destination that has one. Raises ConfigurationError."""
+        if self.ae_title is None or self.host is None or self.port is None:
+            raise ConfigurationError(
+                f"destination {self.name} has no DIMSE peer; give `ae_title`, `host` and `port`"
+            )
+        return Peer(
+            ae_title=self.ae_title,
+            host=self.host,
+            port=self.port,
+            tls=self.tls,
+            ca_file=self.ca_file,
+            certificate_file=self.certificate_file,
+            key_file=self.key_file,
+            timeout_seconds=self.timeout_seconds,
+        )
+
+    @property
     def variant(self) -> Variant:
         """The variant of SEG and SR that its viewers read."""
         return "ohif" if self.profile == "ohif" else "plain"
@@ -108,10 +174,15 @@ class Destination(BaseModel):
     @property
     def forms(self) -> frozenset[tuple[ResultKind, Variant]]:
         """Every kind it is sent, each in its variant."""
-        kinds = self.kinds or KINDS_OF_PROFILE[self.profile]
         return frozenset(
-            (kind, self.variant if kind in KINDS_WITH_VARIANTS else "") for kind in kinds
+            (kind, self.variant if kind in KINDS_WITH_VARIANTS else "")
+            for kind in self.wanted_kinds
         )
+
+    @property
+    def wanted_kinds(self) -> tuple[ResultKind, ...]:
+        """Every kind it is sent."""
+        return self.kinds or KINDS_OF_PROFILE[self.profile]
 
     def password(self) -> str | None:
         """Read the password. Raises ConfigurationError."""
@@ -153,11 +224,17 @@ def load_destinations(path: Path | None) -> tuple[Destination, ...]:
     for destination in destinations:
         destination.password()
         destination.token()
-        if destination.ca_file is not None and not destination.ca_file.is_file():
-            raise ConfigurationError(
-                f"destination {destination.name}: ca_file {destination.ca_file} is not a file"
-            )
+        _check_tls(destination)
     return destinations
+
+
+def _check_tls(destination: Destination) -> None:
+    for field in ("ca_file", "certificate_file", "key_file"):
+        path = getattr(destination, field)
+        if path is not None and not path.is_file():
+            raise ConfigurationError(
+                f"destination {destination.name}: {field} {path} is not a file"
+            )
 
 
 def _entries(path: Path) -> list[Any]:
@@ -184,13 +261,8 @@ def _destination(entry: Any, number: int, path: Path) -> Destination:
             for item in error.errors(include_input=False)
         )
         raise ConfigurationError(f"{where}: {wrong}") from error
-    return destination.model_copy(
-        update={
-            "password_file": _beside(path, destination.password_file),
-            "token_file": _beside(path, destination.token_file),
-            "ca_file": _beside(path, destination.ca_file),
-        }
-    )
+    beside = {name: _beside(path, getattr(destination, name)) for name in _FILES}
+    return destination.model_copy(update=beside)
 
 
 def _beside(path: Path, secret: Path | None) -> Path | None:

@@ -4,6 +4,7 @@ SentinodeError
 |- TransientError            try again later, nothing is lost
 |  |- ModelUnavailableError      Triton does not answer, or not in time
 |  |- DestinationUnavailableError  the archive does not answer, or not in time
+|  |- ObjectPostponedError      the archive does not take, or not yet list, this one object
 |  `- LeaseLostError             another worker owns the job now; stop without a trace
 |- PermanentError            trying again cannot help: fail and report
 |  |- DecodingError              the pixels cannot be read
@@ -45,6 +46,10 @@ class ModelUnavailableError(TransientError):
 
 class DestinationUnavailableError(TransientError):
     """The archive does not answer, or not in time."""
+
+
+class ObjectPostponedError(TransientError):
+    """The archive works, but does not take this object now, or does not list it yet."""
 
 
 class LeaseLostError(TransientError):

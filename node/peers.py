@@ -25,6 +25,9 @@ class Peer(BaseModel):
     # TLS with the node's own certificate, when it has one; `ca_file`: authorities of the peer's.
     tls: bool = False
     ca_file: Path | None = None
+    # Shown to this peer instead of the node's own.
+    certificate_file: Path | None = None
+    key_file: Path | None = None
     timeout_seconds: Annotated[float, Field(gt=0)] = 30.0
 
     @field_validator("ae_title")

@@ -81,18 +81,31 @@ def client_context(settings: Settings, peer: Peer) -> ssl.SSLContext:
 
     Raises ConfigurationError.
     """
+    own = (settings.dicom_tls_certificate, settings.dicom_tls_key)
+    if peer.certificate_file is not None:
+        own = (peer.certificate_file, peer.key_file)
+    return verifying_context(peer.ca_file, *own, to=peer.ae_title)
+
+
+def verifying_context(
+    ca_file: Path | None, certificate: Path | None, key: Path | None, to: str
+) -> ssl.SSLContext:
+    """TLS for a client that verifies the server, by `ca_file` or the system's authorities.
+
+    certificate, key: what is shown to a server that asks. Raises ConfigurationError.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     _restrict(context)
     try:
-        if peer.ca_file is None:
+        if ca_file is None:
             context.load_default_certs()
         else:
-            context.load_verify_locations(peer.ca_file)
-        if settings.dicom_tls_certificate is not None:
-            context.load_cert_chain(settings.dicom_tls_certificate, settings.dicom_tls_key)
+            context.load_verify_locations(ca_file)
+        if certificate is not None:
+            context.load_cert_chain(certificate, key)
     except (OSError, ssl.SSLError) as error:
         raise ConfigurationError(
-            f"TLS to {peer.ae_title}: certificate or authority cannot be read ({error})"
+            f"TLS to {to}: certificate, key or authority cannot be read ({error})"
         ) from error
     return context
 
