@@ -10,7 +10,7 @@ pixel and 0.5 its centre. A contour runs along pixel edges, so it encloses what 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import cv2
@@ -169,14 +169,31 @@ def _tight_crop(region: Region) -> tuple[NDArray[np.bool_], tuple[int, int]]:
     return np.array(crop, dtype=np.bool_), (region.offset_px[0] + top, region.offset_px[1] + left)
 
 
+def outlines_px(found: Finding) -> list[tuple[tuple[float, float], ...]]:
+    """Outer contours of all parts of a finding, largest part first: the first is `contour_px`."""
+    return list(_outlines(found.mask, *found.offset_px))
+
+
 def _contour(mask: NDArray[np.bool_], row: int, column: int) -> tuple[tuple[float, float], ...]:
     """Outer contour of the largest part (8-connected), in image coordinates, at least 4 points."""
+    return next(_outlines(mask, row, column))
+
+
+def _outlines(
+    mask: NDArray[np.bool_], row: int, column: int
+) -> Iterator[tuple[tuple[float, float], ...]]:
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
+    for part in 1 + np.argsort(-stats[1:, cv2.CC_STAT_AREA], kind="stable"):
+        left, top, width, height = (int(value) for value in stats[part, :4])
+        crop = labels[top : top + height, left : left + width] == part
+        yield _outline(crop, row + top, column + left)
+
+
+def _outline(part: NDArray[np.bool_], row: int, column: int) -> tuple[tuple[float, float], ...]:
     # On a grid twice as fine every pixel is a 3 x 3 block whose rim lies on the pixel's edges: the
     # contour then encloses whole pixels, and one-pixel-thin arteries still enclose an area.
-    lattice = np.zeros((2 * mask.shape[0] + 1, 2 * mask.shape[1] + 1), dtype=np.uint8)
-    lattice[1::2, 1::2] = labels == largest
+    lattice = np.zeros((2 * part.shape[0] + 1, 2 * part.shape[1] + 1), dtype=np.uint8)
+    lattice[1::2, 1::2] = part
     blocks = cv2.dilate(lattice, np.ones((3, 3), dtype=np.uint8))
     outlines, _ = cv2.findContours(blocks, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     outline = cv2.approxPolyDP(outlines[0], 2 * CONTOUR_TOLERANCE_PX, closed=True)
