@@ -1,0 +1,137 @@
+"""Content items of the Mammography CAD report: highdicom's value types, put below one another.
+
+In: values, and the items below each. Out: content items (PS3.3 C.17.3). highdicom's own content
+sequence knows no relationships by reference (C.17.3.2.5), on which this report rests: children are
+therefore attached here, and references are written here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import date, time
+
+import numpy as np
+from highdicom.sr import (
+    CodeContentItem,
+    ContainerContentItem,
+    ContentItem,
+    DateContentItem,
+    ImageContentItem,
+    NumContentItem,
+    RelationshipTypeValues,
+    ScoordContentItem,
+    TextContentItem,
+    TimeContentItem,
+    UIDRefContentItem,
+)
+from pydicom import Sequence as ItemSequence
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
+
+from workers.dicom.inheritance import ImageReference
+
+CONTAINS = RelationshipTypeValues.CONTAINS
+PROPERTIES = RelationshipTypeValues.HAS_PROPERTIES
+CONCEPT_MODIFIER = RelationshipTypeValues.HAS_CONCEPT_MOD
+OBSERVATION_CONTEXT = RelationshipTypeValues.HAS_OBS_CONTEXT
+ACQUISITION_CONTEXT = RelationshipTypeValues.HAS_ACQ_CONTEXT
+INFERRED_FROM = RelationshipTypeValues.INFERRED_FROM
+SELECTED_FROM = RelationshipTypeValues.SELECTED_FROM
+
+Relationship = RelationshipTypeValues
+
+
+def code(relationship: Relationship, name: Code, value: Code, *children: Dataset) -> ContentItem:
+    """A CODE item."""
+    item = CodeContentItem(name=name, value=value, relationship_type=relationship)
+    return _above(item, children)
+
+
+def text(relationship: Relationship, name: Code, value: str) -> ContentItem:
+    """A TEXT item."""
+    return TextContentItem(name=name, value=value, relationship_type=relationship)
+
+
+def number(
+    relationship: Relationship, name: Code, value: float, unit: Code, *children: Dataset
+) -> ContentItem:
+    """A NUM item."""
+    item = NumContentItem(name=name, value=value, unit=unit, relationship_type=relationship)
+    return _above(item, children)
+
+
+def day(relationship: Relationship, name: Code, value: date) -> ContentItem:
+    """A DATE item."""
+    return DateContentItem(name=name, value=value, relationship_type=relationship)
+
+
+def clock(relationship: Relationship, name: Code, value: time) -> ContentItem:
+    """A TIME item."""
+    return TimeContentItem(name=name, value=value, relationship_type=relationship)
+
+
+def uid(relationship: Relationship, name: Code, value: str) -> ContentItem:
+    """A UIDREF item."""
+    return UIDRefContentItem(name=name, value=value, relationship_type=relationship)
+
+
+def container(
+    relationship: Relationship | None,
+    name: Code,
+    *children: Dataset,
+    template_id: str | None = None,
+) -> ContentItem:
+    """A CONTAINER of separate items; the root has no relationship."""
+    item = ContainerContentItem(
+        name=name,
+        is_content_continuous=False,
+        template_id=template_id,
+        relationship_type=relationship,
+    )
+    return _above(item, children)
+
+
+def image(relationship: Relationship, reference: ImageReference, *children: Dataset) -> ContentItem:
+    """An IMAGE item without a concept name, which TID 4020 does not give it."""
+    item = ImageContentItem(
+        name=codes.SCT.Source,
+        referenced_sop_class_uid=reference.sop_class_uid,
+        referenced_sop_instance_uid=reference.sop_instance_uid,
+        referenced_frame_numbers=reference.frame_numbers,
+        relationship_type=relationship,
+    )
+    del item.ConceptNameCodeSequence
+    return _above(item, children)
+
+
+def coordinates(
+    relationship: Relationship,
+    name: Code,
+    graphic_type: str,
+    points_px: Iterable[tuple[float, float]],
+    image_identifier: Sequence[int],
+) -> ContentItem:
+    """An SCOORD item selected from the image with that identifier; points are (column, row)."""
+    item = ScoordContentItem(
+        name=name,
+        graphic_type=graphic_type,
+        graphic_data=np.array(list(points_px), dtype=np.float64),
+        relationship_type=relationship,
+    )
+    return _above(item, [by_reference(SELECTED_FROM, image_identifier)])
+
+
+def by_reference(relationship: Relationship, identifier: Sequence[int]) -> Dataset:
+    """The relationship to an item elsewhere in the tree, named by its 1-based position path."""
+    item = Dataset()
+    item.RelationshipType = relationship.value
+    item.ReferencedContentItemIdentifier = list(identifier)
+    return item
+
+
+def _above(item: ContentItem, children: Sequence[Dataset]) -> ContentItem:
+    if children:
+        # Not as an attribute: highdicom would refuse the children that are references.
+        item.add_new("ContentSequence", "SQ", ItemSequence(children))
+    return item
