@@ -21,14 +21,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import case, or_, select, update
+from sqlalchemy import case, delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from node.errors import IllegalMoveError, LeaseLostError, NotFoundError
 from node.identifiers import JobId
 from node.settings import Settings
 from node.store.session import Store
-from node.store.tables import Event, Instance, Job, Study
+from node.store.tables import Combination, Event, Instance, Job, Study
 
 QUEUED, RUNNING, DELIVERING = "queued", "running", "delivering"
 DONE, FAILED = "done", "failed"
@@ -275,6 +275,9 @@ def _restart(session: Session, job: Job) -> Bell | None:
     again = {run.source_sop_uid for run in failed}
     job.model_runs = [run for run in job.model_runs if run.source_sop_uid not in again]
     job.results.clear()
+    # Other findings may go with another study's into a combined report.
+    job.inferred_at = None
+    session.execute(delete(Combination).where(Combination.job_id == job.id))
     job.error = None
     session.flush()
     return move(session, job, QUEUED, "retry")

@@ -87,11 +87,18 @@ class Pipeline:
                 store_outcomes(session, hold(session, lease), outcomes)
         with self.store.writing() as session:
             job = hold(session, lease)
-            job.inferred_at = utc_now()
+            # Not again after a crash: others compare it with when they looked.
+            job.inferred_at = job.inferred_at or utc_now()
             job.error = nothing_accepted(job)
             if job.error is not None:
                 return move(session, job, SKIPPED, job.error)
-        results = encode_results(self.store, self.files, lease, self.destinations)
+        results = encode_results(
+            self.store,
+            self.files,
+            lease,
+            self.destinations,
+            self.settings.combine_window_days,
+        )
         with self.store.writing() as session:
             job = hold(session, lease)
             add_results(session, job, results, self.destinations)

@@ -23,30 +23,44 @@ from node.job import Lease, instances_of
 from node.store.files import Files
 from node.store.originals import Place, as_path, open_original
 from node.store.session import Store
-from node.store.tables import Instance, Job, ModelRun, Result
+from node.store.tables import Combination, Instance, Job, ModelRun, Result
 from workers.analyses import EncodedResult, Form, ImageAnalysis, StudyAnalysis
+from workers.combined import Partner, encode_combined
 from workers.dicom.decoding import chosen_frame, read_source
 from workers.dicom.measurement import Profile
 from workers.dicom.spacing import read_spacing
 from workers.images import SourceImage
 from workers.key_objects import encode_key_objects
+from workers.partner import decide_partner
 from workers.records import WrittenResult, outcome_of
 from workers.report import encode_report
 from workers.segmentation import encode_segmentation
 
 # What is kept where no destination says otherwise.
-DEFAULT_FORMS: frozenset[Form] = frozenset({("SEG", "ohif"), ("SR", "ohif")})
+DEFAULT_FORMS: frozenset[Form] = frozenset({("SEG", "ohif"), ("SR", "ohif"), ("COMBINED", "")})
 # Behind the images and behind the report, which has 9000.
 _FIRST_SEGMENTATION_SERIES = 9001
 
 
 def encode_results(
-    store: Store, files: Files, lease: Lease, destinations: Sequence[Destination]
+    store: Store,
+    files: Files,
+    lease: Lease,
+    destinations: Sequence[Destination],
+    combine_window_days: int = 0,
 ) -> list[WrittenResult]:
-    """Encode and write every object of a job. Raises EncodingError."""
+    """Encode and write every object of a job. Raises EncodingError.
+
+    `combine_window_days`: how far mammogram and ultrasound of a patient may lie apart; 0: never.
+    """
+    wanted = wanted_by(destinations)
+    decided = None
+    if ("COMBINED", "") in wanted:
+        decided = decide_partner(store, lease, combine_window_days)
     with store.reading() as session:
         study = read_study(session, files, session.get_one(Job, lease.job_id))
-    return [_write(files, lease, each) for each in encode_study(study, wanted_by(destinations))]
+        partner = None if decided is None else _read_partner(session, files, decided)
+    return [_write(files, lease, each) for each in encode_study(study, wanted, partner)]
 
 
 def wanted_by(destinations: Sequence[Destination]) -> frozenset[Form]:
@@ -55,8 +69,13 @@ def wanted_by(destinations: Sequence[Destination]) -> frozenset[Form]:
     return wanted or DEFAULT_FORMS
 
 
-def encode_study(study: StudyAnalysis, wanted: Collection[Form]) -> Iterator[EncodedResult]:
-    """Every wanted object; those that others refer to come first. Raises EncodingError."""
+def encode_study(
+    study: StudyAnalysis, wanted: Collection[Form], partner: Partner | None = None
+) -> Iterator[EncodedResult]:
+    """Every wanted object; those that others refer to come first. Raises EncodingError.
+
+    `partner`: what goes with the study into a combined report; None: there is none.
+    """
     variants: tuple[tuple[Variant, Profile], ...] = (("ohif", "ohif"), ("plain", "plain"))
     for variant, profile in variants:
         if ("SEG", variant) in wanted or ("SR", variant) in wanted:
@@ -66,6 +85,8 @@ def encode_study(study: StudyAnalysis, wanted: Collection[Form]) -> Iterator[Enc
             study.analyses, revision=study.revision, content_at=study.content_at
         )
         yield EncodedResult("KOS", "", selection)
+    if ("COMBINED", "") in wanted and partner is not None:
+        yield EncodedResult("COMBINED", "", encode_combined(study, partner))
 
 
 def _measured(
@@ -112,6 +133,22 @@ def read_study(session: Session, files: Files, job: Job) -> StudyAnalysis:
     return StudyAnalysis(
         analyses, job.revision, job.complete_at, _predecessors(session, files, job)
     )
+
+
+def _read_partner(session: Session, files: Files, decided: Combination) -> Partner:
+    """The other study's analyses, and the combined report that is replaced."""
+    replaced = session.scalar(
+        select(Result.path).where(
+            Result.job_id == decided.predecessor_job_id, Result.kind == "COMBINED"
+        )
+    )
+    predecessor = None
+    if replaced is not None:
+        predecessor = pydicom.dcmread(files.absolute(replaced), stop_before_pixels=True)
+    if decided.partner_job_id == decided.job_id:
+        return Partner((), predecessor)
+    other = read_study(session, files, session.get_one(Job, decided.partner_job_id))
+    return Partner(other.analyses, predecessor)
 
 
 def _analysis(files: Files, instance: Instance, runs: Sequence[ModelRun]) -> ImageAnalysis:

@@ -1,0 +1,177 @@
+"""Stage 7, before encoding: which other study of the patient goes into a job's combined report.
+
+In: a job whose models have run. Out: a row in `combination`: the partner's job, and the job whose
+combined report this one replaces. What must hold: it is decided once, so that a retry encodes the
+same bytes; of two studies that are analysed at the same moment exactly one combines; nobody is
+combined with someone else's images.
+
+Partners are of the same PatientID and IssuerOfPatientID, hold the other modality alone, have a
+StudyDate within the window, and the nearest is taken. An empty PatientID or StudyDate matches
+nothing; a birth date or sex that contradicts is logged, by ids. Two issuers that differ are two
+patients, an empty one included: which hospital's number it is cannot be known. A study that holds
+both modalities is combined in itself, and with no other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+
+from sqlalchemy import or_, select, text
+from sqlalchemy.orm import Session, aliased
+
+from models.contract import Modality
+from node.job import RUNNING, SKIPPED, Lease, hold, utc_now
+from node.logs import log
+from node.store.session import Store
+from node.store.tables import Combination, Job, ModelRun, Result, Study
+from workers.assessment import MODALITIES, modality_of
+
+COMBINED = "COMBINED"
+
+
+def decide_partner(store: Store, lease: Lease, window_days: int) -> Combination | None:
+    """Decide, or read what was decided. None: no combined report of this job.
+
+    The caller has recorded `inferred_at`: whoever decides later sees it. Raises LeaseLostError.
+    """
+    if window_days == 0:
+        return None
+    with store.writing() as session:
+        job = hold(session, lease)
+        decided = session.get(Combination, job.id)
+        if decided is None:
+            _lock_patient(session, job.study)
+            partner = _partner(session, job, window_days)
+            decided = Combination(
+                job_id=job.id,
+                partner_job_id=None if partner is None else partner.id,
+                predecessor_job_id=None
+                if partner is None
+                else _predecessor(session, job.study_uid, partner.study_uid),
+                decided_at=utc_now(),
+            )
+            session.add(decided)
+    return None if decided.partner_job_id is None else decided
+
+
+def _lock_patient(session: Session, study: Study) -> None:
+    """Let one job of a patient decide at a time; SQLite has one writer anyway."""
+    if session.get_bind().dialect.name != "postgresql":
+        return
+    name = f"{study.IssuerOfPatientID}\x1f{study.PatientID}".encode()
+    key = int.from_bytes(hashlib.sha256(name).digest()[:8], "big", signed=True)
+    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
+
+
+def _partner(session: Session, job: Job, window_days: int) -> Job | None:
+    """The job whose analysis this one is combined with, here and not there."""
+    if _modalities(session, job) == set(MODALITIES):
+        return job
+    nearest = _nearest(session, job, window_days)
+    if nearest is None or _combines(session, nearest, job, window_days):
+        return None
+    return nearest
+
+
+def _combines(session: Session, other: Job, job: Job, window_days: int) -> bool:
+    """Whether the other job's report holds this job's analysis, or will."""
+    decided = session.get(Combination, other.id)
+    if decided is not None:
+        assert job.inferred_at is not None
+        return decided.partner_job_id == job.id and decided.decided_at >= job.inferred_at
+    # It decides later and will see this job: the study that was complete later combines.
+    later = (other.complete_at, other.id) > (job.complete_at, job.id)
+    return other.state == RUNNING and later and _nearest(session, other, window_days) is job
+
+
+def _nearest(session: Session, job: Job, window_days: int) -> Job | None:
+    """The analysed job of the other modality that is nearest in time."""
+    mine, taken_at = _modalities(session, job), _study_time(job.study)
+    if len(mine) != 1 or taken_at is None:
+        return None
+    candidates = [
+        (abs((other_at - taken_at).total_seconds()), other.study_uid, other)
+        for other in _analysed(session, job.study)
+        if (other_at := _study_time(other.study)) is not None
+        and abs((other_at.date() - taken_at.date()).days) <= window_days
+        and _modalities(session, other) == set(MODALITIES) - mine
+    ]
+    return min(candidates, key=lambda each: each[:2])[2] if candidates else None
+
+
+def _analysed(session: Session, study: Study) -> list[Job]:
+    """The last analysed job of every other study that is surely of the same patient."""
+    if not study.PatientID:
+        return []
+    others = session.scalars(
+        select(Study).where(
+            Study.PatientID == study.PatientID,
+            Study.IssuerOfPatientID == study.IssuerOfPatientID,
+            Study.study_uid != study.study_uid,
+        )
+    )
+    jobs = [_last_analysed(session, other) for other in others if _is_same(study, other)]
+    return [job for job in jobs if job is not None]
+
+
+def _is_same(study: Study, other: Study) -> bool:
+    """Whether nothing that both say of the patient contradicts."""
+    wrong = [
+        keyword
+        for keyword in ("PatientBirthDate", "PatientSex")
+        if (mine := getattr(study, keyword)) and (theirs := getattr(other, keyword)) != mine
+        if theirs
+    ]
+    if wrong:
+        facts = {"study": study.study_uid, "other": other.study_uid, "differs": ", ".join(wrong)}
+        log.warning("same patient id, other person: not combined", extra=facts)
+    return not wrong
+
+
+def _last_analysed(session: Session, study: Study) -> Job | None:
+    """The last revision whose models have all run, whatever became of it afterwards."""
+    return session.scalar(
+        select(Job)
+        .where(Job.study_uid == study.study_uid, Job.inferred_at.is_not(None))
+        .where(Job.state != SKIPPED)
+        .order_by(Job.revision.desc())
+        .limit(1)
+    )
+
+
+def _modalities(session: Session, job: Job) -> set[Modality]:
+    models = session.scalars(select(ModelRun.model).where(ModelRun.job_id == job.id).distinct())
+    return {modality for model in models if (modality := modality_of(model)) is not None}
+
+
+def _predecessor(session: Session, study_uid: str, partner_uid: str) -> int | None:
+    """The job of the last combined report on this study, or on this pair of studies."""
+    job, partner = aliased(Job), aliased(Job)
+    return session.scalar(
+        select(Combination.job_id)
+        .join(job, job.id == Combination.job_id)
+        .join(partner, partner.id == Combination.partner_job_id)
+        .join(Result, (Result.job_id == job.id) & (Result.kind == COMBINED))
+        .where(
+            or_(
+                job.study_uid == study_uid,
+                (job.study_uid == partner_uid) & (partner.study_uid == study_uid),
+            )
+        )
+        .order_by(Combination.decided_at.desc())
+        .limit(1)
+    )
+
+
+def _study_time(study: Study) -> datetime | None:
+    """When the study says it was made; midnight where it tells no time (PS3.5 6.2, DA and TM)."""
+    try:
+        day = datetime.strptime(study.StudyDate, "%Y%m%d")
+    except ValueError:
+        return None
+    try:
+        clock = datetime.strptime(study.StudyTime[:6], "%H%M%S")
+    except ValueError:
+        return day
+    return datetime.combine(day.date(), clock.time())
