@@ -11,13 +11,22 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from node.errors import ConfigurationError
 from node.peers import Peer
 
-# COMBINED is the report on a patient's mammogram and ultrasound together.
-ResultKind = Literal["SEG", "SR", "CADSR", "GSPS", "SC", "KOS", "COMBINED"]
+# COMBINED is the report on a patient's mammogram and ultrasound together; REJECTED the note by which
+# a destination is told to hide an earlier revision, which no destination can ask for.
+ResultKind = Literal["SEG", "SR", "CADSR", "GSPS", "SC", "KOS", "COMBINED", "REJECTED"]
 # Different bytes of one content, for viewers that differ; "" for kinds that have no variants.
 Variant = Literal["ohif", "plain", ""]
 KINDS_WITH_VARIANTS: frozenset[ResultKind] = frozenset({"SEG", "SR"})
@@ -37,6 +46,7 @@ SOP_CLASS_OF_KIND: dict[ResultKind, str] = {
     "SC": "1.2.840.10008.5.1.4.1.1.7",
     "KOS": "1.2.840.10008.5.1.4.1.1.88.59",
     "COMBINED": "1.2.840.10008.5.1.4.1.1.88.33",
+    "REJECTED": "1.2.840.10008.5.1.4.1.1.88.59",
 }
 SegSyntax = Literal["deflated", "explicit"]
 _LONGEST_NAME = 64  # what the delivery table holds
@@ -74,6 +84,10 @@ class Destination(BaseModel):
     # In which a segmentation is sent, the preferred one first; `explicit` is always tried last.
     seg_transfer_syntaxes: tuple[SegSyntax, ...] = ("deflated",)
     confirm: Literal["qido", "c-find", "commitment", "none"] = "none"
+    # What becomes of the objects of earlier revisions once all new ones are confirmed there.
+    replace: Literal["none", "rejection-note", "orthanc-delete"] = "none"
+    # Root of Orthanc's REST API, for `orthanc-delete`; its account is that of the other fields.
+    orthanc_url: str | None = None
     # A Storage Commitment that is not reported for this long is asked for again.
     commitment_seconds: Annotated[float, Field(gt=0)] = 900.0
     timeout_seconds: Annotated[float, Field(gt=0)] = 60.0
@@ -93,13 +107,15 @@ class Destination(BaseModel):
             raise ValueError("RLE Lossless does not hold one bit per pixel; write `deflated`")
         return value
 
-    @field_validator("url")
+    @field_validator("url", "orthanc_url")
     @classmethod
-    def _is_web(cls, value: str | None) -> str | None:
+    def _is_web(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is None:
             return None
         parts = urlsplit(value)
         if parts.scheme not in ("http", "https") or not parts.netloc:
+            if info.field_name == "orthanc_url":
+                raise ValueError("give the root of Orthanc's REST API, e.g. https://pacs.example")
             raise ValueError("give the DICOMweb root, e.g. https://pacs.example/dicom-web")
         if parts.username or parts.password:
             raise ValueError("no credentials in the URL; use `username` and `password_file`")
@@ -131,6 +147,16 @@ class Destination(BaseModel):
             raise ValueError("`password_file` needs `username`")
         if self.username is not None and self.token_file is not None:
             raise ValueError("use either `username` or `token_file`")
+        return self
+
+    @model_validator(mode="after")
+    def _can_replace(self) -> Self:
+        if "REJECTED" in self.kinds:
+            raise ValueError("REJECTED cannot be asked for; set `replace: rejection-note`")
+        if self.replace != "none" and self.confirm == "none":
+            raise ValueError("`replace` needs `confirm`: nothing goes before the new is there")
+        if self.replace == "orthanc-delete" and self.orthanc_url is None:
+            raise ValueError("`orthanc_url` is needed for `replace: orthanc-delete`")
         return self
 
     @property
