@@ -25,6 +25,7 @@ from node.store.originals import Place, as_path, open_original
 from node.store.session import Store
 from node.store.tables import Combination, Instance, Job, ModelRun, Result
 from workers.analyses import EncodedResult, Form, ImageAnalysis, StudyAnalysis
+from workers.cad_report import encode_cad_report
 from workers.combined import Partner, encode_combined
 from workers.dicom.decoding import chosen_frame, read_source
 from workers.dicom.measurement import Profile
@@ -80,6 +81,15 @@ def encode_study(
     for variant, profile in variants:
         if ("SEG", variant) in wanted or ("SR", variant) in wanted:
             yield from _measured(study, profile, wanted)
+    if ("CADSR", "") in wanted:
+        cad_report = encode_cad_report(
+            study.analyses,
+            revision=study.revision,
+            content_at=study.content_at,
+            predecessor=study.predecessors.get(("CADSR", "")),
+        )
+        if cad_report is not None:
+            yield EncodedResult("CADSR", "", cad_report)
     if ("KOS", "") in wanted and any(analysis.findings for analysis in study.analyses):
         selection = encode_key_objects(
             study.analyses, revision=study.revision, content_at=study.content_at
