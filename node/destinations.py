@@ -24,8 +24,8 @@ from pydantic import (
 from node.errors import ConfigurationError
 from node.peers import Peer
 
-# COMBINED is the report on a patient's mammogram and ultrasound together; REJECTED the note by which
-# a destination is told to hide an earlier revision, which no destination can ask for.
+# COMBINED is the report on a patient's mammogram and ultrasound together; REJECTED the note that
+# tells a destination to hide an earlier revision, for which none can ask.
 ResultKind = Literal["SEG", "SR", "CADSR", "GSPS", "SC", "KOS", "COMBINED", "REJECTED"]
 # Different bytes of one content, for viewers that differ; "" for kinds that have no variants.
 Variant = Literal["ohif", "plain", ""]
