@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from sqlalchemy.orm import Session
 
@@ -38,6 +38,10 @@ class WrittenResult:
     source_sop_uid: str | None
     path: str
     size_bytes: int
+
+    def row(self) -> Result:
+        """The row of the object, not yet attached to its job."""
+        return Result(**asdict(self))
 
 
 def images_to_do(store: Store, lease: Lease) -> list[ImageWork]:
@@ -101,16 +105,7 @@ def add_results(
     for written in results:
         if written.sop_instance_uid in known:
             continue
-        row = Result(
-            kind=written.kind,
-            variant=written.variant,
-            sop_instance_uid=written.sop_instance_uid,
-            sop_class_uid=written.sop_class_uid,
-            series_uid=written.series_uid,
-            source_sop_uid=written.source_sop_uid,
-            path=written.path,
-            size_bytes=written.size_bytes,
-        )
+        row = written.row()
         row.deliveries = [
             Delivery(destination=destination.name, state="pending")
             for destination in destinations

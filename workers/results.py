@@ -61,7 +61,7 @@ def encode_results(
     with store.reading() as session:
         study = read_study(session, files, session.get_one(Job, lease.job_id))
         partner = None if decided is None else _read_partner(session, files, decided)
-    return [_write(files, lease, each) for each in encode_study(study, wanted, partner)]
+    return [write_result(files, lease, each) for each in encode_study(study, wanted, partner)]
 
 
 def wanted_by(destinations: Sequence[Destination]) -> frozenset[Form]:
@@ -203,7 +203,8 @@ def part10(dataset: Dataset) -> bytes:
     return buffer.getvalue()
 
 
-def _write(files: Files, lease: Lease, encoded: EncodedResult) -> WrittenResult:
+def write_result(files: Files, lease: Lease, encoded: EncodedResult) -> WrittenResult:
+    """Write one object durably; an older file of its name is replaced."""
     dataset = encoded.dataset
     content = part10(dataset)
     sop_instance_uid = str(dataset.SOPInstanceUID)
