@@ -1,0 +1,146 @@
+"""Stage 7: the findings of one image become one softcopy presentation state (PS3.3 A.33).
+
+In: an image's analysis. Out: a Grayscale Softcopy Presentation State, or for a colour image a Color
+one, with the outlines of all findings, a label beside each, and what failed. What must hold: the
+image keeps its own grey scale and its whole area; no label hides a finding while there is room; a
+model that failed is written on the image; the same input gives the same bytes.
+
+One object per image, because Modality LUT and Presentation LUT Shape count for all images that an
+object names: a MONOCHROME1 and a MONOCHROME2 image cannot share one, and workstations list the
+states of an image beside it. Outlines are in pixel coordinates, so they follow the image when the
+hanging protocol flips or turns it; the notice is placed in the displayed area and stays put.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, Final
+
+from highdicom.pr import ColorSoftcopyPresentationState, GrayscaleSoftcopyPresentationState
+from pydicom.dataset import Dataset
+
+from node.errors import EncodingError
+from node.identifiers import derived_uid
+from workers.analyses import EncodedResult, ImageAnalysis, StudyAnalysis
+from workers.dicom import equipment
+from workers.dicom.annotation import annotations_of, layers_of
+from workers.dicom.colour_profile import srgb_profile
+from workers.dicom.display import aspect_ratio, copy_grayscale
+from workers.dicom.equipment import ModelIdentity
+from workers.dicom.inheritance import (
+    inherit,
+    plain_header,
+    single_frame_class,
+    site_time,
+    stamp_creation,
+)
+
+PRESENTATION_SERIES_NUMBER: Final = 9600
+
+
+def encode_presentations(study: StudyAnalysis) -> Iterator[EncodedResult]:
+    """One object for each image of the study that has something to draw. Raises EncodingError."""
+    for number, analysis in enumerate(study.analyses, start=1):
+        if is_presentable(analysis):
+            state = encode_presentation(
+                analysis,
+                revision=study.revision,
+                content_at=study.content_at,
+                instance_number=number,
+            )
+            yield EncodedResult("GSPS", "", state, str(analysis.source.SOPInstanceUID))
+
+
+def is_presentable(analysis: ImageAnalysis) -> bool:
+    """Whether there is something to draw: a finding, or a failure to tell of."""
+    return any(run.findings or run.error is not None for run in analysis.runs)
+
+
+def encode_presentation(
+    analysis: ImageAnalysis, *, revision: int, content_at: datetime, instance_number: int
+) -> Dataset:
+    """Encode what is drawn on one image.
+
+    `content_at`: aware. `instance_number`: 1-based, within the series of the study's revision.
+    Raises EncodingError when there is nothing to draw, a finding leaves the image, or the header
+    lacks what identifies it.
+    """
+    source = analysis.source
+    header = _header(source)
+    if not is_presentable(analysis):
+        raise EncodingError("a presentation state needs a finding or a failure to tell of")
+    models = sorted({ModelIdentity(run.model, run.model_version) for run in analysis.runs})
+    names = [f"{model.name}:{model.version}" for model in models]
+    study_uid, at = str(header.StudyInstanceUID), site_time(content_at, source)
+    is_grey = header.SamplesPerPixel == 1
+    document = GrayscaleSoftcopyPresentationState if is_grey else ColorSoftcopyPresentationState
+    colour: dict[str, Any] = {} if is_grey else {"icc_profile": srgb_profile(at)}
+    layers = layers_of(analysis.findings)
+    try:
+        result = document(
+            referenced_images=[header],
+            series_instance_uid=derived_uid("GSPS series", study_uid, revision),
+            series_number=PRESENTATION_SERIES_NUMBER,
+            sop_instance_uid=derived_uid(
+                "GSPS", study_uid, header.SOPInstanceUID, revision, *names
+            ),
+            instance_number=instance_number,
+            manufacturer=equipment.MANUFACTURER,
+            manufacturer_model_name=equipment.MANUFACTURER_MODEL_NAME,
+            software_versions=equipment.software_version(),
+            device_serial_number=equipment.device_serial_number(models),
+            content_label="AI_FINDINGS",
+            content_description=equipment.RESEARCH_USE_ONLY,
+            graphic_annotations=annotations_of(analysis.runs, header, layers),
+            graphic_layers=layers,
+            series_description="AI marks, research use only",
+            **colour,
+        )
+    except ValueError as error:
+        raise EncodingError(f"the presentation state cannot be written: {error}") from error
+    _complete(result, analysis, at)
+    if is_grey:
+        copy_grayscale(result, source, analysis.frame_number)
+    inherit(result, source)
+    stamp_creation(result, at)
+    equipment.identify(result, source, models, at)
+    return result
+
+
+def _header(source: Dataset) -> Dataset:
+    """What the library needs of the image, one frame of it."""
+    header = plain_header(source)
+    if not (header.get("Rows") and header.get("Columns")):
+        raise EncodingError("the source image has no Rows or no Columns")
+    header.SOPClassUID = single_frame_class(source)
+    is_grey = str(source.get("PhotometricInterpretation") or "").startswith("MONOCHROME")
+    header.SamplesPerPixel = 1 if is_grey else 3
+    return header
+
+
+def _complete(result: Dataset, analysis: ImageAnalysis, at: datetime) -> None:
+    """Times, whole image, and references that say which frame the marks are on."""
+    # The series holds the marks of both breasts, so it has no side (PS3.3 C.7.3.1, type 2C).
+    result.Laterality = None
+    result.PresentationCreationDate = at.strftime("%Y%m%d")
+    result.PresentationCreationTime = at.strftime("%H%M%S.%f")
+    area = Dataset()
+    area.DisplayedAreaTopLeftHandCorner = [1, 1]
+    area.DisplayedAreaBottomRightHandCorner = [
+        int(analysis.source.Columns),
+        int(analysis.source.Rows),
+    ]
+    area.PresentationSizeMode = "SCALE TO FIT"
+    area.PresentationPixelAspectRatio = aspect_ratio(analysis.source)
+    result.DisplayedAreaSelectionSequence = [area]
+    reference = analysis.reference
+    # All frames of a loop keep their grey scale; only one carries the marks.
+    for series in result.ReferencedSeriesSequence:
+        for image in series.ReferencedImageSequence:
+            image.ReferencedSOPClassUID = reference.sop_class_uid
+    for annotation in result.GraphicAnnotationSequence:
+        for image in annotation.ReferencedImageSequence:
+            image.ReferencedSOPClassUID = reference.sop_class_uid
+            if reference.frame_numbers:
+                image.ReferencedFrameNumber = reference.frame_numbers
