@@ -100,6 +100,11 @@ bench-flatness: ## What a million stored instances cost; writes docs/benchmarks/
 	@scripts/bootstrap.sh test
 	@$(BIN)/python -m benchmarks.flatness $(OPTIONS)
 
+.PHONY: bench-scale
+bench-scale: ## Studies per hour with 1, 2, 4 workers, measured and simulated; writes docs/benchmarks/scale.*
+	@scripts/bootstrap.sh test
+	@$(BIN)/python -m benchmarks.scale $(OPTIONS)
+
 .PHONY: configuration
 configuration: ## Write docs/configuration.md and .env.example from the settings
 	@$(BIN)/python -m scripts.write_configuration

@@ -41,14 +41,21 @@ class Triton:
 
 @contextmanager
 def running_triton(
-    ports: tuple[int, int, int] | None = None, repository: Path = REPOSITORY
+    ports: tuple[int, int, int] | None = None,
+    repository: Path = REPOSITORY,
+    cpu_threads: int = 0,
 ) -> Iterator[Triton]:
-    """Run Triton until the block ends; entered once every model is ready."""
+    """Run Triton until the block ends; entered once every model is ready.
+
+    `cpu_threads`: of each model, 0 for all cores.
+    """
     chosen = ports or free_ports(3)
     with tempfile.TemporaryDirectory(prefix="sentinode-triton-") as name:
         folder = Path(name)
         backends = link_python_backend(folder / "backends")
-        argv, environment = tritonserver_command(repository, backends, *chosen)
+        argv, environment = tritonserver_command(
+            repository, backends, chosen[0], chosen[1], chosen[2], cpu_threads=cpu_threads
+        )
 
         def ready() -> bool:
             try:

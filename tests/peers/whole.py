@@ -34,13 +34,13 @@ _DESTINATION = """destinations:
 class Whole:
     """Orthanc, Redis and Triton as peers; receiver, sweeper and two workers as processes."""
 
-    def __init__(self, folder: Path, parts: ExitStack) -> None:
+    def __init__(self, folder: Path, parts: ExitStack, cpu_threads: int = 0) -> None:
         self.folder, self._parts = folder, parts
         self._stops: dict[str, AbstractContextManager[Any]] = {}
         self.processes: dict[str, Any] = {}
         self._replacements: dict[str, subprocess.Popen[bytes]] = {}
         self.redis: RedisServer = self._peer(running_redis())
-        self.triton: Triton = self._peer(running_triton())
+        self.triton: Triton = self._peer(running_triton(cpu_threads=cpu_threads))
         self.orthanc: Orthanc = self._peer(running_orthanc())
         self.settings: dict[str, object] = {
             "state_dir": folder / "state",
@@ -130,10 +130,13 @@ class Whole:
 
 
 @contextmanager
-def running_whole(folder: Path) -> Iterator[Whole]:
-    """Everything but the node's processes is running inside the block."""
+def running_whole(folder: Path, cpu_threads: int = 0) -> Iterator[Whole]:
+    """Everything but the node's processes is running inside the block.
+
+    `cpu_threads`: of each model in Triton, 0 for all cores.
+    """
     with ExitStack() as parts:
-        whole = Whole(folder, parts)
+        whole = Whole(folder, parts, cpu_threads)
         try:
             yield whole
         finally:
