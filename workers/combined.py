@@ -227,7 +227,11 @@ def _date(source: Dataset) -> DateContentItem | None:
 def _group(breast: Breast, study_uid: str, revision: int) -> MeasurementsAndQualitativeEvaluations:
     """One breast as a Measurement Group (PS3.16 TID 1501)."""
     name = _SIDE_NAME[breast.laterality]
-    images = {each.reference: None for source in breast.sources for each in source.analyses}
+    images = {
+        each.reference.sop_instance_uid: each.reference
+        for source in breast.sources
+        for each in source.analyses
+    }
     runs = [run for source in breast.sources for run in source.runs]
     group = MeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(
@@ -246,7 +250,7 @@ def _group(breast: Breast, study_uid: str, revision: int) -> MeasurementsAndQual
                 (codes.SUMMARY_OF_ANALYSES, _status(runs)),
             ]
         ],
-        source_images=[SourceImageForMeasurementGroup(*image) for image in images],
+        source_images=[SourceImageForMeasurementGroup(*each) for each in images.values()],
     )
     group[0].ContentSequence.extend(
         _text(dictionary.DCM.Comment, _sentence(source)) for source in breast.sources
