@@ -27,8 +27,10 @@ from node.peers import Peer
 # COMBINED is the report on a patient's mammogram and ultrasound together; REJECTED the note that
 # tells a destination to hide an earlier revision, for which none can ask.
 ResultKind = Literal["SEG", "SR", "CADSR", "GSPS", "SC", "KOS", "COMBINED", "REJECTED"]
-# Different bytes of one content, for viewers that differ; "" for kinds that have no variants.
-Variant = Literal["ohif", "plain", ""]
+# Different bytes of one content, for viewers that differ; "" for kinds that have no variants. "c-":
+# one segment per class of finding.
+Variant = Literal["ohif", "plain", "c-ohif", "c-plain", ""]
+SegmentsPer = Literal["finding", "class"]
 KINDS_WITH_VARIANTS: frozenset[ResultKind] = frozenset({"SEG", "SR"})
 Profile = Literal["ohif", "workstation", "legacy"]
 # What a destination gets that does not name its `kinds`.
@@ -81,6 +83,8 @@ class Destination(BaseModel):
     profile: Profile = "ohif"
     # () : those of the profile.
     kinds: tuple[ResultKind, ...] = ()
+    # What one segment of a segmentation is: one finding, or all of one class and model on the image.
+    segments_per: SegmentsPer = "finding"
     # In which a segmentation is sent, the preferred one first; `explicit` is always tried last.
     seg_transfer_syntaxes: tuple[SegSyntax, ...] = ("deflated",)
     confirm: Literal["qido", "c-find", "commitment", "none"] = "none"
@@ -195,6 +199,8 @@ class Destination(BaseModel):
     @property
     def variant(self) -> Variant:
         """The variant of SEG and SR that its viewers read."""
+        if self.segments_per == "class":
+            return "c-ohif" if self.profile == "ohif" else "c-plain"
         return "ohif" if self.profile == "ohif" else "plain"
 
     @property

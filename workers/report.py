@@ -26,25 +26,30 @@ from highdicom.sr import (
     ObservationContext,
     ObserverContext,
     RelationshipTypeValues,
-    TextContentItem,
 )
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes as dictionary
-from pydicom.sr.coding import Code
 
+from node.destinations import SegmentsPer
 from node.errors import EncodingError
 from node.identifiers import derived_uid
 from workers.analyses import ImageAnalysis
 from workers.dicom import codes, equipment
+from workers.dicom.anatomy import read_location
+from workers.dicom.burden import Burden, burden_group, burdens_of
 from workers.dicom.equipment import ModelIdentity
 from workers.dicom.image_library import image_library
 from workers.dicom.inheritance import (
     inherit,
     plain_header,
+    requested_procedure,
     site_time,
     stamp_creation,
 )
-from workers.dicom.measurement import Profile, finding_group, run_group, run_sentence
+from workers.dicom.measurement import Profile, SegmentReference, finding_group
+from workers.dicom.run_status import run_group
+from workers.dicom.segments import segment_numbers
+from workers.dicom.study_summary import study_summary
 from workers.findings import RunOutcome
 
 # High, so that results sort behind the images in every viewer.
@@ -59,12 +64,13 @@ def encode_report(
     segmentations: Mapping[str, Dataset],
     predecessor: Dataset | None,
     profile: Profile,
+    segments_per: SegmentsPer = "finding",
 ) -> Dataset:
     """Encode the report of one revision.
 
-    `segmentations`: SEG by source SOP Instance UID. `predecessor`: the report that this one
-    replaces; its four UIDs suffice. `content_at`: aware. Raises EncodingError when no model looked
-    at any image, or a header lacks what identifies it.
+    `segmentations`: SEG by source SOP Instance UID, written with `segments_per`. `predecessor`: the
+    report that this one replaces; its four UIDs suffice. `content_at`: aware. Raises EncodingError
+    when no model looked at any image, or a header lacks what identifies it.
     """
     runs = [run for analysis in analyses for run in analysis.runs]
     if not runs:
@@ -72,19 +78,22 @@ def encode_report(
     headers = [plain_header(analysis.source) for analysis in analyses]
     source, study_uid = analyses[0].source, str(headers[0].StudyInstanceUID)
     at = site_time(content_at, source)
-    models = sorted({ModelIdentity(run.model, run.model_version) for run in runs})
+    models = _models(analyses)
     names = [f"{model.name}:{model.version}" for model in models]
-    if profile == "plain":
-        names.append(profile)
+    names += [option for option in (profile, segments_per) if option in ("plain", "class")]
+    segmentation_uids = sorted(str(each.SOPInstanceUID) for each in segmentations.values())
     sop_uids = sorted(str(header.SOPInstanceUID) for header in headers)
+    segments = _segments(analyses, segmentations, segments_per)
     try:
         result = ComprehensiveSR(
             evidence=[*headers, *segmentations.values()],
-            content=_content(analyses, models, study_uid, revision, profile)[0],
+            content=_content(analyses, segments, burdens_of(analyses), revision, profile)[0],
             # One series for all revisions: viewers show the newest instance of a series.
             series_instance_uid=derived_uid("SR series", study_uid, *names),
             series_number=REPORT_SERIES_NUMBER,
-            sop_instance_uid=derived_uid("SR", study_uid, *sop_uids, revision, *names),
+            sop_instance_uid=derived_uid(
+                "SR", study_uid, *sop_uids, revision, *names, *segmentation_uids
+            ),
             instance_number=revision,
             manufacturer=equipment.MANUFACTURER,
             manufacturer_model_name=equipment.MANUFACTURER_MODEL_NAME,
@@ -102,41 +111,66 @@ def encode_report(
     inherit(result, source)
     stamp_creation(result, at)
     equipment.identify(result, source, models, at)
+    request = requested_procedure(source)
+    if request is not None:
+        result.ReferencedRequestSequence = [request]
     return result
+
+
+def _segments(
+    analyses: Sequence[ImageAnalysis],
+    segmentations: Mapping[str, Dataset],
+    segments_per: SegmentsPer,
+) -> dict[str, SegmentReference]:
+    """The segment of every finding that has one, by tracking UID."""
+    return {
+        tracking_uid: SegmentReference(str(segmentation.SOPInstanceUID), number)
+        for analysis in analyses
+        if (segmentation := segmentations.get(str(analysis.source.SOPInstanceUID))) is not None
+        for tracking_uid, number in segment_numbers(analysis.findings, segments_per).items()
+    }
 
 
 def _content(
     analyses: Sequence[ImageAnalysis],
-    models: Sequence[ModelIdentity],
-    study_uid: str,
+    segments: Mapping[str, SegmentReference],
+    burdens: Sequence[Burden],
     revision: int,
     profile: Profile,
 ) -> MeasurementReport:
     """The content tree. Groups of findings come first: viewers open the first group."""
+    study_uid = str(analyses[0].source.StudyInstanceUID)
     findings = [
-        finding_group(found, analysis.reference, analysis.spacing_source, profile)
+        finding_group(
+            found,
+            analysis.reference,
+            analysis.spacing_source,
+            profile,
+            segment=segments.get(found.tracking_uid),
+            location=read_location(analysis.source),
+        )
         for analysis in analyses
-        for run in analysis.runs
-        for found in run.findings
+        for found in analysis.findings
     ]
-    statuses = [
+    statuses = [burden_group(burden, study_uid, revision, profile) for burden in burdens] + [
         run_group(run, analysis.reference, study_uid, revision, profile)
         for analysis in analyses
         for run in analysis.runs
     ]
     report = MeasurementReport(
-        observation_context=_observer(models),
-        procedure_reported=_procedures(analyses),
+        observation_context=_observer(analyses),
+        procedure_reported=codes.IMAGING_PROCEDURE,
         imaging_measurements=[*findings, *statuses],
         language_of_content_item_and_descendants=LanguageOfContentItemAndDescendants(
             CodedConcept("en-US", "RFC5646", "English (United States)")
         ),
     )
     content = report[0].ContentSequence
+    _name_modalities(content, analyses)
     images = [(analysis.source, analysis.frame_number) for analysis in analyses]
     # TID 1500: the image library (row 5) stands before the measurements (row 6).
     content.insert(len(content) - 1, image_library(images))
-    summary = _summary(analyses)
+    summary = study_summary(analyses, burdens)
     if profile == "ohif":
         _move_statuses(content[-1], summary, len(findings))
     content.append(summary)
@@ -160,7 +194,8 @@ def _move_statuses(
     summary.ContentSequence.extend(groups[findings:])
 
 
-def _observer(models: Sequence[ModelIdentity]) -> ObservationContext:
+def _observer(analyses: Sequence[ImageAnalysis]) -> ObservationContext:
+    models = _models(analyses)
     return ObservationContext(
         observer_device_context=ObserverContext(
             observer_type=dictionary.DCM.Device,
@@ -175,65 +210,25 @@ def _observer(models: Sequence[ModelIdentity]) -> ObservationContext:
     )
 
 
-def _procedures(analyses: Sequence[ImageAnalysis]) -> list[Code]:
-    """The imaging procedures that made the images, never the analysis of them."""
-    procedures = [
-        codes.PROCEDURE_ULTRASOUND
-        if analysis.source.get("Modality") == "US"
-        else codes.PROCEDURE_MAMMOGRAPHY
-        for analysis in analyses
+def _models(analyses: Sequence[ImageAnalysis]) -> list[ModelIdentity]:
+    runs = [run for analysis in analyses for run in analysis.runs]
+    return sorted({ModelIdentity(run.model, run.model_version) for run in runs})
+
+
+def _name_modalities(content: ContentSequence, analyses: Sequence[ImageAnalysis]) -> None:
+    """Say below the procedure reported, which CID 100 has no finer code for, what it was made with.
+
+    It is the imaging procedure that made the images, never the analysis of them.
+    """
+    procedure = next(item for item in content if item.name == dictionary.DCM.ProcedureReported)
+    found = [codes.MODALITIES.get(str(analysis.source.get("Modality"))) for analysis in analyses]
+    items = [
+        CodeContentItem(codes.MODALITY, modality, RelationshipTypeValues.HAS_CONCEPT_MOD)
+        for modality in dict.fromkeys(found)
+        if modality is not None
     ]
-    return list(dict.fromkeys(procedures))
-
-
-def _summary(analyses: Sequence[ImageAnalysis]) -> ContainerContentItem:
-    """Qualitative Evaluations (TID 1500 row 12): how the study went, in codes and one text."""
-    runs = [run for analysis in analyses for run in analysis.runs]
-    failed = sum(run.error is not None for run in runs)
-    succeeded = len(runs) - failed
-    contains = RelationshipTypeValues.CONTAINS
-    container = ContainerContentItem(name=codes.QUALITATIVE_EVALUATIONS, relationship_type=contains)
-    container.ContentSequence = ContentSequence(
-        [
-            CodeContentItem(
-                name=codes.PROCESSING_SUMMARY,
-                value=codes.processing_summary(
-                    succeeded=succeeded,
-                    failed=failed,
-                    with_findings=any(run.findings for run in runs),
-                ),
-                relationship_type=contains,
-            ),
-            CodeContentItem(
-                name=codes.SUMMARY_OF_ANALYSES,
-                value=codes.run_summary(succeeded=succeeded, failed=failed),
-                relationship_type=contains,
-            ),
-            TextContentItem(
-                name=dictionary.DCM.Summary,
-                value=_summary_text(analyses),
-                relationship_type=contains,
-            ),
-        ]
-    )
-    return container
-
-
-def _summary_text(analyses: Sequence[ImageAnalysis]) -> str:
-    """The first lines a person reads."""
-    runs = [run for analysis in analyses for run in analysis.runs]
-    failed = [run for run in runs if run.error is not None]
-    n_findings = sum(len(run.findings) for run in runs)
-    lines = [equipment.RESEARCH_USE_ONLY]
-    if n_findings:
-        lines.append(f"{n_findings} finding(s) on {len(analyses)} image(s).")
-    elif not failed:
-        lines.append(f"No findings on {len(analyses)} image(s).")
-    if failed:
-        lines.append(f"INCOMPLETE: {len(failed)} of {len(runs)} analyses failed.")
-    for number, analysis in enumerate(analyses, start=1):
-        lines.extend(f"Image {number}: {run_sentence(run)}" for run in analysis.runs)
-    return "\r\n".join(lines)
+    if items:
+        procedure.ContentSequence = ContentSequence(items)
 
 
 def _private_scheme(runs: Sequence[RunOutcome]) -> list[CodingSchemeIdentificationItem] | None:

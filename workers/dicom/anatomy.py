@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
 
 from models.contract import Laterality
 
@@ -32,6 +34,12 @@ _VIEW_BY_CODE = {
     "R-1024B": "XCCM",
 }
 
+# PS3.16 CID 6018 "Clockface or Regions" and CID 6020 "Quadrant Locations". Code takes the retired
+# SNOMED RT values for their SNOMED CT successors.
+_LOCATIONS = [
+    getattr(group, name) for group in (codes.cid6018, codes.cid6020) for name in group.dir()
+]
+
 
 def read_laterality(dataset: Dataset) -> Laterality | None:
     """Return L or R, or None where it is absent, unknown, or both breasts are in the picture.
@@ -57,6 +65,28 @@ def read_view(dataset: Dataset) -> str | None:
     position = str(dataset.get("ViewPosition") or "").strip().upper()
     code = str(_first(dataset, "ViewCodeSequence").get("CodeValue", ""))
     return position or _VIEW_BY_CODE.get(code)
+
+
+def read_location(dataset: Dataset) -> Code | None:
+    """Return the clock position, quadrant or region of the breast that the image says it shows.
+
+    From Anatomic Region Sequence and its modifiers (PS3.3 10.5), as ultrasound devices and spot
+    views write it. Nothing is concluded from the pixels: one projection cannot tell a quadrant.
+    None also where the image names more than one.
+    """
+    items: Any = dataset.get("AnatomicRegionSequence") or ()
+    modifiers = [
+        each for item in items for each in item.get("AnatomicRegionModifierSequence") or ()
+    ]
+    stated = [Code(*_coded(item)) for item in (*items, *modifiers)]
+    found = [location for location in _LOCATIONS if location in stated]
+    return found[0] if len(found) == 1 else None
+
+
+def _coded(item: Dataset) -> tuple[str, str, str]:
+    values = (item.get(f"Code{part}") for part in ("Value", "Meaning"))
+    value, meaning = (str(value or "") for value in values)
+    return value, str(item.get("CodingSchemeDesignator") or ""), meaning
 
 
 def _first(dataset: Dataset, keyword: str) -> Dataset:

@@ -47,16 +47,37 @@ VIEW: Final[dict[str, Code]] = {  # CID 4014
 }
 PROCEDURE_MAMMOGRAPHY: Final[Code] = codes.SCT.Mammography  # 71651007
 PROCEDURE_ULTRASOUND: Final[Code] = codes.SCT.UltrasonographyOfBreast  # 47079000
+IMAGE_VIEW: Final[Code] = codes.DCM.ImageView  # 111031
+# 363679005, the one code of CID 100 that covers breast imaging; the modalities stand below it.
+IMAGING_PROCEDURE: Final[Code] = codes.SCT.ImagingProcedure
+MODALITY: Final[Code] = codes.DCM.Modality  # 121139
+# CID 29, for the modalities that breast images come with.
+MODALITIES: Final[dict[str, Code]] = {
+    code.value: code
+    for code in (
+        codes.DCM.Mammography,
+        codes.DCM.Ultrasound,
+        codes.DCM.ComputedRadiography,
+        codes.DCM.DigitalRadiography,
+        codes.DCM.RadiographicImaging,
+    )
+}
 
 AREA: Final[Code] = codes.SCT.Area  # CID 7469
 LONG_AXIS: Final[Code] = codes.SCT.LongAxis  # CID 7470
 SHORT_AXIS: Final[Code] = codes.SCT.ShortAxis  # CID 7470
+AREA_OF_VASCULAR_CALCIFICATION: Final[Code] = codes.DCM.AreaOfVascularCalcification  # 112196
+NUMBER_OF_LESIONS: Final[Code] = codes.SCT.NumberOfLesions  # 246206008
+TOTAL: Final[Code] = codes.SCT.Total  # 255619001, CID 7464
+REFERENCED_SEGMENT: Final[Code] = codes.DCM.ReferencedSegment  # 121191
 # 0 % to 100 %: what the device itself thinks of its mark (PS3.16 CID 6048).
 CERTAINTY: Final[Code] = codes.DCM.CertaintyOfFinding
 PROBABILITY_OF_CANCER: Final[Code] = codes.DCM.ProbabilityOfCancer  # CID 6048
 MILLIMETER: Final[Code] = codes.UCUM.Millimeter
 SQUARE_MILLIMETER: Final[Code] = codes.UCUM.SquareMillimeter
 PERCENT: Final[Code] = codes.UCUM.Percent
+FINDING: Final[Code] = codes.DCM.Finding  # 121071
+NO_UNITS: Final[Code] = codes.UCUM.NoUnits
 PIXELS: Final[Code] = Code("{pixels}", "UCUM", "pixels")
 
 # PS3.16 TID 1500, row 12.
@@ -65,6 +86,7 @@ SUMMARY_OF_ANALYSES: Final[Code] = codes.DCM.SummaryOfAnalyses
 SUCCEEDED: Final[Code] = codes.DCM.Succeeded  # CID 6042
 PARTIALLY_SUCCEEDED: Final[Code] = codes.DCM.PartiallySucceeded  # CID 6042
 FAILED: Final[Code] = codes.DCM.Failed  # CID 6042
+NOT_ATTEMPTED: Final[Code] = codes.DCM.NotAttempted  # CID 6042
 PROCESSING_SUMMARY: Final[Code] = codes.DCM.CADProcessingAndFindingsSummary
 
 # PS3.16 CID 6047.

@@ -27,17 +27,6 @@ from workers.dicom.anatomy import read_laterality, read_view
 from workers.dicom.inheritance import pair_of, reference_to
 
 _CONTEXT = RelationshipTypeValues.HAS_ACQ_CONTEXT
-# PS3.16 CID 29: code value -> code, for the modalities that breast images come with.
-_MODALITY = {
-    code.value: code
-    for code in (
-        dictionary.DCM.Mammography,
-        dictionary.DCM.Ultrasound,
-        dictionary.DCM.ComputedRadiography,
-        dictionary.DCM.DigitalRadiography,
-        dictionary.DCM.RadiographicImaging,
-    )
-}
 
 
 def image_library(sources: Sequence[tuple[Dataset, int]]) -> ContainerContentItem:
@@ -71,7 +60,7 @@ def _entry(source: Dataset, frame_number: int) -> ImageContentItem:
 def _descriptors(source: Dataset) -> list[ContentItem]:
     """PS3.16 TID 1602 and, for projections, TID 1603, as far as the header goes."""
     items: list[ContentItem] = []
-    modality = _MODALITY.get(str(source.get("Modality")))
+    modality = codes.MODALITIES.get(str(source.get("Modality")))
     if modality is not None:
         items.append(_code(dictionary.DCM.Modality, modality))
     side = read_laterality(source)

@@ -134,6 +134,28 @@ def inherit(result: highdicom.SOPClass, source: Dataset) -> None:
         result.TimezoneOffsetFromUTC = source.TimezoneOffsetFromUTC
 
 
+def requested_procedure(source: Dataset) -> Dataset | None:
+    """The item of Referenced Request Sequence (PS3.3 C.17.2) for the order that `source` names.
+
+    IHE asks for it where an accession number is known; nothing is made up beside it. None without.
+    """
+    if not source.get("AccessionNumber"):
+        return None
+    item = Dataset()
+    item.StudyInstanceUID = source.StudyInstanceUID
+    item.ReferencedStudySequence = []
+    item.AccessionNumber = source.AccessionNumber
+    item.PlacerOrderNumberImagingServiceRequest = None
+    item.FillerOrderNumberImagingServiceRequest = None
+    requests = source.get("RequestAttributesSequence") or [Dataset()]
+    # Several requests in one image: which one a result answers cannot be known.
+    known = requests[0] if len(requests) == 1 else Dataset()
+    for keyword in ("RequestedProcedureID", "RequestedProcedureDescription"):
+        setattr(item, keyword, known.get(keyword) or None)
+    item.RequestedProcedureCodeSequence = known.get("RequestedProcedureCodeSequence") or []
+    return item
+
+
 def _is_readable(vr: str, value: object) -> bool:
     """False for a DA or TM value (PS3.5 table 6.2-1) that is no date or time."""
     if vr not in ("DA", "TM") or not isinstance(value, str):

@@ -1,42 +1,41 @@
-"""Measurement groups of TID 1500: one per finding (TID 1410) and one per run (TID 1501).
+"""Measurement groups of findings (PS3.16 TID 1410), for reports after TID 1500.
 
-In: a finding or a run, and the reference to its image. Out: highdicom templates for the report.
-What must hold: no millimetres without a spacing; a failed run says so, with a code; a viewer that
-knows nothing but contours can still draw every finding.
+In: a finding and the references to its image and its segment. Out: highdicom templates. What must
+hold: no millimetres without a spacing; a viewer that knows nothing but contours can still draw
+every finding.
 
-For OHIF 3 (profile "ohif") three things differ from what any reader of TID 1500 accepts. The
-tracking identifier names its tool; the area repeats the contour it was inferred from, without
-which the contour is shown but cannot be taken over; and probabilities hang below the run's status
-instead of beside it, because OHIF before 3.12 cannot open a group that has numbers but no contour.
+For OHIF 3 (profile "ohif") two things differ from what any reader of TID 1500 accepts. The tracking
+identifier names its tool, and the area repeats the contour it was inferred from, without which the
+contour is shown but cannot be taken over.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from copy import deepcopy
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 from highdicom.sr import (
     AlgorithmIdentification,
-    CodeContentItem,
     ContentItem,
     ContentSequence,
     FindingSite,
+    ImageContentItem,
     ImageRegion,
     Measurement,
-    MeasurementsAndQualitativeEvaluations,
     NumContentItem,
     PlanarROIMeasurementsAndQualitativeEvaluations,
+    QualitativeEvaluation,
     RelationshipTypeValues,
-    SourceImageForMeasurementGroup,
     SourceImageForRegion,
     TextContentItem,
     TrackingIdentifier,
 )
 from pydicom.sr.codedict import codes as dictionary
+from pydicom.sr.coding import Code
+from pydicom.uid import SegmentationStorage
 
-from node.identifiers import derived_uid
 from workers.dicom import codes, equipment
 from workers.dicom.inheritance import ImageReference
 from workers.findings import Finding, RunOutcome
@@ -48,12 +47,30 @@ OHIF_TRACKING_IDENTIFIER: Final = "Cornerstone3DTools@^0.1.0:PlanarFreehandROI"
 NO_SPACING: Final = "The image has no pixel spacing: no sizes in mm are reported."
 
 
+class SegmentReference(NamedTuple):
+    """The segment in which a finding lies."""
+
+    sop_instance_uid: str
+    segment_number: int
+
+
 def finding_group(
-    found: Finding, image: ImageReference, spacing_source: str | None, profile: Profile
+    found: Finding,
+    image: ImageReference,
+    spacing_source: str | None,
+    profile: Profile,
+    *,
+    segment: SegmentReference | None = None,
+    location: Code | None = None,
 ) -> PlanarROIMeasurementsAndQualitativeEvaluations:
-    """One finding as a Planar ROI Measurements group (PS3.16 TID 1410)."""
+    """One finding as a Planar ROI Measurements group (PS3.16 TID 1410).
+
+    `segment`: None where no segmentation is written. `location`: what the image itself says of the
+    place in the breast, one of CID 6018 or 6020.
+    """
     region = _region(found, image)
     name = finding_name(found)
+    side = codes.LATERALITY.get(found.laterality or "")
     group = PlanarROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(
             uid=found.tracking_uid,
@@ -62,43 +79,16 @@ def finding_group(
         referenced_region=region,
         finding_category=codes.FINDING_CATEGORY,
         finding_type=codes.FINDING_TYPE[found.kind],
-        finding_sites=[FindingSite(codes.BREAST, codes.LATERALITY.get(found.laterality or ""))],
-        algorithm_id=_algorithm(found.model, found.model_version),
+        finding_sites=[FindingSite(codes.BREAST, side, location)],
+        algorithm_id=algorithm_of(found.model, found.model_version),
         measurements=_measurements(found),
+        qualitative_evaluations=_view(found),
     )
     content = group[0].ContentSequence
     # The first comment is the label that OHIF shows.
-    content.append(_comment(name))
-    content.append(_comment(_spacing_note(found, spacing_source)))
-    if profile == "ohif":
-        _infer_from(content, region)
-    return group
-
-
-def run_group(
-    run: RunOutcome, image: ImageReference, study_uid: str, revision: int, profile: Profile
-) -> MeasurementsAndQualitativeEvaluations:
-    """One model on one image as a Measurement Group (PS3.16 TID 1501): status, probabilities."""
-    status = _status(run)
-    probabilities = _probabilities(run.probabilities)
-    if profile == "ohif" and probabilities:
-        status.ContentSequence = ContentSequence(
-            [_below(item) for measurement in probabilities for item in measurement]
-        )
-        probabilities = []
-    group = MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=TrackingIdentifier(
-            uid=derived_uid(
-                "run", study_uid, run.source_sop_uid, revision, run.model, run.model_version
-            ),
-            identifier=f"{run.model} {run.model_version} on the whole image",
-        ),
-        algorithm_id=_algorithm(run.model, run.model_version),
-        measurements=probabilities,
-        source_images=[SourceImageForMeasurementGroup(*image)],
-    )
-    group[0].ContentSequence.append(status)
-    group[0].ContentSequence.append(_comment(run_sentence(run)))
+    content.append(comment(name))
+    content.append(comment(_spacing_note(found, spacing_source)))
+    _infer_area_from(content, region if profile == "ohif" else None, segment)
     return group
 
 
@@ -118,6 +108,8 @@ def finding_name(found: Finding) -> str:
 def run_sentence(run: RunOutcome) -> str:
     """What a run said, for people; a failure is called a failure and never "no findings"."""
     name = f"{run.model} {run.model_version}"
+    if run.declined:
+        return f"{name} declined this image, which it did not assess: {run.error}"
     if run.error is not None:
         return f"{name} FAILED, this image was not assessed by it: {run.error}"
     if run.findings:
@@ -137,7 +129,8 @@ def _region(found: Finding, image: ImageReference) -> ImageRegion:
     )
 
 
-def _algorithm(model: str, version: str) -> AlgorithmIdentification:
+def algorithm_of(model: str, version: str) -> AlgorithmIdentification:
+    """TID 4019."""
     return AlgorithmIdentification(
         name=model,
         version=version,
@@ -168,35 +161,49 @@ def _spacing_note(found: Finding, spacing_source: str | None) -> str:
     return f"{note}."
 
 
-def _infer_from(content: ContentSequence, region: ImageRegion) -> None:
-    """Put a copy of the contour below the first number, as what that was inferred from."""
-    contour = deepcopy(region)
-    contour.RelationshipType = RelationshipTypeValues.INFERRED_FROM.value
-    number = next(item for item in content if isinstance(item, NumContentItem))
-    number.ContentSequence = ContentSequence([contour])
+def _view(found: Finding) -> list[QualitativeEvaluation]:
+    view = codes.VIEW.get(found.view or "")
+    return [] if view is None else [QualitativeEvaluation(codes.IMAGE_VIEW, view)]
 
 
-def _status(run: RunOutcome) -> CodeContentItem:
-    return CodeContentItem(
-        name=codes.SUMMARY_OF_ANALYSES,
-        value=codes.FAILED if run.error is not None else codes.SUCCEEDED,
-        relationship_type=RelationshipTypeValues.CONTAINS,
-    )
+def _infer_area_from(
+    content: ContentSequence, region: ImageRegion | None, segment: SegmentReference | None
+) -> None:
+    """Say below the first number, the area, what it was inferred from: contour, segment, or both.
+
+    The group itself may have a region or a segment but not both (TID 1410, rows 4 and 6). OHIF
+    takes the first SCOORD that it finds below the number.
+    """
+    sources: list[ContentItem] = []
+    if region is not None:
+        contour = deepcopy(region)
+        contour.RelationshipType = RelationshipTypeValues.INFERRED_FROM.value
+        sources.append(contour)
+    if segment is not None:
+        sources.append(
+            ImageContentItem(
+                name=codes.REFERENCED_SEGMENT,
+                referenced_sop_class_uid=SegmentationStorage,
+                referenced_sop_instance_uid=segment.sop_instance_uid,
+                referenced_segment_numbers=segment.segment_number,
+                relationship_type=RelationshipTypeValues.INFERRED_FROM,
+            )
+        )
+    if sources:
+        number = next(item for item in content if isinstance(item, NumContentItem))
+        number.ContentSequence = ContentSequence(sources)
 
 
-def _probabilities(probabilities: Mapping[str, float]) -> list[Measurement]:
-    return [
-        Measurement(codes.probability_of(name), round(100 * value, 2), codes.PERCENT)
-        for name, value in sorted(probabilities.items())
-    ]
+def hang_below(parent: ContentItem, measurements: Sequence[Measurement]) -> None:
+    """Make numbers properties of `parent` instead of children of its group."""
+    items = [item for measurement in measurements for item in measurement]
+    for item in items:
+        item.RelationshipType = RelationshipTypeValues.HAS_PROPERTIES.value
+    parent.ContentSequence = ContentSequence(items)
 
 
-def _below(item: ContentItem) -> ContentItem:
-    item.RelationshipType = RelationshipTypeValues.HAS_PROPERTIES.value
-    return item
-
-
-def _comment(text: str) -> TextContentItem:
+def comment(text: str) -> TextContentItem:
+    """A sentence for people, in a group."""
     return TextContentItem(
         name=dictionary.DCM.Comment,
         value=text,

@@ -293,14 +293,13 @@ def test_the_image_library_lists_every_image() -> None:
     assert not _items(second, "Horizontal Pixel Spacing")
 
 
-def test_the_procedures_reported_are_those_of_the_images() -> None:
-    """Mammography and ultrasound of the breast, once each."""
+def test_the_procedure_reported_is_that_of_the_images() -> None:
+    """Imaging, with mammography and ultrasound once each below it."""
     sources = [header(), header(), ultrasound_header()]
     report = _encode(*(_analysis(source, outcome(source)) for source in sources))
-    assert [_code(item) for item in _items(report, "Procedure reported")] == [
-        "71651007",
-        "47079000",
-    ]
+    (procedure,) = _items(report, "Procedure reported")
+    assert _code(procedure) == "363679005"
+    assert [_code(item) for item in _items(procedure, "Modality")] == ["MG", "US"]
 
 
 def test_a_frame_is_named_where_the_image_has_frames() -> None:
