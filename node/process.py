@@ -7,6 +7,7 @@ import signal
 import socket
 import threading
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import FrameType
 
 from sqlalchemy import delete
@@ -42,16 +43,30 @@ def beat(store: Store, name: str, role: str) -> None:
         session.execute(delete(Process).where(Process.beat_at < now - _FORGOTTEN))
 
 
-def beat_until(stop: threading.Event, store: Store, role: str) -> None:
-    """Beat every few seconds until `stop` is set; a database that is away is only logged."""
+def beat_until(
+    stop: threading.Event, store: Store, role: str, beat_file: Path | None = None
+) -> None:
+    """Beat every few seconds until `stop` is set; a database that is away is only logged.
+
+    `beat_file` is touched each time, for those who ask on this host alone.
+    """
     name = process_name(role)
     while True:
+        _touch(beat_file)
         try:
             beat(store, name, role)
         except SQLAlchemyError as error:
             log.warning("no heartbeat written", extra={"reason": type(error).__name__})
         if stop.wait(BEAT_SECONDS):
             return
+
+
+def _touch(beat_file: Path | None) -> None:
+    if beat_file is not None:
+        try:
+            beat_file.touch()
+        except OSError as error:
+            log.warning("no heartbeat file written", extra={"reason": error.strerror})
 
 
 def stop_on_signals() -> threading.Event:

@@ -62,7 +62,7 @@ def _receive(settings: Settings, stop: threading.Event) -> None:
             "discarded_partial_files": recovered,
         },
     )
-    beat_until(stop, store, "receive")
+    beat_until(stop, store, "receive", settings.beat_file)
     for each in listeners:
         each.shutdown()
     for each in listeners:

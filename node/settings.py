@@ -1,8 +1,9 @@
 """The one reader of the environment: every setting, its unit and its default.
 
 Values come from `SENTINODE_*` variables, else from the YAML file that `SENTINODE_CONFIG` names
-(same names without prefix, any case), else from here. The object is frozen and passed on; nothing
-else reads the environment.
+(same names without prefix, any case), else from the files of the folder `SENTINODE_SECRETS_DIR`
+(each named like its variable, in lower case), else from here. The object is frozen and passed on;
+nothing else reads the environment.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pydantic_settings import (
     BaseSettings,
     NoDecode,
     PydanticBaseSettingsSource,
+    SecretsSettingsSource,
     SettingsConfigDict,
     YamlConfigSettingsSource,
 )
@@ -167,6 +169,11 @@ class Settings(BaseSettings):
         None, description="YAML file of destinations; empty: results are only kept."
     )
 
+    beat_file: Path | None = Field(
+        None,
+        description="File that a process touches at every heartbeat, for `sentinode probe`; the "
+        "images set it.",
+    )
     sweep_seconds: Seconds = Field(1.0, description="How often deadlines and leases are looked at.")
     lease_seconds: Seconds = Field(
         30.0,
@@ -192,6 +199,12 @@ class Settings(BaseSettings):
     orthanc_dicom_port: Port = Field(4242, description="Embedded stack: Orthanc's DICOM port.")
     orthanc_url: str = Field(
         "", description="Base URL of the Orthanc whose DICOMweb the viewer shows; empty: embedded."
+    )
+    orthanc_username: str = Field(
+        "", description="Account at ORTHANC_URL with which the viewer's requests are forwarded."
+    )
+    orthanc_password_file: Path | None = Field(
+        None, description="File with the password of ORTHANC_USERNAME."
     )
     redis_port: Port = Field(6379, description="Embedded stack: Redis' port.")
     triton_http_port: Port = Field(8000, description="Embedded stack: Triton's HTTP port.")
@@ -236,13 +249,19 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments first, then the environment, then the YAML file."""
-        path = os.environ.get("SENTINODE_CONFIG")
-        if not path:
-            return init_settings, env_settings
-        if not Path(path).is_file():
-            raise ConfigurationError(f"SENTINODE_CONFIG names {path}, which is not a file")
-        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, Path(path))
+        """Arguments first, then the environment, the YAML file, the files of secrets."""
+        sources = [init_settings, env_settings]
+        if path := os.environ.get("SENTINODE_CONFIG"):
+            if not Path(path).is_file():
+                raise ConfigurationError(f"SENTINODE_CONFIG names {path}, which is not a file")
+            sources.append(YamlConfigSettingsSource(settings_cls, Path(path)))
+        if folder := os.environ.get("SENTINODE_SECRETS_DIR"):
+            if not Path(folder).is_dir():
+                raise ConfigurationError(
+                    f"SENTINODE_SECRETS_DIR names {folder}, which is not a folder"
+                )
+            sources.append(SecretsSettingsSource(settings_cls, Path(folder)))
+        return tuple(sources)
 
     @cached_property
     def database(self) -> str:
@@ -253,6 +272,20 @@ class Settings(BaseSettings):
     def orthanc(self) -> str:
         """Base URL of Orthanc, without a trailing slash."""
         return (self.orthanc_url or f"http://127.0.0.1:{self.orthanc_http_port}").rstrip("/")
+
+    def orthanc_account(self) -> tuple[str, str] | None:
+        """Name and password at Orthanc; None without a name. Raises ConfigurationError."""
+        if not self.orthanc_username:
+            return None
+        path = self.orthanc_password_file
+        if path is None:
+            raise ConfigurationError("ORTHANC_USERNAME needs ORTHANC_PASSWORD_FILE")
+        try:
+            return self.orthanc_username, path.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(
+                f"ORTHANC_PASSWORD_FILE {path} cannot be read ({type(error).__name__})"
+            ) from error
 
 
 def load_settings(**overrides: Any) -> Settings:
@@ -265,3 +298,5 @@ def load_settings(**overrides: Any) -> Settings:
             for item in error.errors()
         )
         raise ConfigurationError(f"settings: {wrong}") from error
+    except OSError as error:
+        raise ConfigurationError(f"settings: {error.filename}: {error.strerror}") from error

@@ -32,7 +32,8 @@ from node.study import complete_due
 def run_sweeper(settings: Settings, stop: threading.Event) -> None:
     """Sweep until `stop` is set."""
     store, routes, doorbell = open_store(settings), load_routes(settings.routes), Doorbell(settings)
-    threading.Thread(target=beat_until, args=(stop, store, "sweep"), daemon=True).start()
+    beating = (stop, store, "sweep", settings.beat_file)
+    threading.Thread(target=beat_until, args=beating, daemon=True).start()
     peers = load_peers(settings.peers)
     archive = Archive(settings, store, Files(settings.state_dir), peers)
     # Of its own: a peer that does not answer must not hold up a study.

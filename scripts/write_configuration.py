@@ -16,8 +16,10 @@ ROOT = Path(__file__).resolve().parent.parent
 _PAGE_HEAD = """# Configuration
 
 Every setting is an environment variable, or a key of the YAML file that `SENTINODE_CONFIG` names
-(same name without the prefix, lower case). The environment wins over the file. Lists are written
-with commas. `sentinode check` says whether what is configured works.
+(same name without the prefix, lower case). The environment wins over the file. What must stay
+secret, such as a DATABASE_URL with its password, may stand in a file of the folder that
+`SENTINODE_SECRETS_DIR` names, called like its variable in lower case (`sentinode_database_url`).
+Lists are written with commas. `sentinode check` says whether what is configured works.
 
 This page is written by `make configuration` from `node/settings.py`.
 

@@ -9,8 +9,9 @@
     health      asks each of them whether it answers
     embedded    the above in order: prepare, start, wait, stop
     display     one line for each part while it starts
-    demo        one study from C-STORE to the archive; archive: what it asks of Orthanc;
+    trial       one study from C-STORE to the archive; archive: what it asks of Orthanc;
                 truth: its findings beside what was drawn
+    demo        that in a stack which it starts itself; deployed: in one that others started
     commands    the command line
 
 Production runs the same programs in containers; nothing outside this package imports it.

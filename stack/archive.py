@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 
+Account = tuple[str, str] | None
 _SECONDS = 20.0
 _JSON = {"Accept": "application/dicom+json"}
 # PS3.6: Modality, SOP Instance UID, Series Instance UID.
@@ -18,16 +19,16 @@ _SOP_INSTANCE_UID = "00080018"
 _SERIES_INSTANCE_UID = "0020000E"
 
 
-def instances(orthanc: str, study_uid: str, modality: str) -> list[str]:
+def instances(orthanc: str, study_uid: str, modality: str, account: Account = None) -> list[str]:
     """SOP Instance UIDs of one modality in one study (PS3.18 10.6), as often as they are listed.
 
     Raises httpx.HTTPError.
     """
-    series = _query(f"{orthanc}/dicom-web/studies/{study_uid}/series?Modality={modality}")
+    series = _query(f"{orthanc}/dicom-web/studies/{study_uid}/series?Modality={modality}", account)
     found: list[str] = []
     for each in series:
         uid = _value(each, _SERIES_INSTANCE_UID)
-        rows = _query(f"{orthanc}/dicom-web/studies/{study_uid}/series/{uid}/instances")
+        rows = _query(f"{orthanc}/dicom-web/studies/{study_uid}/series/{uid}/instances", account)
         found += [_value(row, _SOP_INSTANCE_UID) for row in rows]
     return sorted(found)
 
@@ -40,7 +41,7 @@ def explorer_url(orthanc: str, study_uid: str) -> str:
     return f"{page}#study?uuid={ids[0]}" if ids else page
 
 
-def differences(orthanc: str, status: dict[str, Any]) -> list[str]:
+def differences(orthanc: str, status: dict[str, Any], account: Account = None) -> list[str]:
     """How the archive's SEG and SR differ from those of a status object; empty when they agree.
 
     Results of earlier revisions stay in the archive, so extra ones count only in the first.
@@ -48,7 +49,7 @@ def differences(orthanc: str, status: dict[str, Any]) -> list[str]:
     wrong: list[str] = []
     for kind in ("SEG", "SR"):
         listed = {row["sop_instance_uid"] for row in status["results"] if row["kind"] == kind}
-        held = instances(orthanc, status["study_uid"], kind)
+        held = instances(orthanc, status["study_uid"], kind, account)
         wrong += [f"{kind} {uid} is not in the archive" for uid in sorted(listed - set(held))]
         wrong += [
             f"{kind} {uid} is in the archive {held.count(uid)} times"
@@ -61,8 +62,8 @@ def differences(orthanc: str, status: dict[str, Any]) -> list[str]:
     return wrong
 
 
-def _query(url: str) -> list[dict[str, Any]]:
-    answer = httpx.get(url, headers=_JSON, timeout=_SECONDS).raise_for_status()
+def _query(url: str, account: Account) -> list[dict[str, Any]]:
+    answer = httpx.get(url, headers=_JSON, timeout=_SECONDS, auth=account).raise_for_status()
     rows: list[dict[str, Any]] = answer.json() if answer.content else []
     return rows
 

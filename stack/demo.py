@@ -8,40 +8,26 @@ same study again, which adds nothing to the archive.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from node.commands import wait_for_end
 from node.errors import SentinodeError
 from node.identifiers import AETitle
-from node.send import Peer, find_instances, send_instances
+from node.send import Peer
 from node.settings import Settings
 from node.store.files import Files
-from node.store.session import open_store
-from phantoms.commands import DEMO_SEED
-from phantoms.dataset import read_truth
-from phantoms.study import StudyOptions, count_images, write_study
-from stack import archive, embedded, ports, truth
+from stack import archive, embedded, ports
 from stack.display import StartDisplay
-from stack.state import DEMO_MODALITY
+from stack.trial import Trial, TrialFailedError, run_trial
 from workers.pictures import contact_sheet
 
 PICTURE = Path("demo") / "findings.png"
 # Nobody sends anything else meanwhile, so the demo need not wait for stragglers.
 QUIET_SECONDS = 3
 READY_SECONDS = 1
-# 4 images through all models take under a minute on two quiet cores.
-ANALYSIS_SECONDS = 600.0
-POLL_SECONDS = 0.5
-
-
-class DemoFailedError(SentinodeError):
-    """A part of the demo did not do what it must; the text names the part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,76 +89,16 @@ def _end(demo: Demo, keep: bool) -> None:
 
 
 def _tell(demo: Demo) -> None:
-    """The life of one study."""
-    folder = _make_study(demo)
-    study_uid = _send(demo, folder)
-    status = _await(demo, study_uid)
-    demo.console.print(truth.table(status, read_truth(folder)))
-    _check(demo, status)
-    _picture(demo, status)
-    _links(demo, study_uid)
-
-
-def _make_study(demo: Demo) -> Path:
-    """Write the phantom study once: the same files are sent at every run."""
-    folder = demo.stack.state.root / "demo-study"
-    if (folder / "index.json").is_file():  # written last
-        return folder
-    options = StudyOptions(processing=False)
-    with _bar(demo) as progress:
-        task = progress.add_task("drawing synthetic mammograms", total=count_images(options))
-        write_study(folder, DEMO_SEED, options, partial(progress.advance, task))
-    return folder
-
-
-def _send(demo: Demo, folder: Path) -> str:
-    """Send the study as a modality would: to its archive and to the node."""
+    """The life of one study, which goes to its archive and to the node as a modality sends it."""
     settings = demo.settings
-    files = find_instances([folder])
     targets = [
         Peer(AETitle("ORTHANC"), "127.0.0.1", settings.orthanc_dicom_port),
         Peer(AETitle(settings.ae_title), "127.0.0.1", settings.dicom_port),
     ]
-    with _bar(demo) as progress:
-        for target in targets:
-            task = progress.add_task(f"C-STORE to {target.ae_title}", total=len(files))
-            advance = partial(progress.advance, task)
-            outcomes = send_instances(files, target, DEMO_MODALITY, advance)
-            refused = [outcome for outcome in outcomes if not outcome.accepted]
-            if refused:
-                raise DemoFailedError(f"{target.ae_title} refused an image: {refused[0].text}")
-    return files[0].study_uid
-
-
-def _await(demo: Demo, study_uid: str) -> dict[str, Any]:
-    """Wait for the node to be done with the study. Raises DemoFailedError."""
-    store = open_store(demo.settings)
-    try:
-        with _progress(demo, "analysing: preprocess, Triton, SEG, SR, delivery"):
-            status = wait_for_end(store, study_uid, ANALYSIS_SECONDS)
-    finally:
-        store.close()
-    if status["state"] != "done":
-        raise DemoFailedError(f"the study is {status['state']}: {status['error'] or 'no reason'}")
-    return status
-
-
-def _check(demo: Demo, status: dict[str, Any]) -> None:
-    """Ask the archive itself. Raises DemoFailedError."""
-    kinds = [row["kind"] for row in status["results"]]
-    wrong = [
-        f"{run['model']} failed on {run['source_sop_uid']}: {run['error']}"
-        for run in status["model_runs"]
-        if run["state"] == "failed"
-    ]
-    wrong += [f"the node made no {kind}" for kind in ("SEG", "SR") if kind not in kinds]
-    wrong += archive.differences(demo.settings.orthanc, status)
-    if wrong:
-        raise DemoFailedError("; ".join(wrong))
-    demo.console.print(
-        f"[green]Orthanc holds all of it once:[/green] "
-        f"{kinds.count('SEG')} SEG, {kinds.count('SR')} SR"
-    )
+    folder = demo.stack.state.root / "demo-study"
+    status = run_trial(Trial(settings, demo.console, folder, targets))
+    _picture(demo, status)
+    _links(demo, status["study_uid"])
 
 
 def _picture(demo: Demo, status: dict[str, Any]) -> None:
@@ -182,7 +108,7 @@ def _picture(demo: Demo, status: dict[str, Any]) -> None:
     folder = files.absolute(files.picture_path(study_uid, revision, study_uid)).parent
     pictures = [path.read_bytes() for path in sorted(folder.glob("*.png"))]
     if not pictures:
-        raise DemoFailedError(f"the workers drew no picture in {folder}")
+        raise TrialFailedError(f"the workers drew no picture in {folder}")
     PICTURE.parent.mkdir(exist_ok=True)
     PICTURE.write_bytes(contact_sheet(pictures))
     demo.console.print(f"pictures    {PICTURE}")
@@ -199,21 +125,3 @@ def _links(demo: Demo, study_uid: str) -> None:
     there = (settings.ohif_dir / "index.html").is_file()
     console.print(f"viewer      {viewer if there else missing}", soft_wrap=True)
     console.print(f"dashboard   {node}/studies/{study_uid}", soft_wrap=True)
-
-
-def _progress(demo: Demo, text: str) -> Progress:
-    """A spinner with the time that has passed, for what has no known length."""
-    progress = Progress(
-        SpinnerColumn(), TextColumn(text), TimeElapsedColumn(), console=demo.console
-    )
-    progress.add_task("")
-    return progress
-
-
-def _bar(demo: Demo) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
-        console=demo.console,
-    )

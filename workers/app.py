@@ -78,7 +78,7 @@ def _start_beating(**_: object) -> None:
     configure_logs(settings.log_level)
     threading.Thread(
         target=beat_until,
-        args=(_stop, open_store(settings), "worker"),
+        args=(_stop, open_store(settings), "worker", settings.beat_file),
         daemon=True,
     ).start()
 

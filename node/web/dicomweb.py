@@ -36,8 +36,16 @@ _TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 
 
 def client(settings: Settings) -> httpx.AsyncClient:
-    """The connections to the archive; no environment proxy may come between."""
-    return httpx.AsyncClient(base_url=settings.orthanc, timeout=_TIMEOUT, trust_env=False)
+    """The connections to the archive; no environment proxy may come between.
+
+    Raises ConfigurationError where the password cannot be read.
+    """
+    return httpx.AsyncClient(
+        base_url=settings.orthanc,
+        timeout=_TIMEOUT,
+        trust_env=False,
+        auth=settings.orthanc_account(),
+    )
 
 
 @router.get("/dicom-web/{resource:path}")

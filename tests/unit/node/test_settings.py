@@ -69,3 +69,29 @@ def test_documents_are_fresh(document: str, written: Callable[[], str]) -> None:
     """`.env.example` and the configuration page say what the settings say."""
     text = (ROOT / document).read_text(encoding="utf-8")
     assert text == written(), "run `make configuration`"
+
+
+def test_secret_file_gives_a_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file named like its variable counts where the environment says nothing."""
+    (tmp_path / "sentinode_database_url").write_text("postgresql+psycopg://a:b@c/d\n")
+    monkeypatch.setenv("SENTINODE_SECRETS_DIR", str(tmp_path))
+    assert load_settings().database == "postgresql+psycopg://a:b@c/d"
+    monkeypatch.setenv("SENTINODE_DATABASE_URL", "sqlite:///other")
+    assert load_settings().database == "sqlite:///other"
+    monkeypatch.setenv("SENTINODE_SECRETS_DIR", str(tmp_path / "none"))
+    with pytest.raises(ConfigurationError, match="not a folder"):
+        load_settings()
+
+
+def test_orthanc_account_needs_a_readable_file(tmp_path: Path) -> None:
+    """A name without a password file, or with one that is not there, says which is missing."""
+    password = tmp_path / "password"
+    password.write_text("secret\n")
+    settings = load_settings(orthanc_username="me", orthanc_password_file=password)
+    assert settings.orthanc_account() == ("me", "secret")
+    assert load_settings().orthanc_account() is None
+    with pytest.raises(ConfigurationError, match="needs ORTHANC_PASSWORD_FILE"):
+        load_settings(orthanc_username="me").orthanc_account()
+    password.unlink()
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        settings.orthanc_account()
