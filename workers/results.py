@@ -18,7 +18,7 @@ from pydicom.dataset import Dataset
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from node.destinations import Destination, Variant
+from node.destinations import Destination, SegmentsPer, Variant
 from node.job import Lease, instances_of
 from node.store.files import Files
 from node.store.originals import Place, as_path, open_original
@@ -33,12 +33,20 @@ from workers.dicom.spacing import read_spacing
 from workers.images import SourceImage
 from workers.key_objects import encode_key_objects
 from workers.partner import decide_partner
+from workers.presentation import encode_presentations
 from workers.records import WrittenResult, outcome_of
 from workers.report import encode_report
 from workers.segmentation import encode_segmentation
 
 # What is kept where no destination says otherwise.
 DEFAULT_FORMS: frozenset[Form] = frozenset({("SEG", "ohif"), ("SR", "ohif"), ("COMBINED", "")})
+# How each variant of SEG and SR is written.
+_MEASURED_VARIANTS: dict[Variant, tuple[Profile, SegmentsPer]] = {
+    "ohif": ("ohif", "finding"),
+    "plain": ("plain", "finding"),
+    "c-ohif": ("ohif", "class"),
+    "c-plain": ("plain", "class"),
+}
 # Behind the images and behind the report, which has 9000.
 _FIRST_SEGMENTATION_SERIES = 9001
 
@@ -77,10 +85,9 @@ def encode_study(
 
     `partner`: what goes with the study into a combined report; None: there is none.
     """
-    variants: tuple[tuple[Variant, Profile], ...] = (("ohif", "ohif"), ("plain", "plain"))
-    for variant, profile in variants:
+    for variant in _MEASURED_VARIANTS:
         if ("SEG", variant) in wanted or ("SR", variant) in wanted:
-            yield from _measured(study, profile, wanted)
+            yield from _measured(study, variant, wanted)
     if ("CADSR", "") in wanted:
         cad_report = encode_cad_report(
             study.analyses,
@@ -90,6 +97,8 @@ def encode_study(
         )
         if cad_report is not None:
             yield EncodedResult("CADSR", "", cad_report)
+    if ("GSPS", "") in wanted:
+        yield from encode_presentations(study)
     if ("KOS", "") in wanted and any(analysis.findings for analysis in study.analyses):
         selection = encode_key_objects(
             study.analyses, revision=study.revision, content_at=study.content_at
@@ -100,9 +109,10 @@ def encode_study(
 
 
 def _measured(
-    study: StudyAnalysis, profile: Profile, wanted: Collection[Form]
+    study: StudyAnalysis, variant: Variant, wanted: Collection[Form]
 ) -> Iterator[EncodedResult]:
     """The segmentations and the report that refers to them, in one variant."""
+    profile, segments_per = _MEASURED_VARIANTS[variant]
     segmentations = {
         str(analysis.source.SOPInstanceUID): encode_segmentation(
             analysis.source,
@@ -112,22 +122,24 @@ def _measured(
             series_number=_FIRST_SEGMENTATION_SERIES + number,
             profile=profile,
             frame_number=analysis.frame_number,
+            segments_per=segments_per,
         )
         for number, analysis in enumerate(study.analyses)
         if analysis.findings
     }
     for source_sop_uid, dataset in segmentations.items():
-        yield EncodedResult("SEG", profile, dataset, source_sop_uid)
-    if ("SR", profile) in wanted:
+        yield EncodedResult("SEG", variant, dataset, source_sop_uid)
+    if ("SR", variant) in wanted:
         report = encode_report(
             study.analyses,
             revision=study.revision,
             content_at=study.content_at,
             segmentations=segmentations,
-            predecessor=study.predecessors.get(("SR", profile)),
+            predecessor=study.predecessors.get(("SR", variant)),
             profile=profile,
+            segments_per=segments_per,
         )
-        yield EncodedResult("SR", profile, report)
+        yield EncodedResult("SR", variant, report)
 
 
 def read_study(session: Session, files: Files, job: Job) -> StudyAnalysis:
