@@ -29,6 +29,7 @@ from node.access import host_allowed, plain_host
 from node.calling import UNCOMPRESSED
 from node.commitment.event_report import STORAGE_COMMITMENT
 from node.commitment.provider import Archive, CommitmentProvider
+from node.commitment.receipt import ReportReceiver
 from node.errors import ConfigurationError, SopClassNotSupportedError
 from node.instance import SUCCESS, Claim, Inbox, Reception
 from node.logs import log
@@ -172,6 +173,7 @@ def _handlers(inbox: Inbox) -> list[Any]:
         (evt.EVT_ABORTED, _tell_end, ["aborted"]),
         (evt.EVT_C_FIND, handle_find, [reception]),
         (evt.EVT_N_ACTION, CommitmentProvider(archive).handle),
+        (evt.EVT_N_EVENT_REPORT, ReportReceiver(reception.store, reception.settings).handle),
     ]
 
 

@@ -28,7 +28,7 @@ from node.errors import IllegalMoveError, LeaseLostError, NotFoundError
 from node.identifiers import JobId
 from node.settings import Settings
 from node.store.session import Store
-from node.store.tables import Combination, Event, Instance, Job, Study
+from node.store.tables import Combination, Delivery, DestinationState, Event, Instance, Job, Study
 
 QUEUED, RUNNING, DELIVERING = "queued", "running", "delivering"
 DONE, FAILED = "done", "failed"
@@ -118,7 +118,9 @@ def claim(store: Store, job_id: JobId, owner: str, state: str, settings: Setting
         if state == RUNNING and job.started_at is None:
             job.started_at = now
         show_state(session, job.study_uid)
-        record(session, job.study_uid, job.revision, state, f"try {job.attempts}")
+        # A delivery is looked at again every minute for as long as an archive is away.
+        if state == RUNNING or job.attempts == 1:
+            record(session, job.study_uid, job.revision, state, f"try {job.attempts}")
         return Lease(job_id, owner, job.study_uid, job.revision)
 
 
@@ -173,6 +175,20 @@ def postpone(session: Session, job: Job, reason: str, settings: Settings) -> Non
     record(session, job.study_uid, job.revision, job.state, f"again in {pause:.0f} s: {reason}")
 
 
+def wait_until(session: Session, job: Job, due_at: datetime, reason: str) -> None:
+    """Give the lease back until `due_at`; the timeline says so when there is another reason.
+
+    Unlike `postpone` it never fails the job: whoever waits knows when to give up.
+    """
+    if reason != job.error:
+        record(session, job.study_uid, job.revision, job.state, f"waits: {reason}")
+        job.error = reason
+        show_state(session, job.study_uid)
+    job.due_at = due_at
+    job.rung_at = job.failing_since = None
+    job.lease_owner = job.lease_until = None
+
+
 def unrung(session: Session, settings: Settings) -> list[Job]:
     """Jobs that are due, free, and have not been rung for a while."""
     now = utc_now()
@@ -201,6 +217,9 @@ def retry(store: Store, study_uid: str) -> Bell:
             raise NotFoundError(
                 "this study has no job to retry: it is unknown, still receiving, or was skipped"
             )
+        bell = _hurry(session, job) if job.state == DELIVERING else None
+        if bell is not None:
+            return bell
         if job.state != FAILED:
             raise IllegalMoveError(f"only a failed study can be retried; this one is {job.state}")
         bell = _restart(session, job)
@@ -263,9 +282,7 @@ def _restart(session: Session, job: Job) -> Bell | None:
     failed = [run for run in job.model_runs if run.state == "failed"]
     deliveries = [delivery for result in job.results for delivery in result.deliveries]
     if job.results and not failed:
-        for delivery in deliveries:
-            if delivery.state == "refused":
-                delivery.state, delivery.error = "pending", None
+        _send_again(session, deliveries)
         job.error = None
         return move(session, job, DELIVERING, "retry of the delivery")
     if any(delivery.state != "pending" for delivery in deliveries):
@@ -281,6 +298,30 @@ def _restart(session: Session, job: Job) -> Bell | None:
     job.error = None
     session.flush()
     return move(session, job, QUEUED, "retry")
+
+
+def _hurry(session: Session, job: Job) -> Bell | None:
+    """Try now what was given up or waits; None when a worker is at it or nothing is left."""
+    deliveries = [delivery for result in job.results for delivery in result.deliveries]
+    if job.lease_owner is not None or not _send_again(session, deliveries):
+        return None
+    job.due_at = job.rung_at = utc_now()
+    record(session, job.study_uid, job.revision, job.state, "retry of the delivery")
+    return bell_of(job)
+
+
+def _send_again(session: Session, deliveries: Sequence[Delivery]) -> bool:
+    """Make what did not arrive due at once, its destinations too; whether there was any."""
+    unfinished = [each for each in deliveries if each.state not in ("sent", "confirmed", "asked")]
+    for delivery in unfinished:
+        delivery.state, delivery.error = "pending", None
+        delivery.due_at = delivery.failing_since = None
+        delivery.failures = 0
+    names = {delivery.destination for delivery in unfinished}
+    session.execute(
+        update(DestinationState).where(DestinationState.name.in_(names)).values(due_at=utc_now())
+    )
+    return bool(unfinished)
 
 
 def _held(lease: Lease) -> Any:

@@ -18,7 +18,7 @@ from node.routes import load_routes
 from node.settings import Settings
 from node.store.files import Files
 from node.store.session import open_store
-from workers.delivery import echo
+from workers.dispatch.survey import survey
 from workers.triton.client import TritonClient
 from workers.triton.contract import check_model
 
@@ -65,15 +65,15 @@ def _destinations(settings: Settings) -> Iterator[Check]:
     except SentinodeError:
         return
     for destination in destinations:
-        yield _destination(destination, settings.ae_title)
+        yield _destination(destination, settings)
 
 
-def _destination(destination: Destination, ae_title: str) -> Check:
-    def answer() -> str:
-        echo(destination, ae_title)
-        return f"answers by {destination.protocol}"
-
-    return _tried(f"destination {destination.name}", answer)
+def _destination(destination: Destination, settings: Settings) -> Check:
+    name = f"destination {destination.name}"
+    try:
+        return Check(name, *survey(destination, settings))
+    except SentinodeError as error:
+        return Check(name, False, str(error))
 
 
 def _peers(settings: Settings) -> Iterator[Check]:

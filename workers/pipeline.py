@@ -1,7 +1,7 @@
 """The workers' flow on one screen: which stage follows which, and what each error leads to.
 
     analyse:  lease -> each image: decode, infer, measure, picture, record -> encode -> delivering
-    deliver:  lease -> each result x destination: send, confirm, record -> done
+    deliver:  lease -> each result x destination: send, confirm, record -> done, or again later
 
 Both may be stopped at any line and started again: what is recorded is not done twice, and objects
 have derived UIDs. Errors decide by class (`node.errors`): transient -> the job waits and is tried
@@ -125,9 +125,9 @@ class Pipeline:
         return outcomes
 
     def _deliver(self, lease: Lease) -> None:
-        refusals = deliver_results(
-            self.store, self.files, lease, self.destinations, self.settings.ae_title
-        )
+        refusals = deliver_results(self.store, self.files, lease, self.destinations, self.settings)
+        if refusals is None:
+            return  # what waits is rung again when it is due
         with self.store.writing() as session:
             job = hold(session, lease)
             job.delivered_at = utc_now()

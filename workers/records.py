@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from node.destinations import Destination, ResultKind, Variant
 from node.job import Lease, instances_of
+from node.store.deliveries import PENDING
 from node.store.session import Store
 from node.store.tables import Delivery, Job, ModelRun, Result
 from workers.findings import RunOutcome, from_row, to_row
@@ -107,7 +108,7 @@ def add_results(
             continue
         row = written.row()
         row.deliveries = [
-            Delivery(destination=destination.name, state="pending")
+            Delivery(destination=destination.name, state=PENDING)
             for destination in destinations
             if (written.kind, written.variant) in destination.forms
         ]

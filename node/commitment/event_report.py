@@ -44,13 +44,13 @@ def event_information(asked: Asked, failures: Mapping[Reference, int]) -> tuple[
     information.TransactionUID = asked.TransactionUID
     committed = [item for item in asked.items if item not in failures]
     if committed:
-        information.ReferencedSOPSequence = [_referenced(item) for item in committed]
+        information.ReferencedSOPSequence = [referenced(item) for item in committed]
     if not failures:
         return ALL_COMMITTED, information
     failed = []
     for item in asked.items:
         if item in failures:
-            entry = _referenced(item)
+            entry = referenced(item)
             entry.FailureReason = failures[item]
             failed.append(entry)
     information.FailedSOPSequence = failed
@@ -106,7 +106,8 @@ def wait_while_established(
     return wanted.is_set()
 
 
-def _referenced(item: Reference) -> Dataset:
+def referenced(item: Reference) -> Dataset:
+    """One item of a Referenced SOP Sequence."""
     entry = Dataset()
     entry.ReferencedSOPClassUID = item.ReferencedSOPClassUID
     entry.ReferencedSOPInstanceUID = item.ReferencedSOPInstanceUID

@@ -1,118 +1,160 @@
-"""Results to an archive by DIMSE: C-STORE, C-FIND and C-ECHO as an SCU.
+"""Results to an archive by DIMSE: C-STORE and C-FIND as an SCU, all on one association.
 
-In: an encoded object on disk and a destination. Bytes go out as they lie in the file. Errors tell
-what to do next: no association or no answer may heal, a refusal of the object does not.
+In: encoded objects on disk and a destination. Errors tell what to do next: no association or no
+answer may heal, a refusal of the object does not. Each transfer syntax is proposed in a context of
+its own, so that the archive's answer tells which of them it takes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from pydicom.dataset import Dataset
-from pynetdicom import AE, _config
+from pydicom.uid import UID
+from pynetdicom import _config
 from pynetdicom.association import Association
 
+from node.calling import UNCOMPRESSED, Context, calling
 from node.destinations import Destination
-from node.errors import DestinationRefusedError, DestinationUnavailableError
+from node.errors import (
+    DestinationRefusedError,
+    DestinationUnavailableError,
+    ObjectPostponedError,
+)
+from node.settings import Settings
 from workers.dicom.identity import Identity
+from workers.dicom.transfer import in_syntax, syntaxes_for
 
 # Without this pynetdicom decodes and re-encodes the whole object before it sends it.
 _config.STORE_SEND_CHUNKED_DATASET = True
 
-_VERIFICATION = "1.2.840.10008.1.1"
-_STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
+STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 
-_CONNECT_SECONDS = 10.0
 # PS3.7 C.5.7, PS3.4 B.2.3: coercion, discarded elements and the like; the object is stored.
 _WARNINGS = {0x0001, 0x0107, 0x0116, *range(0xB000, 0xC000)}
 _DUPLICATE_SOP_INSTANCE = 0x0111  # it is there already, which is all that was wanted
 _OUT_OF_RESOURCES = range(0xA700, 0xA800)
+# PS3.7 annex C: processing failure, resource limitation. They speak of a moment, not of the object.
+_PASSING = {0x0110, 0x0213}
 _PENDING = (0xFF00, 0xFF01)
 
 
-def store(path: Path, identity: Identity, destination: Destination, ae_title: str) -> None:
-    """Send one object.
+class Line:
+    """One association to a destination, as long as its results are on the way."""
 
-    Raises DestinationUnavailableError, DestinationRefusedError.
+    def __init__(self, association: Association, destination: Destination) -> None:
+        self.association = association
+        self._destination = destination
+
+    def accepted(self, sop_class_uid: str) -> list[str]:
+        """Transfer syntaxes in which the archive takes a SOP class, as accepted."""
+        contexts: Any = self.association.accepted_contexts
+        return [
+            str(each.transfer_syntax[0])
+            for each in contexts
+            if each.abstract_syntax == sop_class_uid
+        ]
+
+    def store(self, path: Path, identity: Identity) -> str:
+        """Send one object in the best syntax that is taken; returns its UID.
+
+        Raises DestinationUnavailableError, DestinationRefusedError, ObjectPostponedError.
+        """
+        accepted = self.accepted(identity.sop_class_uid)
+        wanted = syntaxes_for(identity, self._destination)
+        usable = [syntax for syntax in wanted if syntax in accepted]
+        if not usable:
+            names = ", ".join(UID(syntax).name for syntax in wanted)
+            raise DestinationRefusedError(
+                f"does not accept {UID(identity.sop_class_uid).name} in {names}"
+            )
+        for syntax in usable[:-1]:
+            try:
+                return self._store_in(syntax, path)
+            except DestinationRefusedError:
+                # It accepted the syntax and cannot read it: the next one, then.
+                continue
+        return self._store_in(usable[-1], path)
+
+    def find(self, identity: Identity) -> bool:
+        """Whether the archive lists the object at IMAGE level of the study root (PS3.4 C.6.2).
+
+        Raises DestinationUnavailableError, DestinationRefusedError.
+        """
+        if not self.accepted(STUDY_ROOT_FIND):
+            raise DestinationRefusedError("does not accept C-FIND; use another `confirm`")
+        found = False
+        for answer, match in self.association.send_c_find(_question(identity), STUDY_ROOT_FIND):
+            status = answer.get("Status")
+            if status in _PENDING and match is not None:
+                found |= match.get("SOPInstanceUID") == identity.sop_instance_uid
+            elif status is None:
+                raise DestinationUnavailableError("no answer to C-FIND")
+            elif status != 0:
+                raise ObjectPostponedError(f"0x{status:04X} to C-FIND")
+        return found
+
+    def _store_in(self, syntax: str, path: Path) -> str:
+        if not self.association.is_established:
+            raise DestinationUnavailableError("has ended the association")
+        with in_syntax(path, syntax) as sent:
+            status = self.association.send_c_store(sent).get("Status")
+        if status is None:
+            raise DestinationUnavailableError("no answer to C-STORE")
+        _check(status)
+        return syntax
+
+
+def storage_contexts(destination: Destination, identities: Collection[Identity]) -> list[Context]:
+    """One presentation context for each SOP class in each syntax that may be sent."""
+    pairs = {
+        (identity.sop_class_uid, syntax): None
+        for identity in identities
+        for syntax in syntaxes_for(identity, destination)
+    }
+    return [(sop_class_uid, [syntax]) for sop_class_uid, syntax in pairs]
+
+
+@contextmanager
+def open_line(
+    destination: Destination,
+    contexts: Sequence[Context],
+    settings: Settings,
+    evt_handlers: Sequence[tuple[Any, ...]] = (),
+) -> Iterator[Line]:
+    """An association with these contexts, released at the end of the block.
+
+    Raises DestinationUnavailableError, DestinationRefusedError, ConfigurationError.
     """
-    context = (identity.sop_class_uid, identity.transfer_syntax_uid)
-    with _association(destination, ae_title, *context) as association:
-        status = association.send_c_store(path).get("Status")
-    if status is None:
-        raise DestinationUnavailableError(f"{destination.name}: no answer to C-STORE")
-    if status == 0 or status in _WARNINGS or status == _DUPLICATE_SOP_INSTANCE:
-        return
-    if status in _OUT_OF_RESOURCES:
-        raise DestinationUnavailableError(
-            f"{destination.name}: out of resources (0x{status:04X}); free space in the archive"
-        )
-    raise DestinationRefusedError(f"{destination.name}: C-STORE answered 0x{status:04X}")
+    with calling(destination.peer, contexts, settings, (), evt_handlers) as association:
+        yield Line(association, destination)
 
 
-def find(identity: Identity, destination: Destination, ae_title: str) -> bool:
-    """Whether the archive lists the object at IMAGE level of the study root (PS3.4 C.6.2)."""
+def query_context() -> Context:
+    """For `Line.find`."""
+    return (STUDY_ROOT_FIND, UNCOMPRESSED)
+
+
+def _question(identity: Identity) -> Dataset:
     query = Dataset()
     query.QueryRetrieveLevel = "IMAGE"
     query.StudyInstanceUID = identity.study_uid
     query.SeriesInstanceUID = identity.series_uid
     query.SOPInstanceUID = identity.sop_instance_uid
-    found = False
-    with _association(destination, ae_title, _STUDY_ROOT_FIND) as association:
-        for answer, match in association.send_c_find(query, _STUDY_ROOT_FIND):
-            status = answer.get("Status")
-            if status in _PENDING and match is not None:
-                found |= match.get("SOPInstanceUID") == identity.sop_instance_uid
-            elif status != 0:
-                text = "no answer" if status is None else f"0x{status:04X}"
-                raise DestinationUnavailableError(f"{destination.name}: {text} to C-FIND")
-    return found
+    return query
 
 
-def echo(destination: Destination, ae_title: str) -> None:
-    """C-ECHO. Raises DestinationUnavailableError, DestinationRefusedError."""
-    with _association(destination, ae_title, _VERIFICATION) as association:
-        if association.send_c_echo().get("Status") != 0:
-            raise DestinationUnavailableError(f"{destination.name}: no answer to C-ECHO")
-
-
-@contextmanager
-def _association(
-    destination: Destination,
-    ae_title: str,
-    abstract_syntax: str,
-    transfer_syntax: str | None = None,
-) -> Iterator[Association]:
-    entity = AE(ae_title)
-    entity.connection_timeout = min(_CONNECT_SECONDS, destination.timeout_seconds)
-    entity.acse_timeout = entity.dimse_timeout = destination.timeout_seconds
-    entity.network_timeout = destination.timeout_seconds
-    if transfer_syntax is None:
-        entity.add_requested_context(abstract_syntax)
-    else:
-        entity.add_requested_context(abstract_syntax, transfer_syntax)
-    association = entity.associate(
-        destination.host or "", destination.port or 0, ae_title=destination.ae_title or ""
-    )
-    try:
-        _check_established(association, destination, abstract_syntax)
-        yield association
-    finally:
-        if association.is_established:
-            association.release()
-
-
-def _check_established(association: Association, destination: Destination, syntax: str) -> None:
-    where = f"{destination.name} ({destination.host}:{destination.port})"
-    # With no context left pynetdicom aborts on its own, so look at the contexts first.
-    if association.rejected_contexts:
-        raise DestinationRefusedError(f"{where} does not accept {syntax} as we encode it")
-    if association.is_rejected:
-        answer = association.acceptor.primitive
-        reason = getattr(answer, "reason_str", "no reason given")
+def _check(status: int) -> None:
+    """PS3.4 table B.2-1."""
+    if status == 0 or status in _WARNINGS or status == _DUPLICATE_SOP_INSTANCE:
+        return
+    if status in _OUT_OF_RESOURCES:
         raise DestinationUnavailableError(
-            f"{where} rejects the association: {reason}; check both AE titles there and here"
+            f"out of resources (0x{status:04X}); free space in the archive"
         )
-    if not association.is_established:
-        raise DestinationUnavailableError(f"{where} does not answer")
+    if status in _PASSING:
+        raise ObjectPostponedError(f"C-STORE answered 0x{status:04X}")
+    raise DestinationRefusedError(f"C-STORE answered 0x{status:04X}")

@@ -1,7 +1,7 @@
 """Results to an archive by DICOMweb: STOW-RS to store, QIDO-RS to look (PS3.18 10.5 and 10.6).
 
-In: an encoded object on disk and a destination. Bytes go out as they lie in the file, in pieces.
-Errors tell what to do next: no answer, 408, 429 and 5xx may heal, any other answer does not.
+In: encoded objects on disk and a destination. Errors tell what to do next: no answer, a refused
+secret, 408, 429 and 5xx may heal, any other answer does not.
 """
 
 from __future__ import annotations
@@ -9,17 +9,22 @@ from __future__ import annotations
 import ssl
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from node.destinations import Destination
-from node.errors import ConfigurationError, DestinationRefusedError, DestinationUnavailableError
+from node.errors import DestinationRefusedError, DestinationUnavailableError
+from node.tls import verifying_context
 from workers.dicom.identity import Identity
+from workers.dicom.transfer import in_syntax, syntaxes_for
 
 _CHUNK_BYTES = 1 << 18
+_JSON = "application/dicom+json"
 _TRANSIENT = {408, 429}
+_CREDENTIALS = {401, 403, 407}
 _CONFLICT = 409  # "failed to store any"; the reasons are in the body (PS3.18 10.5.3)
 
 # Tags of the Store Instances Response (PS3.18 table 10.5.3-1).
@@ -32,51 +37,96 @@ _DUPLICATE_SOP_INSTANCE = 0x0111
 _OUT_OF_RESOURCES = range(0xA700, 0xA800)
 
 
-def store(path: Path, identity: Identity, destination: Destination) -> None:
-    """Send one object.
+class Web:
+    """One HTTP client of a destination, as long as its results are on the way."""
 
-    Raises DestinationUnavailableError, DestinationRefusedError, ConfigurationError.
+    def __init__(self, client: httpx.Client, destination: Destination) -> None:
+        self._client = client
+        self._destination = destination
+        # Syntaxes in which it has refused an object and then taken it in another.
+        self._unread: set[str] = set()
+
+    def store(self, path: Path, identity: Identity) -> str:
+        """Send one object in the best syntax that is taken; returns its UID.
+
+        What is refused in one syntax is sent in the next: STOW-RS negotiates none, and archives
+        say in many ways that they cannot read one (400, 409, 415, a Failure Reason).
+        Raises DestinationUnavailableError, DestinationRefusedError, ObjectPostponedError.
+        """
+        wanted = syntaxes_for(identity, self._destination)
+        usable = [syntax for syntax in wanted if syntax not in self._unread]
+        refused: list[str] = []
+        for syntax in usable[:-1]:
+            try:
+                self._store_in(syntax, path, identity)
+            except DestinationRefusedError:
+                refused.append(syntax)
+                continue
+            self._unread.update(refused)
+            return syntax
+        self._store_in(usable[-1], path, identity)
+        self._unread.update(refused)
+        return usable[-1]
+
+    def find(self, identity: Identity) -> bool:
+        """Whether QIDO-RS lists the object in its study and series. Raises like `store`."""
+        answer = self._asked(
+            "GET",
+            f"/studies/{identity.study_uid}/series/{identity.series_uid}/instances",
+            params={"SOPInstanceUID": identity.sop_instance_uid},
+            headers={"Accept": _JSON},
+        )
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            return False  # some archives say so of a study that they do not have
+        _check(answer)
+        uids = [_first(match, _SOP_INSTANCE_UID) for match in _items(answer)]
+        return identity.sop_instance_uid in uids
+
+    def echo(self) -> None:
+        """Ask for one study. Raises DestinationUnavailableError, DestinationRefusedError."""
+        _check(self._asked("GET", "/studies", params={"limit": "1"}, headers={"Accept": _JSON}))
+
+    def _store_in(self, syntax: str, path: Path, identity: Identity) -> None:
+        boundary = uuid.uuid4().hex
+        head = f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode()
+        tail = f"\r\n--{boundary}--\r\n".encode()
+        with in_syntax(path, syntax) as sent:
+            headers = {
+                "Content-Type": f'multipart/related; type="application/dicom"; boundary={boundary}',
+                # Told the length, httpx does not chunk; Orthanc and others read no chunks.
+                "Content-Length": str(len(head) + sent.stat().st_size + len(tail)),
+                "Accept": _JSON,
+            }
+            answer = self._asked(
+                "POST", "/studies", headers=headers, content=_pieces(head, sent, tail)
+            )
+        if answer.status_code != _CONFLICT:
+            _check(answer)
+        _check_stored(answer, identity)
+
+    def _asked(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        url = f"{self._destination.url}{path}"
+        try:
+            return self._client.request(method, url, **arguments)
+        except httpx.TransportError as error:
+            told = str(error) or type(error).__name__
+            raise DestinationUnavailableError(f"does not answer: {told}") from error
+
+
+@contextmanager
+def open_web(destination: Destination) -> Iterator[Web]:
+    """A client with the destination's credentials, read now, and its trust.
+
+    Raises ConfigurationError.
     """
-    boundary = uuid.uuid4().hex
-    head = f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode()
-    tail = f"\r\n--{boundary}--\r\n".encode()
-    headers = {
-        "Content-Type": f'multipart/related; type="application/dicom"; boundary={boundary}',
-        # Told the length, httpx does not chunk; Orthanc and others read no chunked requests.
-        "Content-Length": str(len(head) + path.stat().st_size + len(tail)),
-        "Accept": "application/dicom+json",
-    }
-    answer = _asked(
-        destination, "POST", "/studies", headers=headers, content=_pieces(head, path, tail)
-    )
-    if answer.status_code != _CONFLICT:
-        _check(answer, destination)
-    _check_stored(answer, identity, destination)
-
-
-def find(identity: Identity, destination: Destination) -> bool:
-    """Whether QIDO-RS lists the object in its study and series."""
-    answer = _asked(
-        destination,
-        "GET",
-        f"/studies/{identity.study_uid}/series/{identity.series_uid}/instances",
-        params={"SOPInstanceUID": identity.sop_instance_uid},
-        headers={"Accept": "application/dicom+json"},
-    )
-    if answer.status_code == httpx.codes.NOT_FOUND:
-        return False  # some archives say so of a study that they do not have
-    _check(answer, destination)
-    return any(
-        _first(match, _SOP_INSTANCE_UID) == identity.sop_instance_uid for match in _items(answer)
-    )
-
-
-def echo(destination: Destination) -> None:
-    """Ask for one study. Raises DestinationUnavailableError, DestinationRefusedError."""
-    headers = {"Accept": "application/dicom+json"}
-    _check(
-        _asked(destination, "GET", "/studies", params={"limit": "1"}, headers=headers), destination
-    )
+    with httpx.Client(
+        auth=_credentials(destination),
+        timeout=destination.timeout_seconds,
+        verify=_trust(destination),
+        # The environment is read by node.settings alone; a stray proxy must not see results.
+        trust_env=False,
+    ) as client:
+        yield Web(client, destination)
 
 
 def _pieces(head: bytes, path: Path, tail: bytes) -> Iterator[bytes]:
@@ -85,22 +135,6 @@ def _pieces(head: bytes, path: Path, tail: bytes) -> Iterator[bytes]:
         while piece := stream.read(_CHUNK_BYTES):
             yield piece
     yield tail
-
-
-def _asked(destination: Destination, method: str, path: str, **arguments: Any) -> httpx.Response:
-    with httpx.Client(
-        auth=_credentials(destination),
-        timeout=destination.timeout_seconds,
-        verify=_trust(destination),
-        # The environment is read by node.settings alone; a stray proxy must not see results.
-        trust_env=False,
-    ) as client:
-        try:
-            return client.request(method, f"{destination.url}{path}", **arguments)
-        except httpx.TransportError as error:
-            raise DestinationUnavailableError(
-                f"{destination.name} does not answer ({type(error).__name__})"
-            ) from error
 
 
 def _credentials(destination: Destination) -> httpx.Auth | None:
@@ -124,29 +158,29 @@ class _Bearer(httpx.Auth):
 
 
 def _trust(destination: Destination) -> ssl.SSLContext | bool:
-    if destination.ca_file is None:
-        return True
-    try:
-        return ssl.create_default_context(cafile=destination.ca_file)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError(
-            f"destination {destination.name}: ca_file {destination.ca_file} is no PEM certificate"
-        ) from error
+    if not str(destination.url).startswith("https:"):
+        return False
+    return verifying_context(
+        destination.ca_file, destination.certificate_file, destination.key_file, destination.name
+    )
 
 
-def _check(answer: httpx.Response, destination: Destination) -> None:
+def _check(answer: httpx.Response) -> None:
     code = answer.status_code
     if answer.is_success:
         return
-    text = f"{destination.name} answered {code} {answer.reason_phrase}"
+    text = f"answered {code} {answer.reason_phrase}"
+    if code in _CREDENTIALS:
+        # Not the object's fault: what waits is sent once the secret is right.
+        raise DestinationUnavailableError(
+            f"{text}; check its username and password_file, or its token_file"
+        )
     if code in _TRANSIENT or answer.is_server_error:
         raise DestinationUnavailableError(text)
-    if code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
-        text += "; check its username and password_file, or its token_file"
     raise DestinationRefusedError(text)
 
 
-def _check_stored(answer: httpx.Response, identity: Identity, destination: Destination) -> None:
+def _check_stored(answer: httpx.Response, identity: Identity) -> None:
     """PS3.18 10.5.3.2.1: each instance that was not stored is listed with its reason."""
     reasons = [
         _first(failed, _FAILURE_REASON)
@@ -156,13 +190,13 @@ def _check_stored(answer: httpx.Response, identity: Identity, destination: Desti
     ]
     failures = [reason for reason in reasons if reason != _DUPLICATE_SOP_INSTANCE]
     if answer.status_code == _CONFLICT and not reasons:
-        raise DestinationRefusedError(f"{destination.name} stored nothing and gave no reason")
+        raise DestinationRefusedError("stored nothing and gave no reason")
     if not failures:
         return
     text = ", ".join(f"0x{reason:04X}" if isinstance(reason, int) else "?" for reason in failures)
     if all(reason in _OUT_OF_RESOURCES for reason in failures):
-        raise DestinationUnavailableError(f"{destination.name}: out of resources ({text})")
-    raise DestinationRefusedError(f"{destination.name} did not store the object: {text}")
+        raise DestinationUnavailableError(f"out of resources ({text})")
+    raise DestinationRefusedError(f"did not store the object: {text}")
 
 
 def _items(answer: httpx.Response) -> list[dict[str, Any]]:

@@ -1,8 +1,9 @@
 """A written object in the transfer syntax of its way to an archive.
 
-In: a Part 10 file in Explicit VR Little Endian, as results lie on disk. Out: the same data set in
-Deflated Explicit VR Little Endian (PS3.5 A.5). What must hold: no element is decoded or written
-again, so the inflated data set is the original byte for byte; the same bytes in, the same out.
+In: a Part 10 file in Explicit VR Little Endian, as results lie on disk, and its destination. Out:
+the syntaxes to try, and the same data set in each. What must hold: it is the same object, its UIDs
+included; deflated (PS3.5 A.5) no element is decoded or written again, so the inflated data set is
+the original byte for byte; the same bytes in, the same out.
 
 Deflate is what makes a segmentation small: one bit per pixel of mostly nothing (34 MB for twenty
 findings on a 3328 x 4096 mammogram) becomes some 50 kB. RLE Lossless cannot: a run ends after 128
@@ -13,15 +14,26 @@ PS3.5 8.2.2 has it; and DCMTK 3.6.7, Orthanc 1.10 and pydicom 3.0 do not read si
 from __future__ import annotations
 
 import io
+import tempfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 import pydicom
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_file_meta_info
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
+from node.destinations import SOP_CLASS_OF_KIND, Destination
 from node.errors import EncodingError
+from workers.dicom.identity import Identity
 
 # Above 6 it is 5 % smaller and 20 % slower; level 1 is 3.5 times as large.
 _LEVEL: Final = 6
@@ -29,6 +41,44 @@ _PREAMBLE_BYTES: Final = 128
 _PREFIX: Final = b"DICM"
 # Group length of File Meta Information: (0002,0000) UL, four bytes long.
 _GROUP_LENGTH_BYTES: Final = 12
+
+
+def syntaxes_for(identity: Identity, destination: Destination) -> list[str]:
+    """Transfer syntaxes in which an object may be sent, the preferred one first.
+
+    Deflated where the destination wants its segmentations so; then as it lies on disk; at last
+    Implicit VR Little Endian, the default that every application entity must take (PS3.5 10.1).
+    """
+    wanted = [identity.transfer_syntax_uid]
+    if identity.transfer_syntax_uid == ExplicitVRLittleEndian:
+        if identity.sop_class_uid == SOP_CLASS_OF_KIND["SEG"]:
+            wanted = [_SEG_SYNTAXES[each] for each in destination.seg_transfer_syntaxes] + wanted
+        wanted.append(str(ImplicitVRLittleEndian))
+    return list(dict.fromkeys(wanted))
+
+
+@contextmanager
+def in_syntax(path: Path, transfer_syntax_uid: str) -> Iterator[Path]:
+    """The file of an object in this syntax: itself, or one that lives as long as the block.
+
+    Raises EncodingError, OSError.
+    """
+    if transfer_syntax_uid not in _WRITERS or _syntax(path) == transfer_syntax_uid:
+        yield path
+        return
+    with tempfile.NamedTemporaryFile(suffix=".dcm") as file:
+        file.write(_WRITERS[transfer_syntax_uid](path.read_bytes()))
+        file.flush()
+        yield Path(file.name)
+
+
+def implicit(content: bytes) -> bytes:
+    """The object as a Part 10 file in Implicit VR Little Endian; every value stays as it is."""
+    dataset = pydicom.dcmread(io.BytesIO(content))
+    dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    buffer = io.BytesIO()
+    dataset.save_as(buffer, implicit_vr=True, little_endian=True, enforce_file_format=True)
+    return buffer.getvalue()
 
 
 def deflated(content: bytes) -> bytes:
@@ -45,6 +95,21 @@ def deflated(content: bytes) -> bytes:
     buffer.is_little_endian, buffer.is_implicit_VR = True, False
     write_file_meta_info(buffer, meta)
     return b"".join((content[:_PREAMBLE_BYTES], _PREFIX, buffer.getvalue(), _compressed(dataset)))
+
+
+_WRITERS = {
+    str(DeflatedExplicitVRLittleEndian): deflated,
+    str(ImplicitVRLittleEndian): implicit,
+}
+_SEG_SYNTAXES = {
+    "deflated": str(DeflatedExplicitVRLittleEndian),
+    "explicit": str(ExplicitVRLittleEndian),
+}
+
+
+def _syntax(path: Path) -> UID:
+    syntax: UID = pydicom.dcmread(path, specific_tags=[]).file_meta.TransferSyntaxUID
+    return syntax
 
 
 def _split(content: bytes) -> tuple[bytes, memoryview]:

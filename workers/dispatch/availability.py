@@ -1,0 +1,72 @@
+"""What all workers know of the destinations that failed last: who may try one, and when.
+
+A destination that is away is asked by one worker at a time, with growing pauses, whatever the
+number of studies that wait for it; the others leave it alone and go on with other destinations.
+A destination that works has no row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import delete, select, update
+
+from node.backoff import pause
+from node.destinations import Destination
+from node.job import utc_now
+from node.settings import Settings
+from node.store.session import Store, insert_for
+from node.store.tables import DestinationState
+
+
+def may_try(store: Store, destination: Destination) -> bool:
+    """Whether the caller may call the destination now.
+
+    Of one that failed, the try is the caller's alone until its outcome is written, or its time is
+    up because the caller died.
+    """
+    now = utc_now()
+    guarded = now + timedelta(seconds=2 * destination.timeout_seconds)
+    with store.writing() as session:
+        if session.get(DestinationState, destination.name) is None:
+            return True
+        mine: Any = session.execute(
+            update(DestinationState)
+            .where(DestinationState.name == destination.name, DestinationState.due_at <= now)
+            .values(due_at=guarded)
+        )
+        return bool(mine.rowcount == 1)
+
+
+def works(store: Store, name: str) -> bool:
+    """Forget what was known of a destination; whether it had failed before."""
+    with store.reading() as session:
+        if session.get(DestinationState, name) is None:
+            return False
+    with store.writing() as session:
+        gone: Any = session.execute(delete(DestinationState).where(DestinationState.name == name))
+        return bool(gone.rowcount)
+
+
+def fails(store: Store, name: str, reason: str, settings: Settings) -> None:
+    """Note a failure; the next try comes after a longer pause."""
+    now = utc_now()
+    first = {"name": name, "failures": 0, "failing_since": now, "due_at": now}
+    with store.writing() as session:
+        session.execute(
+            insert_for(session, DestinationState).values(first).on_conflict_do_nothing()
+        )
+        row = session.get_one(DestinationState, name, with_for_update=True)
+        row.failures += 1
+        row.failing_since = row.failing_since or now
+        row.due_at = now + pause(row.failures, settings)
+        row.error = reason
+
+
+def known_failures(store: Store, names: Collection[str]) -> dict[str, tuple[datetime, str]]:
+    """Next try and reason of the destinations that failed, by name."""
+    with store.reading() as session:
+        rows = session.scalars(select(DestinationState).where(DestinationState.name.in_(names)))
+        return {row.name: (row.due_at, row.error or f"{row.name} does not answer") for row in rows}
