@@ -106,8 +106,9 @@ bench-scale: ## Studies per hour with 1, 2, 4 workers, measured and simulated; w
 	@$(BIN)/python -m benchmarks.scale $(OPTIONS)
 
 .PHONY: configuration
-configuration: ## Write docs/configuration.md and .env.example from the settings
+configuration: ## Write docs/configuration.md, .env.example and the chart's values from the settings
 	@$(BIN)/python -m scripts.write_configuration
+	@$(BIN)/python -m scripts.write_chart
 
 .PHONY: clean
 clean: ## Stop the stack; remove its state, runs, caches

@@ -14,7 +14,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from node.doorbell import Doorbell
-from node.errors import IllegalMoveError, NotFoundError
+from node.errors import ConfigurationError, IllegalMoveError, NotFoundError
 from node.identifiers import AETitle
 from node.job import ACTIVE, RECEIVING
 from node.job import retry as retry_study
@@ -24,8 +24,11 @@ from node.settings import Settings, load_settings
 from node.status import study_status
 from node.store.migrate import upgrade
 from node.store.session import Store, open_store
+from node.store.version import require_migrated
 
 _POLL_SECONDS = 0.5
+# Between two looks at a database that is not ready yet.
+_WAIT_SECONDS = 2.0
 
 
 @click.command()
@@ -86,6 +89,24 @@ def retry(study_uid: str) -> None:
 def upgrade_database() -> None:
     """Create or migrate the tables."""
     click.echo(f"database is at migration {upgrade(load_settings())}")
+
+
+@click.command("wait")
+@click.option("--seconds", type=float, default=600.0, show_default=True, help="How long.")
+def wait_for_database(seconds: float) -> None:
+    """Wait until the database answers with the tables of this version."""
+    settings = load_settings()
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            require_migrated(settings)
+        except ConfigurationError as error:
+            if time.monotonic() >= deadline:
+                raise
+            click.echo(f"waiting: {error}", err=True)
+        else:
+            return
+        time.sleep(_WAIT_SECONDS)
 
 
 def wait_for_end(store: Store, study_uid: str, wait_seconds: float) -> dict[str, Any]:

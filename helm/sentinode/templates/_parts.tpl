@@ -1,0 +1,147 @@
+{{/* Where the parts are that the node calls, and which Secrets say how. */}}
+
+{{- define "sentinode.databaseHost" -}}
+{{- if .Values.postgresql.enabled -}}
+{{ include "sentinode.fullname" . }}-postgresql
+{{- else -}}
+{{ .Values.database.host }}
+{{- end -}}
+{{- end -}}
+
+{{- define "sentinode.databasePort" -}}
+{{- if .Values.postgresql.enabled -}}5432{{- else -}}{{ .Values.database.port }}{{- end -}}
+{{- end -}}
+
+{{/* Without a password: that comes by PGPASSWORD, so it needs no URL encoding. */}}
+{{- define "sentinode.databaseURL" -}}
+{{- $db := .Values.database -}}
+{{- $mode := ternary "disable" $db.sslMode .Values.postgresql.enabled -}}
+postgresql+psycopg://{{ $db.user | urlquery }}@{{ include "sentinode.databaseHost" . }}:{{ include "sentinode.databasePort" . }}/{{ $db.name | urlquery }}?sslmode={{ $mode }}
+{{- if $db.caSecretName }}&sslrootcert=/etc/sentinode/secrets/database-ca/ca.crt{{ end -}}
+{{- end -}}
+
+{{- define "sentinode.brokerHost" -}}
+{{- if .Values.redis.enabled -}}
+{{ include "sentinode.fullname" . }}-redis
+{{- else -}}
+{{ .Values.broker.host }}
+{{- end -}}
+{{- end -}}
+
+{{- define "sentinode.brokerPort" -}}
+{{- if .Values.redis.enabled -}}6379{{- else -}}{{ .Values.broker.port }}{{- end -}}
+{{- end -}}
+
+{{/* JSON: secretName, key; secretName empty when there is no password. */}}
+{{- define "sentinode.brokerPassword" -}}
+{{- if .Values.redis.enabled -}}
+{{ include "sentinode.passwordOf" (dict "root" . "password" .Values.redis.password "key" "redis-password") }}
+{{- else -}}
+{{ .Values.broker.password | toJson }}
+{{- end -}}
+{{- end -}}
+
+{{- define "sentinode.databasePassword" -}}
+{{- if .Values.postgresql.enabled -}}
+{{ include "sentinode.passwordOf" (dict "root" . "password" .Values.postgresql.password "key" "postgresql-password") }}
+{{- else -}}
+{{ .Values.database.password | toJson }}
+{{- end -}}
+{{- end -}}
+
+{{- define "sentinode.orthancPassword" -}}
+{{ include "sentinode.passwordOf" (dict "root" . "password" .Values.orthanc.password "key" "orthanc-password") }}
+{{- end -}}
+
+{{- define "sentinode.passwordOf" -}}
+{{- if .password.secretName -}}
+{{ .password | toJson }}
+{{- else -}}
+{{ dict "secretName" (include "sentinode.generatedSecret" .root) "key" .key | toJson }}
+{{- end -}}
+{{- end -}}
+
+{{- define "sentinode.generatedSecret" -}}
+{{ include "sentinode.fullname" . }}-generated
+{{- end -}}
+
+{{/* Several servers stand behind one name with an address each; gRPC resolves and chooses. */}}
+{{- define "sentinode.tritonURL" -}}
+{{- if not .Values.triton.enabled -}}
+{{ .Values.triton.url }}
+{{- else if include "sentinode.tritonMany" . -}}
+dns:///{{ include "sentinode.fullname" . }}-triton:8001
+{{- else -}}
+{{ include "sentinode.fullname" . }}-triton:8001
+{{- end -}}
+{{- end -}}
+
+{{- define "sentinode.tritonMany" -}}
+{{- if or (gt (int .Values.triton.replicaCount) 1) .Values.triton.autoscaling.enabled -}}true{{- end -}}
+{{- end -}}
+
+{{- define "sentinode.migration" -}}
+{{- if ne .Values.database.migration "auto" -}}
+{{ .Values.database.migration }}
+{{- else if or .Values.postgresql.enabled (eq .Values.database.kind "sqlite") -}}
+init
+{{- else -}}
+hook
+{{- end -}}
+{{- end -}}
+
+{{/* All pods that share the state folder must be on one node. */}}
+{{- define "sentinode.oneNode" -}}
+{{- if or (eq .Values.state.kind "hostPath") (eq .Values.state.accessMode "ReadWriteOnce") -}}true{{- end -}}
+{{- end -}}
+
+{{/* JSON list: what is mounted below /etc/sentinode/secrets in the pods of a component. */}}
+{{- define "sentinode.secretMounts" -}}
+{{- $root := .root -}}
+{{- $mounts := list -}}
+{{- range $root.Values.secretMounts -}}
+{{- if or (not .components) (has $.name .components) -}}
+{{- $mounts = append $mounts (dict "name" .name "secretName" .secretName) -}}
+{{- end -}}
+{{- end -}}
+{{- if $root.Values.database.caSecretName -}}
+{{- $mounts = append $mounts (dict "name" "database-ca" "secretName" $root.Values.database.caSecretName) -}}
+{{- end -}}
+{{- /* The node calls its peers with the listener's certificate. */ -}}
+{{- if and $root.Values.dicom.tls.enabled (has .name (list "receiver" "sweeper")) -}}
+{{- $mounts = append $mounts (dict "name" "dicom-tls" "secretName" $root.Values.dicom.tls.secretName) -}}
+{{- if $root.Values.dicom.tls.clientCASecretName -}}
+{{- $mounts = append $mounts (dict "name" "dicom-client-ca" "secretName" $root.Values.dicom.tls.clientCASecretName) -}}
+{{- end -}}
+{{- end -}}
+{{- if $root.Values.orthanc.enabled -}}
+{{- $password := include "sentinode.orthancPassword" $root | fromJson -}}
+{{- $items := list (dict "key" $password.key "path" "password") -}}
+{{- $mounts = append $mounts (dict "name" "orthanc" "secretName" $password.secretName "items" $items) -}}
+{{- end -}}
+{{ $mounts | toJson }}
+{{- end -}}
+
+{{/* JSON list: ports of destinations and peers, for network policies. */}}
+{{- define "sentinode.archivePorts" -}}
+{{- $ports := .Values.networkPolicy.archivePorts -}}
+{{- range .Values.destinations -}}
+{{- if .port -}}{{- $ports = append $ports .port -}}{{- end -}}
+{{- if .url -}}
+{{- $url := urlParse .url -}}
+{{- $port := regexFind ":[0-9]+$" $url.host | trimPrefix ":" -}}
+{{- $ports = append $ports ($port | default (ternary "443" "80" (eq $url.scheme "https"))) -}}
+{{- end -}}
+{{- end -}}
+{{- range .Values.peers -}}
+{{- $ports = append $ports .port -}}
+{{- end -}}
+{{- $plain := list -}}
+{{- range $ports -}}{{- $plain = append $plain (int .) -}}{{- end -}}
+{{ $plain | uniq | toJson }}
+{{- end -}}
+
+{{/* The test study is sent without TLS. */}}
+{{- define "sentinode.test" -}}
+{{- if and .Values.test.enabled .Values.dicom.tls.plain -}}true{{- end -}}
+{{- end -}}

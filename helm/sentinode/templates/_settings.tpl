@@ -1,0 +1,95 @@
+{{/* SENTINODE_* as text: Helm holds whole numbers as floats, and lists go with commas. */}}
+{{- define "sentinode.text" -}}
+{{- if kindIs "slice" . -}}
+{{ join "," . }}
+{{- else if and (kindIs "float64" .) (eq (floor .) .) -}}
+{{ int64 . }}
+{{- else -}}
+{{ . }}
+{{- end -}}
+{{- end -}}
+
+{{/* The settings that other values decide, then those of `settings`. No secret is among them. */}}
+{{- define "sentinode.environment" -}}
+{{- $dicom := .Values.dicom -}}
+SENTINODE_DICOM_HOST: {{ $dicom.listenAddress | quote }}
+SENTINODE_DICOM_PORT: {{ $dicom.listenPort | quote }}
+{{- if $dicom.tls.enabled }}
+SENTINODE_DICOM_TLS_PORT: {{ $dicom.tls.listenPort | quote }}
+SENTINODE_DICOM_TLS_CERTIFICATE: /etc/sentinode/secrets/dicom-tls/tls.crt
+SENTINODE_DICOM_TLS_KEY: /etc/sentinode/secrets/dicom-tls/tls.key
+{{- if $dicom.tls.clientCASecretName }}
+SENTINODE_DICOM_TLS_CLIENT_CA: /etc/sentinode/secrets/dicom-client-ca/ca.crt
+{{- end }}
+SENTINODE_DICOM_PLAIN: {{ $dicom.tls.plain | quote }}
+{{- end }}
+SENTINODE_HTTP_HOST: {{ .Values.web.listenAddress | quote }}
+SENTINODE_HTTP_PORT: {{ .Values.web.listenPort | quote }}
+SENTINODE_STATE_DIR: /var/lib/sentinode
+{{- if and (eq .Values.database.kind "postgresql") (not .Values.database.url.secretName) }}
+SENTINODE_DATABASE_URL: {{ include "sentinode.databaseURL" . | quote }}
+{{- end }}
+SENTINODE_TRITON_URL: {{ include "sentinode.tritonURL" . | quote }}
+{{- if .Values.routes }}
+SENTINODE_ROUTES: /etc/sentinode/config/routes.yaml
+{{- end }}
+{{- if or .Values.destinations .Values.orthanc.enabled }}
+SENTINODE_DESTINATIONS: /etc/sentinode/config/destinations.yaml
+{{- end }}
+{{- if .Values.peers }}
+SENTINODE_PEERS: /etc/sentinode/config/peers.yaml
+{{- end }}
+{{- if .Values.priors }}
+SENTINODE_PRIORS: /etc/sentinode/config/priors.yaml
+{{- end }}
+{{- if and .Values.orthanc.enabled (not .Values.settings.orthanc_url) }}
+SENTINODE_ORTHANC_URL: http://{{ include "sentinode.fullname" . }}-orthanc:8042
+SENTINODE_ORTHANC_USERNAME: sentinode
+SENTINODE_ORTHANC_PASSWORD_FILE: /etc/sentinode/secrets/orthanc/password
+{{- end }}
+{{- range $name, $value := .Values.settings }}
+SENTINODE_{{ upper $name }}: {{ include "sentinode.text" $value | quote }}
+{{- end }}
+{{- end -}}
+
+{{/* Environment by reference: passwords and URLs that hold one. */}}
+{{- define "sentinode.secretEnvironment" -}}
+{{- if eq .Values.database.kind "postgresql" }}
+{{ include "sentinode.databaseEnvironment" . }}
+{{- end }}
+{{- $broker := .Values.broker }}
+{{- if and $broker.url.secretName (not .Values.redis.enabled) }}
+- name: SENTINODE_BROKER_URL
+  valueFrom:
+    secretKeyRef: {name: {{ $broker.url.secretName }}, key: {{ $broker.url.key }}}
+{{- else }}
+{{- $scheme := ternary "rediss" "redis" (and $broker.tls (not .Values.redis.enabled)) }}
+{{- $place := printf "%s:%s/%v" (include "sentinode.brokerHost" .) (include "sentinode.brokerPort" .) $broker.database }}
+{{- $password := include "sentinode.brokerPassword" . | fromJson }}
+{{- if $password.secretName }}
+- name: BROKER_PASSWORD
+  valueFrom:
+    secretKeyRef: {name: {{ $password.secretName }}, key: {{ $password.key }}}
+- name: SENTINODE_BROKER_URL
+  value: {{ printf "%s://:$(BROKER_PASSWORD)@%s" $scheme $place | quote }}
+{{- else }}
+- name: SENTINODE_BROKER_URL
+  value: {{ printf "%s://%s" $scheme $place | quote }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "sentinode.databaseEnvironment" -}}
+{{- if .Values.database.url.secretName }}
+- name: SENTINODE_DATABASE_URL
+  valueFrom:
+    secretKeyRef: {name: {{ .Values.database.url.secretName }}, key: {{ .Values.database.url.key }}}
+{{- else }}
+{{- $password := include "sentinode.databasePassword" . | fromJson }}
+{{- if $password.secretName }}
+- name: PGPASSWORD
+  valueFrom:
+    secretKeyRef: {name: {{ $password.secretName }}, key: {{ $password.key }}}
+{{- end }}
+{{- end }}
+{{- end -}}

@@ -1,0 +1,60 @@
+{{/* Pieces of the parts for trials: redis, postgresql, orthanc. */}}
+
+{{- define "sentinode.volumeClaim" -}}
+{{- if .persistence.enabled -}}
+volumeClaimTemplates:
+  - metadata:
+      name: data
+    spec:
+      accessModes: [ReadWriteOnce]
+      {{- with .persistence.storageClassName }}
+      storageClassName: {{ . | quote }}
+      {{- end }}
+      resources:
+        requests:
+          storage: {{ .persistence.size }}
+{{- end -}}
+{{- end -}}
+
+{{/* root, name, ports: a dict of names and numbers */}}
+{{- define "sentinode.trialService" -}}
+apiVersion: v1
+kind: Service
+metadata:
+  name: {{ include "sentinode.componentName" . }}
+  labels:
+    {{- include "sentinode.labels" . | nindent 4 }}
+spec:
+  selector:
+    {{- include "sentinode.selectorLabels" . | nindent 4 }}
+  ports:
+  {{- range $name, $port := .ports }}
+    - {name: {{ $name }}, port: {{ $port }}, targetPort: {{ $name }}, protocol: TCP}
+  {{- end }}
+{{- end -}}
+
+{{/* root, name, port, callers */}}
+{{- define "sentinode.trialNetworkPolicy" -}}
+{{ include "sentinode.networkPolicyHead" . }}
+  ingress:
+    - ports:
+        - {protocol: TCP, port: {{ .port }}}
+      from:
+        {{- include "sentinode.pods" (dict "root" .root "names" .callers) | nindent 8 }}
+{{- end -}}
+
+{{- define "sentinode.orthancConfiguration" -}}
+{
+  "Name": "Sentinode trial archive",
+  "StorageDirectory": "/var/lib/orthanc/db",
+  "IndexDirectory": "/var/lib/orthanc/db",
+  "HttpPort": 8042,
+  "DicomPort": 4242,
+  "RemoteAccessAllowed": true,
+  "AuthenticationEnabled": true,
+  "DicomAlwaysAllowStore": false,
+  "OverwriteInstances": false,
+  "Plugins": ["/usr/share/orthanc/plugins"],
+  "DicomWeb": {"Enable": true, "Root": "/dicom-web/"}
+}
+{{- end -}}

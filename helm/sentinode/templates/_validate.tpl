@@ -1,0 +1,137 @@
+{{/* What a schema cannot say. Every message ends with what to write. */}}
+{{- define "sentinode.validate" -}}
+{{- $wrong := list -}}
+{{- $database := .Values.database -}}
+{{- $broker := .Values.broker -}}
+{{- $state := .Values.state -}}
+{{- $dicom := .Values.dicom -}}
+{{- $triton := .Values.triton -}}
+{{- $oneNode := include "sentinode.oneNode" . -}}
+
+{{- /* Keys that moved; the schema refuses them too, unless it was skipped. */ -}}
+{{- range $path, $hint := .Files.Get "renamed.yaml" | fromYaml -}}
+{{- $at := $.Values -}}
+{{- $present := true -}}
+{{- range splitList "." $path -}}
+{{- if and $present (kindIs "map" $at) (hasKey $at .) -}}
+{{- $at = get $at . -}}
+{{- else -}}
+{{- $present = false -}}
+{{- end -}}
+{{- end -}}
+{{- if $present -}}
+{{- $wrong = append $wrong (printf "%s is not a value of this chart: %s" $path $hint) -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* Database */ -}}
+{{- if eq $database.kind "sqlite" -}}
+{{- if not $oneNode -}}
+{{- $wrong = append $wrong "database.kind sqlite: its file cannot be shared between nodes. Set state.accessMode to ReadWriteOnce or state.kind to hostPath, or use PostgreSQL" -}}
+{{- end -}}
+{{- if .Values.postgresql.enabled -}}
+{{- $wrong = append $wrong "postgresql.enabled with database.kind sqlite: nobody would use it. Set one of them otherwise" -}}
+{{- end -}}
+{{- if eq (include "sentinode.migration" .) "hook" -}}
+{{- $wrong = append $wrong "database.migration hook cannot reach a SQLite file. Set it to auto" -}}
+{{- end -}}
+{{- else if .Values.postgresql.enabled -}}
+{{- if or $database.host $database.url.secretName -}}
+{{- $wrong = append $wrong "postgresql.enabled and an external database (database.host or database.url) at the same time. Set postgresql.enabled to false, or remove the external one" -}}
+{{- end -}}
+{{- if eq (include "sentinode.migration" .) "hook" -}}
+{{- $wrong = append $wrong "database.migration hook runs before the trial database exists. Set it to auto" -}}
+{{- end -}}
+{{- else if not (or $database.host $database.url.secretName) -}}
+{{- $wrong = append $wrong "no database. Set database.host and database.password.secretName (or database.url.secretName); for a trial postgresql.enabled; for one small node database.kind sqlite" -}}
+{{- end -}}
+{{- if and (eq (include "sentinode.migration" .) "init") (gt (int .Values.sweeper.replicaCount) 1) -}}
+{{- $wrong = append $wrong "several sweepers would upgrade the tables at once. Set sweeper.replicaCount to 1, or database.migration to none and upgrade by hand" -}}
+{{- end -}}
+
+{{- /* Broker */ -}}
+{{- if and .Values.redis.enabled (or $broker.host $broker.url.secretName) -}}
+{{- $wrong = append $wrong "redis.enabled and an external broker (broker.host or broker.url) at the same time. Set redis.enabled to false, or remove the external one" -}}
+{{- end -}}
+{{- if not (or .Values.redis.enabled $broker.host $broker.url.secretName) -}}
+{{- $wrong = append $wrong "no broker. Set broker.host (or broker.url.secretName), or redis.enabled for the chart's own" -}}
+{{- end -}}
+{{- if and (include "sentinode.keda" .) $broker.url.secretName (not $broker.host) -}}
+{{- if or .Values.workers.analysis.autoscaling.enabled .Values.workers.delivery.autoscaling.enabled -}}
+{{- $wrong = append $wrong "KEDA cannot read broker.url. Set broker.host and broker.password.secretName instead, or turn autoscaling of the workers off" -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* Storage */ -}}
+{{- if eq $state.kind "hostPath" -}}
+{{- if not (and $state.hostPath $state.node) -}}
+{{- $wrong = append $wrong "state.kind hostPath needs state.hostPath (a folder that belongs to uid 10001) and state.node (the node's label kubernetes.io/hostname)" -}}
+{{- end -}}
+{{- if $state.existingClaim -}}
+{{- $wrong = append $wrong "state.existingClaim with state.kind hostPath. Set state.kind to claim, or remove it" -}}
+{{- end -}}
+{{- else if or $state.hostPath $state.node -}}
+{{- $wrong = append $wrong "state.hostPath and state.node need state.kind hostPath" -}}
+{{- end -}}
+
+{{- /* DICOM */ -}}
+{{- if and $dicom.tls.enabled (not $dicom.tls.secretName) -}}
+{{- $wrong = append $wrong "dicom.tls.enabled needs dicom.tls.secretName, a Secret of type kubernetes.io/tls" -}}
+{{- end -}}
+{{- if and (not $dicom.tls.enabled) (or (not $dicom.tls.plain) $dicom.tls.secretName $dicom.tls.clientCASecretName) -}}
+{{- $wrong = append $wrong "dicom.tls is set up but off. Set dicom.tls.enabled to true, or remove the rest of dicom.tls" -}}
+{{- end -}}
+{{- if and $dicom.tls.enabled (eq (int $dicom.port) (int $dicom.tls.port)) -}}
+{{- $wrong = append $wrong "dicom.port and dicom.tls.port are the same. Set one of them otherwise" -}}
+{{- end -}}
+{{- if and (eq $dicom.exposure "HostPort") $oneNode (or (gt (int .Values.receiver.replicaCount) 1) .Values.receiver.autoscaling.enabled) -}}
+{{- $wrong = append $wrong "only one receiver can hold a host port of the one node. Set receiver.replicaCount to 1 and settings.dicom_processes to the number of processes" -}}
+{{- end -}}
+{{- if and (ne $dicom.exposure "LoadBalancer") (or $dicom.loadBalancer.ip $dicom.loadBalancer.class $dicom.loadBalancer.sourceRanges) -}}
+{{- $wrong = append $wrong "dicom.loadBalancer needs dicom.exposure LoadBalancer" -}}
+{{- end -}}
+
+{{- /* Triton */ -}}
+{{- if and (not $triton.enabled) (not (regexMatch ":[0-9]+$" $triton.url)) -}}
+{{- $wrong = append $wrong "triton.enabled false needs triton.url, host:port of the gRPC of an existing server" -}}
+{{- end -}}
+{{- if and $triton.enabled $triton.url -}}
+{{- $wrong = append $wrong "triton.url with triton.enabled true. Set triton.enabled to false, or remove triton.url" -}}
+{{- end -}}
+{{- if and (eq $triton.modelRepository.source "pvc") (not $triton.modelRepository.claimName) -}}
+{{- $wrong = append $wrong "triton.modelRepository.source pvc needs triton.modelRepository.claimName" -}}
+{{- end -}}
+{{- if and (eq $triton.modelRepository.source "s3") (not $triton.modelRepository.uri) -}}
+{{- $wrong = append $wrong "triton.modelRepository.source s3 needs triton.modelRepository.uri, e.g. s3://bucket/models" -}}
+{{- end -}}
+
+{{- /* Web */ -}}
+{{- if and .Values.web.ingress.enabled (not .Values.web.ingress.host) -}}
+{{- $wrong = append $wrong "web.ingress.enabled needs web.ingress.host" -}}
+{{- end -}}
+{{- if and .Values.web.httpRoute.enabled (not .Values.web.httpRoute.parentRefs) -}}
+{{- $wrong = append $wrong "web.httpRoute.enabled needs web.httpRoute.parentRefs, the Gateways that serve it" -}}
+{{- end -}}
+
+{{- /* Files that destinations and peers name must be mounted. */ -}}
+{{- $mounted := list "orthanc" "database-ca" "dicom-tls" "dicom-client-ca" -}}
+{{- range .Values.secretMounts -}}
+{{- if has .name $mounted -}}
+{{- $wrong = append $wrong (printf "secretMounts: the name %s is taken. Choose another" .name) -}}
+{{- end -}}
+{{- $mounted = append $mounted .name -}}
+{{- end -}}
+{{- range concat .Values.destinations .Values.peers -}}
+{{- range list .password_file .token_file .ca_file -}}
+{{- if and . (hasPrefix "/etc/sentinode/secrets/" .) -}}
+{{- if not (has (index (splitList "/" .) 4) $mounted) -}}
+{{- $wrong = append $wrong (printf "%s is not mounted. Add to secretMounts an entry named %s" . (index (splitList "/" .) 4)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- if $wrong -}}
+{{- fail (printf "\n\nThese values do not fit together:\n  - %s\n" (join "\n  - " $wrong)) -}}
+{{- end -}}
+{{- end -}}
