@@ -18,3 +18,6 @@ RGB_OF_KIND: Final[dict[FindingKind, RGB]] = {
 }
 # What failed, and the notice.
 WARNING_RGB: Final[RGB] = (255, 236, 130)
+GROUND: Final[RGB] = (13, 15, 18)
+TEXT: Final[RGB] = (232, 234, 237)
+FAINT: Final[RGB] = (150, 156, 164)
