@@ -36,6 +36,7 @@ from workers.partner import decide_partner
 from workers.presentation import encode_presentations
 from workers.records import WrittenResult, outcome_of
 from workers.report import encode_report
+from workers.secondary_capture import encode_secondary_captures
 from workers.segmentation import encode_segmentation
 
 # What is kept where no destination says otherwise.
@@ -99,6 +100,8 @@ def encode_study(
             yield EncodedResult("CADSR", "", cad_report)
     if ("GSPS", "") in wanted:
         yield from encode_presentations(study)
+    if ("SC", "") in wanted:
+        yield from encode_secondary_captures(study)
     if ("KOS", "") in wanted and any(analysis.findings for analysis in study.analyses):
         selection = encode_key_objects(
             study.analyses, revision=study.revision, content_at=study.content_at
