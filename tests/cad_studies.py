@@ -186,7 +186,7 @@ def _retired_codes() -> list[ImageAnalysis]:
     """View and modifiers in SNOMED RT, as devices of the last decades write them."""
     view = _coded("R-10242", "SRT", "cranio-caudal")
     view.ViewModifierCodeSequence = [
-        _coded("R-102D2", "SRT", "Axillary Tail"),
+        _coded("R-102D1", "SRT", "Axillary Tail"),
         _coded("R-102D7", "SRT", "Spot Compression"),
     ]
     return [
