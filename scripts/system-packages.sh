@@ -11,6 +11,8 @@ need() { has "$1" || missing+=("$2"); }
 # Tests that need these are skipped where the distribution has no such package.
 want() { has "$1" || [ -z "$(candidate "$2")" ] || missing+=("$2"); }
 
+want_file() { [ -e "$1" ] || [ -z "$(candidate "$2")" ] || missing+=("$2"); }
+
 need_python() {
   local python version
   python="$(scripts/python.sh)"
@@ -40,6 +42,9 @@ find_missing() {
   need dcmsend dcmtk
   need dciodvfy dicom3tools
   need redis-server redis-server
+  want java default-jre-headless
+  want_file /usr/share/java/pixelmed.jar libpixelmed-java
+  want_file /usr/share/java/Saxon-HE.jar libsaxonhe-java
   want chromium chromium
   want chromedriver chromium-driver
   compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
