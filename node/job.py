@@ -312,7 +312,8 @@ def _hurry(session: Session, job: Job) -> Bell | None:
 
 def _send_again(session: Session, deliveries: Sequence[Delivery]) -> bool:
     """Make what did not arrive due at once, its destinations too; whether there was any."""
-    unfinished = [each for each in deliveries if each.state not in ("sent", "confirmed", "asked")]
+    settled = ("sent", "confirmed", "asked", "replaced")
+    unfinished = [each for each in deliveries if each.state not in settled]
     for delivery in unfinished:
         delivery.state, delivery.error = "pending", None
         delivery.due_at = delivery.failing_since = None

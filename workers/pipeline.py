@@ -54,6 +54,7 @@ from workers.records import (
     nothing_accepted,
     store_outcomes,
 )
+from workers.replacement import replace_superseded, write_rejection_notes
 from workers.results import encode_results
 from workers.triton.client import TritonClient
 from workers.triton.verified import VerifiedClient
@@ -125,7 +126,7 @@ class Pipeline:
         return outcomes
 
     def _deliver(self, lease: Lease) -> None:
-        refusals = deliver_results(self.store, self.files, lease, self.destinations, self.settings)
+        refusals = self._delivered(lease)
         if refusals is None:
             return  # what waits is rung again when it is due
         with self.store.writing() as session:
@@ -137,6 +138,14 @@ class Pipeline:
                 move(session, job, FAILED, job.error or "failed")
             else:
                 move(session, job, DONE, "every result is confirmed")
+
+    def _delivered(self, lease: Lease) -> list[str] | None:
+        """Send, then take back what is superseded; None while something waits."""
+        parts = (self.store, self.files, lease, self.destinations)
+        refusals = deliver_results(*parts, self.settings)
+        if refusals == [] and write_rejection_notes(*parts):
+            refusals = deliver_results(*parts, self.settings)
+        return replace_superseded(*parts) if refusals == [] else refusals
 
     def _work(self, job_id: JobId, state: str, stage: Stage) -> None:
         """The outer shell of both tasks: the lease, and what is left when it is gone."""

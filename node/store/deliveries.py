@@ -6,6 +6,7 @@
        `-----------------'                         not committed, or not listed: sent again
     any of them -> refused                         by the archive, for good
                 -> dead                            given up; `sentinode retry` sends it again
+                -> replaced                        a later revision's objects took its place there
 
 What must hold: whoever writes a delivery has locked its job's row before, the delivering worker by
 its lease, the report here; so neither overwrites what the other has just written.
@@ -25,8 +26,8 @@ from node.settings import Settings
 from node.store.tables import CommitmentRequest, Delivery, Job, Result
 
 PENDING, SENT, ASKED = "pending", "sent", "asked"
-CONFIRMED, REFUSED, DEAD = "confirmed", "refused", "dead"
-STATES = (PENDING, SENT, ASKED, CONFIRMED, REFUSED, DEAD)
+CONFIRMED, REFUSED, DEAD, REPLACED = "confirmed", "refused", "dead", "replaced"
+STATES = (PENDING, SENT, ASKED, CONFIRMED, REFUSED, DEAD, REPLACED)
 
 # PS3.3 C.14.1.1, Failure Reason.
 NO_SUCH_OBJECT_INSTANCE = 0x0112

@@ -119,14 +119,19 @@ def open_web(destination: Destination) -> Iterator[Web]:
 
     Raises ConfigurationError.
     """
-    with httpx.Client(
+    with open_client(destination, str(destination.url)) as client:
+        yield Web(client, destination)
+
+
+def open_client(destination: Destination, url: str) -> httpx.Client:
+    """The HTTP client of one of a destination's doors. Raises ConfigurationError."""
+    return httpx.Client(
         auth=_credentials(destination),
         timeout=destination.timeout_seconds,
-        verify=_trust(destination),
+        verify=_trust(destination, url),
         # The environment is read by node.settings alone; a stray proxy must not see results.
         trust_env=False,
-    ) as client:
-        yield Web(client, destination)
+    )
 
 
 def _pieces(head: bytes, path: Path, tail: bytes) -> Iterator[bytes]:
@@ -157,8 +162,8 @@ class _Bearer(httpx.Auth):
         yield request
 
 
-def _trust(destination: Destination) -> ssl.SSLContext | bool:
-    if not str(destination.url).startswith("https:"):
+def _trust(destination: Destination, url: str) -> ssl.SSLContext | bool:
+    if not url.startswith("https:"):
         return False
     return verifying_context(
         destination.ca_file, destination.certificate_file, destination.key_file, destination.name

@@ -1,0 +1,210 @@
+"""Stage 8, at its end: what earlier revisions left at a destination gives way to the new one.
+
+In: a job of which everything is delivered, and what destinations say under `replace`. Out: objects
+of earlier revisions are named in a rejection note (IHE RAD-66) or deleted from Orthanc; their
+deliveries are `replaced`. What must hold: nothing goes at a destination before every object of the
+new revision is confirmed there, and nothing at all when a model failed or an object was refused in
+the new revision; only results of this node go; doing it again changes nothing.
+
+A combined report in another study that this revision's combined report replaces is deleted as well;
+a rejection note is about one study and cannot name it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pydicom
+from pydicom.dataset import Dataset
+from sqlalchemy import and_, or_, select
+from sqlalchemy.orm import Session
+
+from node.destinations import Destination
+from node.errors import DestinationRefusedError, DestinationUnavailableError
+from node.job import Lease, hold, record
+from node.store.deliveries import CONFIRMED, PENDING, REPLACED, SENT
+from node.store.files import Files
+from node.store.session import Store
+from node.store.tables import Combination, Delivery, Job, Result
+from workers.analyses import EncodedResult
+from workers.dicom.orthanc import open_orthanc
+from workers.key_objects import encode_rejection_note
+from workers.results import write_result
+
+REJECTED, COMBINED = "REJECTED", "COMBINED"
+
+
+@dataclass(frozen=True, slots=True)
+class _Superseded:
+    """One object of an earlier revision at a destination."""
+
+    delivery_id: int
+    study_uid: str
+    series_uid: str
+    sop_instance_uid: str
+    path: str
+
+
+def write_rejection_notes(
+    store: Store, files: Files, lease: Lease, destinations: Sequence[Destination]
+) -> bool:
+    """Write the notes that are due; whether there are some to deliver now.
+
+    Raises EncodingError, LeaseLostError.
+    """
+    written = False
+    for destination in destinations:
+        if destination.replace != "rejection-note":
+            continue
+        with store.reading() as session:
+            job = session.get_one(Job, lease.job_id)
+            due = [] if _note(job, destination) else _superseded(session, job, destination)
+            named = [each for each in due if each.study_uid == job.study_uid]
+        if named:
+            _write_note(store, files, lease, destination, named)
+            written = True
+    return written
+
+
+def replace_superseded(
+    store: Store, files: Files, lease: Lease, destinations: Sequence[Destination]
+) -> list[str]:
+    """Take back what is superseded, and return one sentence per refusal.
+
+    Raises DestinationUnavailableError once all other destinations are done, LeaseLostError.
+    """
+    refusals: list[str] = []
+    unavailable: list[str] = []
+    for destination in destinations:
+        try:
+            if destination.replace == "orthanc-delete":
+                _delete(store, lease, destination)
+            elif destination.replace == "rejection-note":
+                _mark_rejected(store, files, lease, destination)
+        except DestinationUnavailableError as error:
+            unavailable.append(f"{destination.name}: replacement: {error}")
+        except DestinationRefusedError as error:
+            refusals.append(f"{destination.name}: replacement: {error}")
+    if unavailable:
+        raise DestinationUnavailableError("; ".join(unavailable))
+    return refusals
+
+
+def _delete(store: Store, lease: Lease, destination: Destination) -> None:
+    with store.reading() as session:
+        job = session.get_one(Job, lease.job_id)
+        superseded = _superseded(session, job, destination)
+    if not superseded:
+        return
+    with open_orthanc(destination) as orthanc:
+        for each in superseded:
+            orthanc.remove(each.study_uid, each.series_uid, each.sop_instance_uid)
+            _mark(store, lease, [each], None)
+    _tell(store, lease, f"{len(superseded)} superseded objects deleted at {destination.name}")
+
+
+def _mark_rejected(store: Store, files: Files, lease: Lease, destination: Destination) -> None:
+    """Once the note has arrived, what it names is replaced."""
+    with store.reading() as session:
+        job = session.get_one(Job, lease.job_id)
+        note = _note(job, destination)
+        superseded = _superseded(session, job, destination)
+    if note is None or not superseded:
+        return
+    named = _named_in(pydicom.dcmread(files.absolute(note.path)))
+    done = [each for each in superseded if each.sop_instance_uid in named]
+    text = f"{len(done)} superseded objects rejected at {destination.name}"
+    _mark(store, lease, done, text if done else None)
+
+
+def _superseded(session: Session, job: Job, destination: Destination) -> list[_Superseded]:
+    """What may be at the destination still; nothing while the new revision is not wholly there.
+
+    An object whose delivery was never confirmed may have arrived all the same.
+    """
+    if not _is_there(job, destination):
+        return []
+    replaced_report = select(Combination.predecessor_job_id).where(Combination.job_id == job.id)
+    combines = any(result.kind == COMBINED for result in job.results)
+    earlier = and_(Job.study_uid == job.study_uid, Job.revision < job.revision)
+    combined = and_(Result.kind == COMBINED, Result.job_id.in_(replaced_report))
+    rows = session.execute(
+        select(Delivery.id, Job.study_uid, Result.series_uid, Result.sop_instance_uid, Result.path)
+        .join(Result, Result.id == Delivery.result_id)
+        .join(Job, Job.id == Result.job_id)
+        .where(or_(earlier, combined) if combines else earlier)
+        .where(Delivery.destination == destination.name, Delivery.state != REPLACED)
+        # A note that rejects a note would bring back what that one had hidden.
+        .where(Result.kind != REJECTED)
+        .order_by(Delivery.id)
+    )
+    return [_Superseded(*row) for row in rows]
+
+
+def _is_there(job: Job, destination: Destination) -> bool:
+    """Whether the job went well and all of its objects are confirmed at the destination."""
+    if any(run.state == "failed" for run in job.model_runs):
+        return False
+    deliveries = [
+        (result.kind, delivery) for result in job.results for delivery in result.deliveries
+    ]
+    if any(each.state not in (SENT, CONFIRMED, REPLACED) for _, each in deliveries):
+        return False
+    here = [each.state for kind, each in deliveries if each.destination == destination.name]
+    return bool(here) and all(state in (CONFIRMED, REPLACED) for state in here)
+
+
+def _note(job: Job, destination: Destination) -> Result | None:
+    """The rejection note of this job for the destination."""
+    for result in job.results:
+        names = {delivery.destination for delivery in result.deliveries}
+        if result.kind == REJECTED and destination.name in names:
+            return result
+    return None
+
+
+def _write_note(
+    store: Store,
+    files: Files,
+    lease: Lease,
+    destination: Destination,
+    superseded: Sequence[_Superseded],
+) -> None:
+    headers = [
+        pydicom.dcmread(files.absolute(each.path), stop_before_pixels=True) for each in superseded
+    ]
+    with store.reading() as session:
+        complete_at = session.get_one(Job, lease.job_id).complete_at
+    note = encode_rejection_note(headers, revision=lease.revision, content_at=complete_at)
+    written = write_result(files, lease, EncodedResult("REJECTED", "", note))
+    with store.writing() as session:
+        job = hold(session, lease)
+        known = {result.sop_instance_uid: result for result in job.results}
+        row = known.get(written.sop_instance_uid)
+        if row is None:
+            row = written.row()
+            job.results.append(row)
+        row.deliveries.append(Delivery(destination=destination.name, state=PENDING))
+
+
+def _named_in(note: Dataset) -> set[str]:
+    return {
+        str(reference.ReferencedSOPInstanceUID)
+        for study in note.CurrentRequestedProcedureEvidenceSequence
+        for series in study.ReferencedSeriesSequence
+        for reference in series.ReferencedSOPSequence
+    }
+
+
+def _mark(store: Store, lease: Lease, superseded: Sequence[_Superseded], text: str | None) -> None:
+    with store.writing() as session:
+        hold(session, lease)
+        for each in superseded:
+            session.get_one(Delivery, each.delivery_id).state = REPLACED
+        if text is not None:
+            record(session, lease.study_uid, lease.revision, "replacement", text)
+
+
+def _tell(store: Store, lease: Lease, text: str) -> None:
+    _mark(store, lease, [], text)
