@@ -8,7 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.uid import UltrasoundImageStorage, UltrasoundMultiFrameImageStorage, generate_uid
+from pydicom.uid import (
+    BreastTomosynthesisImageStorage,
+    UltrasoundImageStorage,
+    UltrasoundMultiFrameImageStorage,
+    generate_uid,
+)
 
 from models.contract import FindingKind, Region
 from tests.datasets import mammogram
@@ -43,6 +48,40 @@ def ultrasound_header(number_of_frames: int | None = None) -> Dataset:
     return dataset
 
 
+def tomosynthesis_header(number_of_frames: int = 5) -> Dataset:
+    """The header of slices 1 mm apart; the shared groups hold what all frames share."""
+    dataset = header(ImagerPixelSpacing=None, SOPClassUID=BreastTomosynthesisImageStorage)
+    dataset.SOPInstanceUID = generate_uid()
+    dataset.NumberOfFrames = number_of_frames
+    dataset.FrameOfReferenceUID = generate_uid()
+    dataset.PositionReferenceIndicator = None
+    shared = Dataset()
+    shared.PlaneOrientationSequence = [_item(ImageOrientationPatient=[0, 1, 0, 0, 0, -1])]
+    shared.PixelMeasuresSequence = [_item(PixelSpacing=[0.1, 0.1], SliceThickness=1)]
+    dataset.SharedFunctionalGroupsSequence = [shared]
+    dataset.PerFrameFunctionalGroupsSequence = [
+        _item(PlanePositionSequence=[_item(ImagePositionPatient=[float(number), -20, 35.5])])
+        for number in range(number_of_frames)
+    ]
+    return dataset
+
+
+def in_a_quadrant() -> Dataset:
+    """The header of an ultrasound image that says which quadrant it shows."""
+    dataset = ultrasound_header()
+    quadrant = _item(CodeValue="76365002", CodingSchemeDesignator="SCT")
+    quadrant.CodeMeaning = "Upper outer quadrant of breast"
+    dataset.AnatomicRegionSequence = [quadrant]
+    return dataset
+
+
+def _item(**values: Any) -> Dataset:
+    item = Dataset()
+    for keyword, value in values.items():
+        setattr(item, keyword, value)
+    return item
+
+
 def disc(diameter_px: int) -> NDArray[np.bool_]:
     """A filled circle in its bounding square."""
     centre = (diameter_px - 1) / 2
@@ -74,14 +113,16 @@ def finding(
     return measure(region, **arguments | changes)
 
 
-def findings_of(source: Dataset, *, overlapping: bool = False, **changes: Any) -> list[Finding]:
+def findings_of(
+    source: Dataset, *, overlapping: bool = False, first_number: int = 1, **changes: Any
+) -> list[Finding]:
     """One finding of every kind on `source`."""
     step = 5 if overlapping else 60
     return [
         finding(
             offset_px=(20 + step * index, 30),
             kind=kind,
-            number=index + 1,
+            number=first_number + index,
             source_sop_uid=str(source.SOPInstanceUID),
             study_uid=str(source.StudyInstanceUID),
             **changes,

@@ -114,7 +114,10 @@ def encode_study(
 def _measured(
     study: StudyAnalysis, variant: Variant, wanted: Collection[Form]
 ) -> Iterator[EncodedResult]:
-    """The segmentations and the report that refers to them, in one variant."""
+    """The segmentations and the report in one variant.
+
+    A report refers to segmentations only where they are wanted: else no archive would have them.
+    """
     profile, segments_per = _MEASURED_VARIANTS[variant]
     segmentations = {
         str(analysis.source.SOPInstanceUID): encode_segmentation(
@@ -128,7 +131,7 @@ def _measured(
             segments_per=segments_per,
         )
         for number, analysis in enumerate(study.analyses)
-        if analysis.findings
+        if analysis.findings and ("SEG", variant) in wanted
     }
     for source_sop_uid, dataset in segmentations.items():
         yield EncodedResult("SEG", variant, dataset, source_sop_uid)

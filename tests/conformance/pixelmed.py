@@ -1,7 +1,7 @@
-"""The SR validator of the pixelmed toolkit (Debian: libpixelmed-java), one Java machine for all files.
+"""The SR validator of the pixelmed toolkit (Debian: libpixelmed-java), one start for all files.
 
 As a program, `python -m tests.conformance.pixelmed FILE...`, it prints what the validator says of
-each file as JSON. In a process of its own, because a Java machine cannot be ended and started again.
+each file as JSON. A process of its own, because a Java machine cannot be ended and started again.
 
 Its rules are style sheets. Java's own processor takes 8 s to compile them and refuses to from
 version 17 on without being told otherwise; Saxon (libsaxonhe-java) needs 2 s.

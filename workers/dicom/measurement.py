@@ -24,7 +24,6 @@ from highdicom.sr import (
     ImageContentItem,
     ImageRegion,
     Measurement,
-    NumContentItem,
     PlanarROIMeasurementsAndQualitativeEvaluations,
     QualitativeEvaluation,
     RelationshipTypeValues,
@@ -44,6 +43,7 @@ Profile = Literal["ohif", "plain"]
 
 # What Cornerstone3D calls a closed freehand contour.
 OHIF_TRACKING_IDENTIFIER: Final = "Cornerstone3DTools@^0.1.0:PlanarFreehandROI"
+_SIZES: Final = (codes.AREA, codes.LONG_AXIS, codes.SHORT_AXIS)
 NO_SPACING: Final = "The image has no pixel spacing: no sizes in mm are reported."
 
 
@@ -88,7 +88,7 @@ def finding_group(
     # The first comment is the label that OHIF shows.
     content.append(comment(name))
     content.append(comment(_spacing_note(found, spacing_source)))
-    _infer_area_from(content, region if profile == "ohif" else None, segment)
+    _infer_sizes_from(content, region if profile == "ohif" else None, segment)
     return group
 
 
@@ -166,32 +166,32 @@ def _view(found: Finding) -> list[QualitativeEvaluation]:
     return [] if view is None else [QualitativeEvaluation(codes.IMAGE_VIEW, view)]
 
 
-def _infer_area_from(
+def _infer_sizes_from(
     content: ContentSequence, region: ImageRegion | None, segment: SegmentReference | None
 ) -> None:
-    """Say below the first number, the area, what it was inferred from: contour, segment, or both.
+    """Say below each size what it was inferred from: the segment; for OHIF the area from `region`.
 
-    The group itself may have a region or a segment but not both (TID 1410, rows 4 and 6). OHIF
-    takes the first SCOORD that it finds below the number.
+    The group itself may have a region or a segment and not both (TID 1410, rows 4 and 6), and so
+    may a number (TID 320); OHIF looks for the contour below the first number.
     """
-    sources: list[ContentItem] = []
+    sizes = [item for item in content if item.name in _SIZES]
     if region is not None:
         contour = deepcopy(region)
         contour.RelationshipType = RelationshipTypeValues.INFERRED_FROM.value
-        sources.append(contour)
+        sizes.pop(0).ContentSequence = ContentSequence([contour])
     if segment is not None:
-        sources.append(
-            ImageContentItem(
-                name=codes.REFERENCED_SEGMENT,
-                referenced_sop_class_uid=SegmentationStorage,
-                referenced_sop_instance_uid=segment.sop_instance_uid,
-                referenced_segment_numbers=segment.segment_number,
-                relationship_type=RelationshipTypeValues.INFERRED_FROM,
-            )
-        )
-    if sources:
-        number = next(item for item in content if isinstance(item, NumContentItem))
-        number.ContentSequence = ContentSequence(sources)
+        for size in sizes:
+            size.ContentSequence = ContentSequence([_segment_item(segment)])
+
+
+def _segment_item(segment: SegmentReference) -> ImageContentItem:
+    return ImageContentItem(
+        name=codes.REFERENCED_SEGMENT,
+        referenced_sop_class_uid=SegmentationStorage,
+        referenced_sop_instance_uid=segment.sop_instance_uid,
+        referenced_segment_numbers=segment.segment_number,
+        relationship_type=RelationshipTypeValues.INFERRED_FROM,
+    )
 
 
 def hang_below(parent: ContentItem, measurements: Sequence[Measurement]) -> None:
