@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import cache
 from io import BytesIO
 from typing import Any
 
@@ -13,7 +14,14 @@ from pydicom.uid import SecondaryCaptureImageStorage
 
 from models.contract import FindingKind
 from models.registry import get_model
-from tests.results import CONTENT_AT, finding, header, outcome, ultrasound_header
+from tests.results import (
+    CONTENT_AT,
+    finding,
+    header,
+    outcome,
+    tomosynthesis_header,
+    ultrasound_header,
+)
 from workers.analyses import ImageAnalysis
 from workers.cad_report import encode_cad_report
 from workers.findings import Finding, RunOutcome
@@ -201,6 +209,11 @@ def _digitised_film() -> list[ImageAnalysis]:
     return [analysis(source, marked(source, CALCIFICATIONS))]
 
 
+def _tomosynthesis() -> list[ImageAnalysis]:
+    source = tomosynthesis_header()
+    return [ImageAnalysis(source, None, (marked(source, MASSES),), frame_number=3)]
+
+
 def _with_ultrasound() -> list[ImageAnalysis]:
     mammogram = _views()[0]
     ultrasound = ultrasound_header()
@@ -222,5 +235,13 @@ STUDIES: dict[str, Callable[[], list[ImageAnalysis]]] = {
     "bare header": _bare_header,
     "retired codes": _retired_codes,
     "digitised film": _digitised_film,
+    "tomosynthesis": _tomosynthesis,
     "with ultrasound": _with_ultrasound,
 }
+
+
+@cache
+def encoded_study(name: str) -> tuple[list[ImageAnalysis], Dataset]:
+    """One of these studies and its report as read back; neither is to be changed."""
+    analyses = STUDIES[name]()
+    return analyses, encoded(analyses)

@@ -31,7 +31,13 @@ from workers.dicom.cad_findings import impression
 from workers.dicom.cad_items import CONCEPT_MODIFIER, CONTAINS, PROPERTIES, code, container, text
 from workers.dicom.cad_library import library_entry
 from workers.dicom.equipment import ModelIdentity
-from workers.dicom.inheritance import inherit, plain_header, site_time, stamp_creation
+from workers.dicom.inheritance import (
+    inherit,
+    plain_header,
+    requested_procedure,
+    site_time,
+    stamp_creation,
+)
 from workers.dicom.measurement import run_sentence
 from workers.findings import RunOutcome
 
@@ -85,6 +91,9 @@ def encode_cad_report(
     inherit(result, source)
     stamp_creation(result, at)
     equipment.identify(result, source, models, at)
+    request = requested_procedure(source)
+    if request is not None:
+        result.ReferencedRequestSequence = [request]
     return result
 
 

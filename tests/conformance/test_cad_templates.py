@@ -12,7 +12,7 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
-from tests.cad_studies import STUDIES, encoded
+from tests.cad_studies import STUDIES, encoded_study
 from tests.conformance.sr_templates import Condition, Row, Situation, Walk, read_templates
 from workers.analyses import ImageAnalysis
 
@@ -22,13 +22,6 @@ PAGE = Path(__file__).parents[2] / "docs" / "cad-sr.md"
 @cache
 def _templates() -> dict[str, list[Row]]:
     return read_templates(PAGE)
-
-
-@cache
-def _study(name: str) -> tuple[list[ImageAnalysis], Dataset]:
-    """A study and its report; not to be changed."""
-    analyses = STUDIES[name]()
-    return analyses, encoded(analyses)
 
 
 def _value(item: Dataset | None) -> str:
@@ -126,7 +119,7 @@ def _walk(document: Dataset, analyses: list[ImageAnalysis]) -> Walk:
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_row_is_as_the_page_says(name: str) -> None:
     """Order, number, types, names, groups and units of every item of every state."""
-    analyses, document = _study(name)
+    analyses, document = encoded_study(name)
     assert _walk(document, analyses).root("4000") == []
 
 
@@ -134,7 +127,7 @@ def test_together_the_studies_reach_every_row_that_is_written() -> None:
     """No row of the page is called written that no study here writes."""
     reached: set[str] = set()
     for name in STUDIES:
-        analyses, document = _study(name)
+        analyses, document = encoded_study(name)
         walk = _walk(document, analyses)
         walk.root("4000")
         reached |= walk.taken
@@ -152,7 +145,7 @@ def test_no_item_is_of_a_type_that_the_iod_lacks() -> None:
     """PS3.3 A.35.5.3.1.2: no DATETIME, nothing in three dimensions or in time."""
     allowed = {"TEXT", "CODE", "NUM", "DATE", "TIME", "UIDREF", "SCOORD", "IMAGE", "CONTAINER"}
     for name in STUDIES:
-        for item in _items(_study(name)[1]):
+        for item in _items(encoded_study(name)[1]):
             assert item.get("ValueType", "IMAGE") in allowed
 
 
@@ -273,7 +266,7 @@ def _says_succeeded(document: Dataset) -> None:
 )
 def test_a_fault_in_the_tree_is_found(spoil: Callable[[Dataset], None]) -> None:
     """The walk above can fail."""
-    analyses, document = _study("one model failed")
+    analyses, document = encoded_study("one model failed")
     document = deepcopy(document)
     spoil(document)
     assert _walk(document, analyses).root("4000")

@@ -156,7 +156,7 @@ def _summary(names: _Names, tries: Mapping[Algorithm, _Tries]) -> ContentItem:
         for name, group in ((names.successful, succeeded), (names.failed, failed))
         if group
     ]
-    return code(CONTAINS, names.summary, status if groups else cad_codes.NOT_ATTEMPTED, *groups)
+    return code(CONTAINS, names.summary, status if groups else codes.NOT_ATTEMPTED, *groups)
 
 
 def _performed(name: Code, group: Mapping[Algorithm, Iterable[int]]) -> Iterator[Dataset]:

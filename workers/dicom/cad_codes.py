@@ -45,8 +45,6 @@ PRESENTATION_REQUIRED: Final[Code] = (
 )
 PRESENTATION_OPTIONAL: Final[Code] = codes.DCM.PresentationOptionalRenderingDeviceMayPresent
 
-NOT_ATTEMPTED: Final[Code] = codes.DCM.NotAttempted  # CID 6042
-
 SIDE: Final[dict[str, Code]] = {  # CID 6022
     "L": codes.cid6022.LeftBreast,
     "R": codes.cid6022.RightBreast,

@@ -126,5 +126,5 @@ def _calculated(found: Finding) -> Iterator[Dataset]:
     """TID 4006 row 22: how much of the artery's picture is calcified (CID 6142)."""
     if found.kind is FindingKind.ARTERIAL_CALCIFICATION and found.area_mm2 is not None:
         method = code(CONCEPT_MODIFIER, _DCM.Derivation, _DCM.TwoDimensionalMethod)
-        area = _DCM.AreaOfVascularCalcification
-        yield number(PROPERTIES, area, round(found.area_mm2, 2), codes.SQUARE_MILLIMETER, method)
+        area, unit = codes.AREA_OF_VASCULAR_CALCIFICATION, codes.SQUARE_MILLIMETER
+        yield number(PROPERTIES, area, round(found.area_mm2, 2), unit, method)

@@ -18,10 +18,10 @@ from tests.cad_studies import (
     CALCIFICATIONS,
     CLASSIFIER,
     MASSES,
-    STUDIES,
     analysis,
     classified,
     encoded,
+    encoded_study,
     marked,
     part10,
     run,
@@ -87,9 +87,8 @@ def _intents(run: RunOutcome, source: Dataset, **changes: Any) -> list[str]:
 
 def test_the_findings_read_back_are_those_written() -> None:
     """Kind, score, centre, outline, identity and image of each, in order."""
-    analyses = STUDIES["with findings"]()
+    analyses, report = encoded_study("with findings")
     written = [found for each in analyses for found in each.findings]
-    report = encoded(analyses)
     read = _findings(report)
     kinds = {
         FindingKind.MASS: "129793001",
@@ -145,7 +144,7 @@ def test_an_artery_is_a_vascular_calcification_with_its_area() -> None:
 
 def test_no_finding_claims_a_probability_of_cancer() -> None:
     """A score is certainty; the classifier's probability is of an image."""
-    report = encoded(STUDIES["with findings"]())
+    report = encoded_study("with findings")[1]
     assert not [item for found in _findings(report) for item in _children(found, "111047")]
 
 
@@ -165,7 +164,7 @@ def test_every_state_is_told_in_codes(
     name: str, overall: str, detections: str, analyses: str, flag: str
 ) -> None:
     """Findings summary, detections, analyses, completion."""
-    report = encoded(STUDIES[name]())
+    report = encoded_study(name)[1]
     codes = [_code(_children(report, value)[0]) for value in ("111017", "111064", "111065")]
     assert codes == [overall, detections, analyses]
     assert report.CompletionFlag == flag
@@ -173,8 +172,7 @@ def test_every_state_is_told_in_codes(
 
 def test_what_failed_is_named_with_its_images() -> None:
     """Algorithm and image by image; the reason stands in the text."""
-    analyses = STUDIES["failed on one image"]()
-    report = encoded(analyses)
+    report = encoded_study("failed on one image")[1]
     (summary,) = _children(report, "111064")
     outcomes = {
         state: {
@@ -216,7 +214,7 @@ def test_an_ultrasound_study_has_no_cad_report() -> None:
 
 def test_the_stage_writes_one_report_per_study() -> None:
     """About no single image, in the form that destinations ask for."""
-    study = StudyAnalysis(tuple(STUDIES["with findings"]()), 1, CONTENT_AT)
+    study = StudyAnalysis(tuple(encoded_study("with findings")[0]), 1, CONTENT_AT)
     (result,) = encode_study(study, {("CADSR", "")})
     assert (result.kind, result.variant, result.source_sop_uid) == ("CADSR", "", None)
     assert result.dataset.SOPClassUID == "1.2.840.10008.5.1.4.1.1.88.50"
@@ -224,7 +222,7 @@ def test_the_stage_writes_one_report_per_study() -> None:
 
 def test_ultrasound_beside_mammograms_is_left_out() -> None:
     """Of the library, the evidence and the counts."""
-    ultrasound, mammogram = STUDIES["with ultrasound"]()
+    ultrasound, mammogram = encoded_study("with ultrasound")[0]
     report = encoded([ultrasound, mammogram])
     (library,) = _children(report, "111028")
     (study,) = report.CurrentRequestedProcedureEvidenceSequence
@@ -240,8 +238,7 @@ def test_ultrasound_beside_mammograms_is_left_out() -> None:
 
 def test_every_mammogram_is_evidence() -> None:
     """(0040,A375), findings or not."""
-    analyses = STUDIES["without findings"]()
-    report = encoded(analyses)
+    analyses, report = encoded_study("without findings")
     referenced = {
         instance.ReferencedSOPInstanceUID
         for study in report.CurrentRequestedProcedureEvidenceSequence
@@ -280,7 +277,7 @@ def test_a_site_may_ask_for_surer_findings() -> None:
 
 def test_encoding_again_gives_the_same_bytes() -> None:
     """Nothing is drawn at random or read from the clock."""
-    analyses = STUDIES["with findings"]()
+    analyses = encoded_study("with findings")[0]
     first, second = (
         encode_cad_report(analyses, revision=1, content_at=CONTENT_AT, predecessor=None)
         for _ in range(2)
@@ -292,8 +289,7 @@ def test_encoding_again_gives_the_same_bytes() -> None:
 
 def test_a_revision_refers_to_the_report_it_replaces() -> None:
     """Predecessor Documents Sequence; same series, another instance."""
-    analyses = STUDIES["without findings"]()
-    first = encoded(analyses)
+    analyses, first = encoded_study("without findings")
     second = encoded(analyses, revision=2, predecessor=first)
     assert "PredecessorDocumentsSequence" not in first
     (study,) = second.PredecessorDocumentsSequence
@@ -321,7 +317,7 @@ def test_a_model_that_does_not_exist_is_refused_by_name() -> None:
 
 def test_code_meanings_have_no_invisible_characters() -> None:
     """The web pages of the standard break long words; readers compare meanings."""
-    report = encoded(STUDIES["with findings"]())
+    report = encoded_study("with findings")[1]
     meanings = {element.value for element in report.iterall() if element.keyword == "CodeMeaning"}
     assert "Individual Impression/Recommendation" in meanings
     assert all(meaning.isprintable() for meaning in meanings)
@@ -341,15 +337,31 @@ def test_a_cancelled_date_is_left_out() -> None:
 
 def test_retired_codes_become_today_s() -> None:
     """SNOMED RT of the device, SNOMED CT of the context group; modifiers keep their order."""
-    report = encoded(STUDIES["retired codes"]())
+    report = encoded_study("retired codes")[1]
     (view,) = _children(_children(report, "111028")[0].ContentSequence[0], "111031")
     assert _code(view) == "399162004"
     assert [_code(item) for item in _children(view, "111032")] == ["399011000", "399055006"]
 
 
+def test_a_frame_is_named_where_the_image_has_frames() -> None:
+    """The library's entry is the slice that was looked at; the coordinates refer to the entry."""
+    report = encoded_study("tomosynthesis")[1]
+    (entry,) = _children(report, "111028")[0].ContentSequence
+    assert entry.ReferencedSOPSequence[0].ReferencedFrameNumber == 3
+
+
+def test_the_order_of_the_images_is_named() -> None:
+    """Referenced Request Sequence, where the images carry an accession number."""
+    with_order, without = header(AccessionNumber="A-17"), header()
+    report = encoded([analysis(with_order, run(with_order, MASSES))])
+    assert report.ReferencedRequestSequence[0].AccessionNumber == "A-17"
+    report = encoded([analysis(without, run(without, MASSES))])
+    assert "ReferencedRequestSequence" not in report
+
+
 def test_spacing_is_horizontal_between_columns() -> None:
     """Pixel Spacing names the rows' distance first."""
-    report = encoded(STUDIES["digitised film"]())
+    report = encoded_study("digitised film")[1]
     entry = _children(report, "111028")[0].ContentSequence[0]
     assert _number(_children(entry, "111026")[0]) == 0.06
     assert _number(_children(entry, "111066")[0]) == 0.05
@@ -357,7 +369,7 @@ def test_spacing_is_horizontal_between_columns() -> None:
 
 def test_findings_stand_in_the_order_of_the_images() -> None:
     """And within an image in the order of the runs."""
-    report = encoded(STUDIES["with findings"]())
+    report = encoded_study("with findings")[1]
     positions = [
         item.ContentSequence[0].ReferencedContentItemIdentifier[-1]
         for found in _findings(report)
