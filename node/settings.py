@@ -140,7 +140,11 @@ class Settings(BaseSettings):
         "", description="SQLAlchemy URL; empty means SQLite in STATE_DIR/sentinode.db."
     )
     broker_url: str = Field("redis://127.0.0.1:6379/0", description="Celery broker.")
-    triton_url: str = Field("127.0.0.1:8001", description="Triton's gRPC address, host:port.")
+    triton_url: str = Field(
+        "127.0.0.1:8001",
+        description="Triton's gRPC address, host:port; several with commas between. A host with "
+        "several addresses counts as several.",
+    )
     triton_timeout_seconds: Seconds = Field(120.0, description="Deadline of one inference.")
 
     study_quiet_seconds: Seconds = Field(

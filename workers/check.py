@@ -19,6 +19,7 @@ from node.settings import Settings
 from node.store.files import Files
 from node.store.session import open_store
 from workers.dispatch.survey import survey
+from workers.triton.balanced import resolve
 from workers.triton.client import TritonClient
 from workers.triton.contract import check_model
 
@@ -48,9 +49,16 @@ def _models(settings: Settings) -> Iterator[Check]:
         names = load_routes(settings.routes).models()
     except SentinodeError:
         return
-    client = TritonClient(settings.triton_url, settings.triton_timeout_seconds)
-    for name in names:
-        yield _tried(f"model {name}", lambda name=name: _model(client, name))  # type: ignore[misc]
+    try:
+        addresses = resolve(settings.triton_url)
+    except ConfigurationError as error:
+        yield Check("models", ok=False, text=str(error))
+        return
+    for address in addresses:
+        client = TritonClient(address, settings.triton_timeout_seconds)
+        where = f" at {address}" if len(addresses) > 1 else ""
+        for name in names:
+            yield _tried(f"model {name}{where}", partial(_model, client, name))
 
 
 def _model(client: TritonClient, name: str) -> str:

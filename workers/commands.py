@@ -14,8 +14,7 @@ from rich.table import Table
 from node.settings import load_settings
 from workers.analysis import analyze_files
 from workers.check import all_checks
-from workers.triton.client import TritonClient
-from workers.triton.verified import VerifiedClient
+from workers.triton.balanced import BalancedClient
 
 
 @click.command()
@@ -27,7 +26,7 @@ def analyze(paths: tuple[Path, ...], out: Path) -> None:
     Triton must be running (SENTINODE_TRITON_URL); `sentinode up` starts one.
     """
     settings = load_settings()
-    server = VerifiedClient(TritonClient(settings.triton_url, settings.triton_timeout_seconds))
+    server = BalancedClient(settings.triton_url, settings.triton_timeout_seconds)
     with Progress(console=Console(stderr=True)) as progress:
         task = progress.add_task("analysing", total=None)
         summary = analyze_files(paths, out, server, settings, lambda: progress.advance(task))

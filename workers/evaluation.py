@@ -41,8 +41,7 @@ from node.errors import ConfigurationError
 from node.settings import load_settings
 from phantoms.dataset import ImageTruth, read_truth
 from workers.dicom.decoding import read_source
-from workers.triton.client import TritonClient
-from workers.triton.contract import check_model
+from workers.triton.balanced import BalancedClient
 
 WAYS = ("onnx", "torch", "served")
 
@@ -137,9 +136,7 @@ def open_server(name: str, way: Way) -> Server:
         return server
     if way.through == "onnx":
         return LocalServer(settings.model_repository)
-    client = TritonClient(settings.triton_url, settings.triton_timeout_seconds)
-    check_model(client, get_model(name).spec)
-    return client
+    return BalancedClient(settings.triton_url, settings.triton_timeout_seconds)
 
 
 def find_cases(folder: Path) -> tuple[str, list[Case]]:

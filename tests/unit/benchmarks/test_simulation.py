@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
 import pytest
 import simpy
 from hypothesis import given
@@ -19,7 +21,7 @@ def _ends(speeds: list[float], seconds: list[float]) -> list[float]:
     cores = Cores(env, speeds)
     ends = [0.0] * len(seconds)
 
-    def task(number: int) -> object:
+    def task(number: int) -> Generator[simpy.Event, None, None]:
         yield cores.compute(seconds[number])
         ends[number] = env.now
 
