@@ -6,11 +6,12 @@ Each check ends in a `Check` whose text says what to do; none stops the others.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from models.registry import get_model
 from node.calling import echo as echo_peer
 from node.destinations import Destination, load_destinations
-from node.errors import SentinodeError
+from node.errors import ConfigurationError, SentinodeError
 from node.health import Check, readiness
 from node.peers import Peer, load_peers
 from node.priors.rules import PriorRule, load_priors

@@ -56,8 +56,7 @@ from workers.records import (
 )
 from workers.replacement import replace_superseded, write_rejection_notes
 from workers.results import encode_results
-from workers.triton.client import TritonClient
-from workers.triton.verified import VerifiedClient
+from workers.triton.balanced import BalancedClient
 
 Stage = Callable[[Lease], Bell | None]
 
@@ -200,7 +199,7 @@ def open_pipeline(settings: Settings) -> Pipeline:
         settings=settings,
         store=open_store(settings),
         files=files,
-        server=VerifiedClient(TritonClient(settings.triton_url, settings.triton_timeout_seconds)),
+        server=BalancedClient(settings.triton_url, settings.triton_timeout_seconds),
         destinations=load_destinations(settings.destinations),
         doorbell=Doorbell(settings),
     )

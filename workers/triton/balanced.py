@@ -6,8 +6,8 @@ away, full or busy with another version costs a request nothing but the time to 
 replica's models are checked against their specs before their first image.
 
 Balancing is the client's, by request: a connection balanced once would stay where it is for as long
-as the worker lives. The queue of each model is Triton's own (`max_queue_size` in its configuration):
-a replica whose queue is full says so and the next one is asked.
+as the worker lives. The queue of each model is Triton's own (`max_queue_size` in its
+configuration): a replica whose queue is full says so and the next one is asked.
 """
 
 from __future__ import annotations
