@@ -105,6 +105,11 @@ bench-scale: ## Studies per hour with 1, 2, 4 workers, measured and simulated; w
 	@scripts/bootstrap.sh test
 	@$(BIN)/python -m benchmarks.scale $(OPTIONS)
 
+.PHONY: chart-cluster
+chart-cluster: ## The chart on a real Kubernetes node, built at first (root, Docker images; OPTIONS=--write)
+	@scripts/bootstrap.sh test
+	@tests/cluster/run.sh $(OPTIONS)
+
 .PHONY: configuration
 configuration: ## Write docs/configuration.md, .env.example and the chart's values from the settings
 	@$(BIN)/python -m scripts.write_configuration

@@ -19,7 +19,8 @@ from node.peers import Peer
 from node.settings import Settings
 
 CHART = Path(__file__).resolve().parent.parent / "helm" / "sentinode"
-DIALECT = "https://json-schema.org/draft/2020-12/schema"
+# Draft 7 is what Helm 3 reads as well.
+DIALECT = "http://json-schema.org/draft-07/schema#"
 
 Schema = dict[str, Any]
 

@@ -4,12 +4,13 @@
 # a quarter of an hour on two quiet cores, 3 GB of disk, and root for the packages.
 set -euo pipefail
 
+here="$(cd "$(dirname "$0")" && pwd)"
 home="${SENTINODE_CLUSTER_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/sentinode-cluster}"
 programs=(kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl)
 
 built() {
   local program
-  for program in "${programs[@]}"; do [ -x "$home/bin/$program" ] || return 1; done
+  for program in "${programs[@]}" pause; do [ -x "$home/bin/$program" ] || return 1; done
 }
 built && exit 0
 mkdir -p "$home"/{apt/lists/partial,apt/archives/partial,bin,go}
@@ -42,3 +43,6 @@ for program in "${programs[@]}"; do
   install -m755 "_output/local/bin/linux/$(go env GOARCH)/$program" "$home/bin/"
 done
 "$home/bin/kube-apiserver" --version
+
+# The pod's first container, which every node brings along.
+CGO_ENABLED=0 go build -o "$home/bin/pause" "$here/pause.go"

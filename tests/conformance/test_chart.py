@@ -141,7 +141,7 @@ def test_no_secret_in_plain_text(scenario: str) -> None:
     for _, pod in pods(found):
         for container in pod["containers"]:
             for entry in container.get("env", []):
-                if re.search("PASSWORD|TOKEN|SECRET|ACCESS_KEY", entry["name"]):
+                if re.search("(PASSWORD|TOKEN|SECRET|ACCESS_KEY)$", entry["name"]):
                     assert "secretKeyRef" in entry["valueFrom"], entry
 
 

@@ -2,7 +2,9 @@
 {{- define "sentinode.text" -}}
 {{- if kindIs "slice" . -}}
 {{ join "," . }}
-{{- else if and (kindIs "float64" .) (eq (floor .) .) -}}
+{{- else if not (kindIs "float64" .) -}}
+{{ . }}
+{{- else if eq (floor .) . -}}
 {{ int64 . }}
 {{- else -}}
 {{ . }}

@@ -46,15 +46,15 @@ spec:
 {{- define "sentinode.orthancConfiguration" -}}
 {
   "Name": "Sentinode trial archive",
-  "StorageDirectory": "/var/lib/orthanc/db",
-  "IndexDirectory": "/var/lib/orthanc/db",
+  "StorageDirectory": "/srv/orthanc",
+  "IndexDirectory": "/srv/orthanc",
   "HttpPort": 8042,
   "DicomPort": 4242,
   "RemoteAccessAllowed": true,
   "AuthenticationEnabled": true,
   "DicomAlwaysAllowStore": false,
   "OverwriteInstances": false,
-  "Plugins": ["/usr/share/orthanc/plugins"],
+  "Plugins": {{ toJson .Values.orthanc.plugins }},
   "DicomWeb": {"Enable": true, "Root": "/dicom-web/"}
 }
 {{- end -}}

@@ -13,10 +13,13 @@
 {{- $at := $.Values -}}
 {{- $present := true -}}
 {{- range splitList "." $path -}}
-{{- if and $present (kindIs "map" $at) (hasKey $at .) -}}
+{{- if not (kindIs "map" $at) -}}
+{{- $present = false -}}
+{{- else if hasKey $at . -}}
 {{- $at = get $at . -}}
 {{- else -}}
 {{- $present = false -}}
+{{- $at = dict -}}
 {{- end -}}
 {{- end -}}
 {{- if $present -}}
@@ -123,7 +126,7 @@
 {{- end -}}
 {{- range concat .Values.destinations .Values.peers -}}
 {{- range list .password_file .token_file .ca_file -}}
-{{- if and . (hasPrefix "/etc/sentinode/secrets/" .) -}}
+{{- if hasPrefix "/etc/sentinode/secrets/" (. | default "") -}}
 {{- if not (has (index (splitList "/" .) 4) $mounted) -}}
 {{- $wrong = append $wrong (printf "%s is not mounted. Add to secretMounts an entry named %s" . (index (splitList "/" .) 4)) -}}
 {{- end -}}
