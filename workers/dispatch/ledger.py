@@ -174,10 +174,10 @@ class Ledger:
             return None
 
     def _give_up(self, row: Delivery, now: datetime) -> None:
-        failing_for = (now - (row.failing_since or now)).total_seconds()
-        if failing_for > self._settings.retry_give_up_seconds:
+        limit = self._settings.retry_give_up_seconds
+        if (now - (row.failing_since or now)).total_seconds() > limit:
             row.state, row.due_at = DEAD, None
-            row.error = f"given up after {failing_for:.0f} s: {row.error}"
+            row.error = f"given up after {limit:.0f} s: {row.error}"
 
     def _row(self, session: Session, errand: Errand, *states: str) -> Delivery | None:
         hold(session, self._lease)
