@@ -30,6 +30,8 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0)]
 Bytes = Annotated[int, Field(ge=0)]
 Names = Annotated[tuple[str, ...], NoDecode]
+# Those of models.contract.FindingKind, which the node does not load.
+_FINDING_KINDS = ("mass", "calcification_cluster", "arterial_calcification")
 
 
 class Settings(BaseSettings):
@@ -168,6 +170,14 @@ class Settings(BaseSettings):
         "follow-up after six months.",
     )
 
+    cad_presentation_scores: Names = Field(
+        (),
+        description="From which score on the Mammography CAD report asks a workstation to show a "
+        "finding, comma separated, e.g. `mass=0.85,arterial_calcification=1`; kinds: mass, "
+        "calcification_cluster, arterial_calcification. What is below is there, and optional to "
+        "show. A kind without a score: the operating point of its model.",
+    )
+
     routes: Path | None = Field(None, description="YAML file of routing rules; empty: built-in.")
     destinations: Path | None = Field(
         None, description="YAML file of destinations; empty: results are only kept."
@@ -221,7 +231,11 @@ class Settings(BaseSettings):
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
 
     @field_validator(
-        "dicom_allowed_ae_titles", "dicom_allowed_networks", "study_expected_views", mode="before"
+        "dicom_allowed_ae_titles",
+        "dicom_allowed_networks",
+        "study_expected_views",
+        "cad_presentation_scores",
+        mode="before",
     )
     @classmethod
     def _split_names(cls, value: Any) -> Any:
@@ -234,6 +248,17 @@ class Settings(BaseSettings):
     def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for network in value:
             ipaddress.ip_network(network, strict=False)
+        return value
+
+    @field_validator("cad_presentation_scores")
+    @classmethod
+    def _are_scores(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for entry in value:
+            kind, _, score = entry.partition("=")
+            if kind not in _FINDING_KINDS:
+                raise ValueError(f"{kind} is none of {', '.join(_FINDING_KINDS)}")
+            if not 0 <= float(score or "nan") <= 1:
+                raise ValueError(f"write {kind}=SCORE with a score from 0 to 1")
         return value
 
     @field_validator("ae_title")
@@ -276,6 +301,12 @@ class Settings(BaseSettings):
     def orthanc(self) -> str:
         """Base URL of Orthanc, without a trailing slash."""
         return (self.orthanc_url or f"http://127.0.0.1:{self.orthanc_http_port}").rstrip("/")
+
+    @cached_property
+    def presentation_scores(self) -> dict[str, float]:
+        """CAD_PRESENTATION_SCORES by finding kind."""
+        entries = (entry.partition("=") for entry in self.cad_presentation_scores)
+        return {kind: float(score) for kind, _, score in entries}
 
     def orthanc_account(self) -> tuple[str, str] | None:
         """Name and password at Orthanc; None without a name. Raises ConfigurationError."""

@@ -71,15 +71,18 @@ def encode_cad_report(
     at = site_time(content_at, source)
     models = sorted({ModelIdentity(run.model, run.model_version) for run in runs})
     names = [f"{model.name}:{model.version}" for model in models]
+    scores = presentation_scores or {}
+    # Another choice of the site makes other bytes, so another object.
+    choice = [f"{kind}={score}" for kind, score in sorted(scores.items())]
     sop_uids = sorted(str(header.SOPInstanceUID) for header in headers)
     try:
         result = MammographyCADSR(
             evidence=headers,
-            root=_root(mammograms, presentation_scores or {}),
+            root=_root(mammograms, scores),
             # One series for all revisions: viewers show the newest instance of a series.
             series_instance_uid=derived_uid("CADSR series", study_uid, *names),
             series_number=CAD_SERIES_NUMBER,
-            sop_instance_uid=derived_uid("CADSR", study_uid, *sop_uids, revision, *names),
+            sop_instance_uid=derived_uid("CADSR", study_uid, *sop_uids, revision, *names, *choice),
             instance_number=revision,
             models=models,
             is_complete=all(run.error is None for run in runs),

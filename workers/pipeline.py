@@ -98,6 +98,7 @@ class Pipeline:
             lease,
             self.destinations,
             self.settings.combine_window_days,
+            self.settings.presentation_scores,
         )
         with self.store.writing() as session:
             job = hold(session, lease)

@@ -8,7 +8,7 @@ the study was complete.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from io import BytesIO
 from typing import cast
@@ -58,10 +58,12 @@ def encode_results(
     lease: Lease,
     destinations: Sequence[Destination],
     combine_window_days: int = 0,
+    presentation_scores: Mapping[str, float] | None = None,
 ) -> list[WrittenResult]:
     """Encode and write every object of a job. Raises EncodingError.
 
     `combine_window_days`: how far mammogram and ultrasound of a patient may lie apart; 0: never.
+    `presentation_scores`: by finding kind, from which score on a CAD report asks to show it.
     """
     wanted = wanted_by(destinations)
     decided = None
@@ -70,7 +72,8 @@ def encode_results(
     with store.reading() as session:
         study = read_study(session, files, session.get_one(Job, lease.job_id))
         partner = None if decided is None else _read_partner(session, files, decided)
-    return [write_result(files, lease, each) for each in encode_study(study, wanted, partner)]
+    encoded = encode_study(study, wanted, partner, presentation_scores)
+    return [write_result(files, lease, each) for each in encoded]
 
 
 def wanted_by(destinations: Sequence[Destination]) -> frozenset[Form]:
@@ -80,11 +83,15 @@ def wanted_by(destinations: Sequence[Destination]) -> frozenset[Form]:
 
 
 def encode_study(
-    study: StudyAnalysis, wanted: Collection[Form], partner: Partner | None = None
+    study: StudyAnalysis,
+    wanted: Collection[Form],
+    partner: Partner | None = None,
+    presentation_scores: Mapping[str, float] | None = None,
 ) -> Iterator[EncodedResult]:
     """Every wanted object; those that others refer to come first. Raises EncodingError.
 
     `partner`: what goes with the study into a combined report; None: there is none.
+    `presentation_scores`: as for `encode_results`.
     """
     for variant in _MEASURED_VARIANTS:
         if ("SEG", variant) in wanted or ("SR", variant) in wanted:
@@ -95,6 +102,7 @@ def encode_study(
             revision=study.revision,
             content_at=study.content_at,
             predecessor=study.predecessors.get(("CADSR", "")),
+            presentation_scores=presentation_scores,
         )
         if cad_report is not None:
             yield EncodedResult("CADSR", "", cad_report)

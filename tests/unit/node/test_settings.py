@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from models.contract import FindingKind
 from node.errors import ConfigurationError
 from node.settings import Settings, load_settings
 from scripts.write_configuration import configuration_page, example_file
@@ -95,3 +96,14 @@ def test_orthanc_account_needs_a_readable_file(tmp_path: Path) -> None:
     password.unlink()
     with pytest.raises(ConfigurationError, match="cannot be read"):
         settings.orthanc_account()
+
+
+def test_presentation_scores_are_numbers_by_finding_kind() -> None:
+    """The kinds are those of the models; anything else is refused by name."""
+    every = ",".join(f"{kind}=0.5" for kind in FindingKind)
+    scores = load_settings(cad_presentation_scores=every).presentation_scores
+    assert scores == {kind.value: 0.5 for kind in FindingKind}
+    assert load_settings().presentation_scores == {}
+    for wrong in ("nodule=0.5", "mass=1.5", "mass", "mass=high"):
+        with pytest.raises(ConfigurationError, match="CAD_PRESENTATION_SCORES"):
+            load_settings(cad_presentation_scores=wrong)

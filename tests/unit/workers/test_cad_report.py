@@ -275,6 +275,14 @@ def test_a_site_may_ask_for_surer_findings() -> None:
     assert clusters == ["111150"] * 4
 
 
+def test_another_choice_of_the_site_makes_another_object() -> None:
+    """Other bytes never stand under a UID that an archive may know."""
+    analyses, report = encoded_study("with findings")
+    other = encoded(analyses, presentation_scores={"mass": 0.96})
+    assert other.SOPInstanceUID != report.SOPInstanceUID
+    assert other.SeriesInstanceUID == report.SeriesInstanceUID
+
+
 def test_encoding_again_gives_the_same_bytes() -> None:
     """Nothing is drawn at random or read from the clock."""
     analyses = encoded_study("with findings")[0]
