@@ -6,9 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import pydicom
 import pytest
-from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
 from models.contract import FindingKind
@@ -16,7 +14,6 @@ from models.registry import MODELS
 from node.errors import EncodingError
 from tests.cad_studies import (
     CALCIFICATIONS,
-    CLASSIFIER,
     MASSES,
     analysis,
     classified,
@@ -30,7 +27,6 @@ from tests.results import CONTENT_AT, finding, header, outcome, ultrasound_heade
 from workers.analyses import StudyAnalysis
 from workers.cad_report import encode_cad_report
 from workers.dicom.cad_codes import KIND_OF_CLASS
-from workers.dicom.cad_findings import centre_px
 from workers.findings import Finding, RunOutcome
 from workers.results import encode_study
 
@@ -111,23 +107,6 @@ def _middle(found: Finding) -> tuple[float, float]:
     """Of a round finding: the middle of its box."""
     x0, y0, x1, y1 = found.box_px
     return (x0 + x1) / 2, (y0 + y1) / 2
-
-
-def test_the_centre_of_a_bent_finding_lies_on_it() -> None:
-    """A ring's centroid is in its hole; the mark is not."""
-    rows, columns = np.mgrid[:61, :61]
-    distance = np.hypot(rows - 30, columns - 30)
-    ring = (distance < 30) & (distance > 24)
-    x, y = centre_px(finding(ring, offset_px=(100, 200)))
-    assert ring[int(y) - 100, int(x) - 200]
-
-
-def test_the_centre_is_that_of_the_largest_part() -> None:
-    """Which is the part that the outline goes around."""
-    mask = np.zeros((100, 100), dtype=bool)
-    mask[10:50, 10:50] = True
-    mask[80:90, 80:90] = True
-    assert centre_px(finding(mask, offset_px=(0, 0))) == (30.0, 30.0)
 
 
 def test_an_artery_is_a_vascular_calcification_with_its_area() -> None:
@@ -331,33 +310,6 @@ def test_code_meanings_have_no_invisible_characters() -> None:
     assert all(meaning.isprintable() for meaning in meanings)
 
 
-def test_a_cancelled_date_is_left_out() -> None:
-    """ "00000000" is what some devices write for none."""
-    source = header(ContentDate="20260102")
-    source["StudyDate"] = DataElement(
-        "StudyDate", "DA", "00000000", validation_mode=pydicom.config.IGNORE
-    )
-    report = encoded([analysis(source, run(source, CLASSIFIER))])
-    entry = _children(report, "111028")[0].ContentSequence[0]
-    assert not _children(entry, "111060")
-    assert _children(entry, "111018")[0].Date == "20260102"
-
-
-def test_retired_codes_become_today_s() -> None:
-    """SNOMED RT of the device, SNOMED CT of the context group; modifiers keep their order."""
-    report = encoded_study("retired codes")[1]
-    (view,) = _children(_children(report, "111028")[0].ContentSequence[0], "111031")
-    assert _code(view) == "399162004"
-    assert [_code(item) for item in _children(view, "111032")] == ["399011000", "399055006"]
-
-
-def test_a_frame_is_named_where_the_image_has_frames() -> None:
-    """The library's entry is the slice that was looked at; the coordinates refer to the entry."""
-    report = encoded_study("tomosynthesis")[1]
-    (entry,) = _children(report, "111028")[0].ContentSequence
-    assert entry.ReferencedSOPSequence[0].ReferencedFrameNumber == 3
-
-
 def test_the_order_of_the_images_is_named() -> None:
     """Referenced Request Sequence, where the images carry an accession number."""
     with_order, without = header(AccessionNumber="A-17"), header()
@@ -365,14 +317,6 @@ def test_the_order_of_the_images_is_named() -> None:
     assert report.ReferencedRequestSequence[0].AccessionNumber == "A-17"
     report = encoded([analysis(without, run(without, MASSES))])
     assert "ReferencedRequestSequence" not in report
-
-
-def test_spacing_is_horizontal_between_columns() -> None:
-    """Pixel Spacing names the rows' distance first."""
-    report = encoded_study("digitised film")[1]
-    entry = _children(report, "111028")[0].ContentSequence[0]
-    assert _number(_children(entry, "111026")[0]) == 0.06
-    assert _number(_children(entry, "111066")[0]) == 0.05
 
 
 def test_findings_stand_in_the_order_of_the_images() -> None:
