@@ -18,6 +18,8 @@ from node.errors import DestinationRefusedError, DestinationUnavailableError
 from workers.dicom import equipment, stow
 
 _MAY_HEAL = {401, 403, 408, 429}
+# Orthanc closes an idle connection after half a second, which may cross with the next request.
+_HEADERS = {"Connection": "close"}
 
 
 class Orthanc:
@@ -57,13 +59,15 @@ class Orthanc:
         return [str(each["ID"]) for each in answer.json() if each.get("Type") == "Instance"]
 
     def _tags(self, path: str) -> dict[str, Any]:
-        return dict(self._asked("GET", path).json()["MainDicomTags"])
+        answer = self._asked("GET", path, gone_is_fine=True)
+        return dict(answer.json()["MainDicomTags"]) if answer.is_success else {}
 
     def _asked(
         self, method: str, path: str, *, content: bytes | None = None, gone_is_fine: bool = False
     ) -> httpx.Response:
+        url = f"{self._root}{path}"
         try:
-            answer = self._client.request(method, f"{self._root}{path}", content=content)
+            answer = self._client.request(method, url, content=content, headers=_HEADERS)
         except httpx.TransportError as error:
             told = str(error) or type(error).__name__
             raise DestinationUnavailableError(f"does not answer: {told}") from error
