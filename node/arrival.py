@@ -48,6 +48,11 @@ class Arrival:
     heals: bool = False
 
     @property
+    def belongs_in_pack(self) -> bool:
+        """Whether it is of medium size, and stands nowhere yet."""
+        return not self.path and self.incoming.pages() is not None
+
+    @property
     def dataset_bytes(self) -> int:
         """Size of the data set, without preamble and File Meta Information."""
         return self.incoming.size_bytes - self.incoming.dataset_offset
@@ -114,6 +119,11 @@ def classify(connection: Connection, files: Files, arrivals: Sequence[Arrival]) 
         arrival.digest = same.digest
         arrival.heals, same.there = not same.there, True
         same.prior = same.prior and arrival.prior
+
+
+def is_known(connection: Connection, sop_instance_uid: str) -> bool:
+    """Whether there is a row of this UID now. Raises the driver's errors."""
+    return bool(_KNOWN.rows(connection, uid=sop_instance_uid))
 
 
 def _known(files: Files, row: Sequence[Any]) -> _Known:

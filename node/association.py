@@ -9,9 +9,10 @@ make the sender retry the whole study.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from pydicom.uid import AllTransferSyntaxes
@@ -46,6 +47,7 @@ from node.upper_layer.connection import Deadlines
 from node.upper_layer.fairness import Turns
 from node.upper_layer.messages import Answer
 from node.upper_layer.server import Acceptance, Listener
+from node.upper_layer.sharing import SharedPort, bind_shared
 
 _STUDY_ROOT = (
     StudyRootQueryRetrieveInformationModelFind,
@@ -86,10 +88,22 @@ class StoreDoor:
         return [Answer(each.status, each.comment) for each in self._inbox.settle(sinks)]
 
 
-def open_listeners(inbox: Inbox) -> list[Listener]:
-    """Bind the ports and serve in threads; call `shutdown()` on each to end.
+def share_ports(settings: Settings, processes: int) -> dict[int, SharedPort]:
+    """Bind the ports for several processes. Raises ConfigurationError."""
+    try:
+        addresses = [(settings.dicom_host, port) for port, _ in _ports(settings)]
+        return bind_shared(addresses, processes)
+    except OSError as error:
+        raise _cannot_listen(settings, error) from error
 
-    Raises ConfigurationError when a port is taken or a certificate cannot be read.
+
+def open_listeners(
+    inbox: Inbox, shared: Mapping[int, SharedPort] = MappingProxyType({})
+) -> list[Listener]:
+    """Serve on the ports in threads; call `shutdown()` on each to end.
+
+    They are bound here but for those that are `shared` with other processes. Raises
+    ConfigurationError when a port is taken or a certificate cannot be read.
     """
     settings = inbox.reception.settings
     entity, handlers = application_entity(settings), _handlers(inbox)
@@ -98,18 +112,24 @@ def open_listeners(inbox: Inbox) -> list[Listener]:
     opened: list[Listener] = []
     turns = Turns()
     for port, tls in _ports(settings):
-        acceptance = replace(_acceptance(inbox, settings, tls), turns=turns)
+        acceptance = _acceptance(inbox, settings, tls)
+        acceptance = replace(acceptance, turns=turns, port=shared.get(port))
         try:
             address = (settings.dicom_host, port)
             opened.append(Listener(entity, address, acceptance, handlers))
         except OSError as error:
-            raise ConfigurationError(
-                f"cannot listen on {settings.dicom_host}:{port} ({error.strerror}); "
-                "free the port or set SENTINODE_DICOM_HOST / SENTINODE_DICOM_PORT"
-            ) from error
+            raise _cannot_listen(settings, error) from error
     for each in opened:
         each.start()
     return opened
+
+
+def _cannot_listen(settings: Settings, error: OSError) -> ConfigurationError:
+    ports = ", ".join(str(port) for port, _ in _ports(settings))
+    return ConfigurationError(
+        f"cannot listen on {settings.dicom_host}, port {ports} ({error.strerror}); "
+        "free the port or set SENTINODE_DICOM_HOST / SENTINODE_DICOM_PORT"
+    )
 
 
 def application_entity(settings: Settings) -> ReceivingEntity:
@@ -157,7 +177,6 @@ def _acceptance(inbox: Inbox, settings: Settings, tls: ServerTls | None) -> Acce
         max_connections=settings.dicom_max_associations,
         max_connections_per_host=settings.dicom_max_associations_per_host,
         tls=None if tls is None else tls.context,
-        shared_port=settings.dicom_processes > 1,
         notice=_log_refused,
     )
 

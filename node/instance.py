@@ -29,7 +29,7 @@ from node.header import Header, parse_head, parse_header, read_header
 from node.identifiers import is_uid
 from node.logs import log
 from node.peers import Peer
-from node.recording import Depot, committed_end, record_arrivals
+from node.recording import Depot, committed_end, pack_arrivals, record_arrivals
 from node.routes import PRIOR_ROUTE, Decision, Routes
 from node.settings import Settings
 from node.store.files import Files
@@ -80,7 +80,8 @@ class Inbox:
         files = reception.files
         self._depot = Depot(reception.store, files, Pack(files.root, spool.folder))
         self._admission = Admission(reception.settings, reception.store, reception.files)
-        self._commits: GroupCommit[Arrival, str] = GroupCommit(self._commit)
+        self._packing: GroupCommit[Arrival, None] = GroupCommit(self._pack)
+        self._commits: GroupCommit[Arrival, str] = GroupCommit(self._commit, reception.store.turn())
 
     def open(self, claim: Claim) -> Incoming:
         """Begin one data set. Never raises: a refusal is the outcome of its `settle`."""
@@ -139,6 +140,9 @@ class Inbox:
         if not arrivals:
             return []
         try:
+            packed = [arrival for arrival in arrivals if arrival.belongs_in_pack]
+            if packed:
+                self._packing.settle(packed)
             return list(self._commits.settle(arrivals))
         except (OSError, SQLAlchemyError):
             # One instance that cannot be written must not take those beside it along.
@@ -146,9 +150,14 @@ class Inbox:
 
     def _alone(self, arrival: Arrival) -> str | RefusedError:
         try:
+            if arrival.belongs_in_pack:
+                self._pack([arrival])
             return self._commit([arrival])[0]
         except (OSError, SQLAlchemyError) as error:
             return _no_room(error)
+
+    def _pack(self, arrivals: list[Arrival]) -> list[None]:
+        return pack_arrivals(self._depot, arrivals)
 
     def _commit(self, arrivals: list[Arrival]) -> list[str]:
         return record_arrivals(self._depot, arrivals, self.reception.settings)

@@ -1,19 +1,25 @@
 """The receiver as a process: recover, listen, beat, stop in an orderly way.
 
-With more than one process, a parent starts them and starts again what dies; they share the port and
-the state folder, and each has a spool folder of its own.
+With more than one process, the first starts the others and starts again what dies; they share ports
+and the state folder, and each has a spool folder of its own. One process is one processor's work at
+most: Python runs one thread of it at a time.
 """
 
 from __future__ import annotations
 
 import gc
 import multiprocessing
+import os
 import sys
 import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
+from typing import Any
 
-from node.association import open_listeners
+from node.association import open_listeners, share_ports
 from node.instance import Inbox, Reception, recover
 from node.logs import configure_logs, log
 from node.peers import load_peers
@@ -23,10 +29,13 @@ from node.settings import Settings
 from node.store.files import Files
 from node.store.session import open_store
 from node.store.spool import Spool
+from node.upper_layer.sharing import SharedPort
 
 # A thread that computes gives way after this; each read and write of the others waits for it. With
 # Python's 5 ms one peer that keeps a thread computing leaves others a twentieth.
 _SWITCH_SECONDS = 0.0005
+# By default: a third one takes memory, and the rest of a small machine is for other roles.
+_MOST_PROCESSES = 2
 # A process that dies at once is not started again faster than this.
 _RESTART_SECONDS = 1.0
 # Associations that are at work get this long to end when the process is told to.
@@ -35,13 +44,16 @@ _DRAIN_SECONDS = 5.0
 
 def run_receiver(settings: Settings, stop: threading.Event) -> None:
     """Serve associations until `stop` is set. Raises ConfigurationError."""
-    if settings.dicom_processes == 1:
-        _receive(settings, stop)
-    else:
-        _run_processes(settings, stop)
+    processes = settings.dicom_processes or min(_MOST_PROCESSES, len(os.sched_getaffinity(0)))
+    if processes == 1:
+        _receive(settings, stop, {})
+        return
+    shared = share_ports(settings, processes)
+    with _others(settings, stop, shared, processes):
+        _receive(settings, stop, shared)
 
 
-def _receive(settings: Settings, stop: threading.Event) -> None:
+def _receive(settings: Settings, stop: threading.Event, shared: Mapping[int, SharedPort]) -> None:
     files = Files(settings.state_dir)
     files.prepare()
     store = open_store(settings)
@@ -50,7 +62,7 @@ def _receive(settings: Settings, stop: threading.Event) -> None:
     )
     recovered = recover(reception)
     inbox = Inbox(reception, Spool(files.incoming))
-    listeners = open_listeners(inbox)
+    listeners = open_listeners(inbox, shared)
     sys.setswitchinterval(_SWITCH_SECONDS)
     # What is loaded by now stays; collections need not look at it again.
     gc.freeze()
@@ -71,34 +83,56 @@ def _receive(settings: Settings, stop: threading.Event) -> None:
     store.close()
 
 
-def _run_processes(settings: Settings, stop: threading.Event) -> None:
-    # Forked, so that what is imported is in memory once; this process has no thread and no
-    # connection that a child could share.
-    context = multiprocessing.get_context("fork")
+@contextmanager
+def _others(
+    settings: Settings, stop: threading.Event, shared: Mapping[int, SharedPort], processes: int
+) -> Iterator[None]:
+    """The other processes while the block runs; one that dies is started again."""
+    # Forked, so that what is imported is in memory once, while this process has neither threads
+    # nor connections that a child could share.
     gc.freeze()
+    others = [_start("fork", settings, shared, number) for number in range(1, processes)]
 
-    def start() -> BaseProcess:
-        process = context.Process(target=_receive_in_child, args=(settings,), daemon=False)
-        process.start()
-        return process
+    def watch() -> None:
+        while not stop.wait(_RESTART_SECONDS):
+            for position, process in enumerate(others):
+                if not process.is_alive():
+                    log.error("receiver process died", extra={"exit_code": process.exitcode})
+                    # Not forked any more: by now this process has threads, which hold locks.
+                    others[position] = _start("spawn", settings, shared, position + 1)
+        for process in others:
+            process.terminate()
 
-    processes = [start() for _ in range(settings.dicom_processes)]
-    while not stop.wait(_RESTART_SECONDS):
-        for position, process in enumerate(processes):
-            if not process.is_alive():
-                log.error("receiver process died", extra={"exit_code": process.exitcode})
-                processes[position] = start()
-    for process in processes:
-        process.terminate()
-    for process in processes:
-        process.join()
+    watcher = threading.Thread(target=watch, name="other processes", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        watcher.join()
+        for process in others:
+            process.join()
 
 
-def _receive_in_child(settings: Settings) -> None:
+def _start(
+    method: str, settings: Settings, shared: Mapping[int, SharedPort], number: int
+) -> BaseProcess:
+    mine = {port: replace(each, number=number) for port, each in shared.items()}
+    for each in mine.values():
+        each.tell(0)
+    context: Any = multiprocessing.get_context(method)
+    process: BaseProcess = context.Process(
+        target=_receive_in_child, args=(settings, mine), daemon=False
+    )
+    process.start()
+    return process
+
+
+def _receive_in_child(settings: Settings, shared: Mapping[int, SharedPort]) -> None:
     configure_logs(settings.log_level)
     stop = stop_on_signals()
     threading.Thread(target=_stop_with_parent, args=(stop,), name="parent", daemon=True).start()
-    _receive(settings, stop)
+    _receive(settings, stop, shared)
 
 
 def _stop_with_parent(stop: threading.Event) -> None:

@@ -1,8 +1,8 @@
 """One transaction for the instances that arrived within a moment: files, rows, studies' deadlines.
 
 In: data sets that are valid; files are durable under their final names. Out: objects of medium size
-in the pack, rows of studies, series and instances, moved deadlines; all of it committed when
-`record_arrivals` returns.
+in the pack (`pack_arrivals`, before the transaction), rows of studies, series and instances, moved
+deadlines; all of it committed when `record_arrivals` returns.
 
 This runs for every instance, so nothing in it may grow with the size of the store or of the study.
 """
@@ -16,15 +16,15 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
-from node.arrival import CONFLICT, SAME, Arrival, classify
+from node.arrival import CONFLICT, SAME, Arrival, classify, is_known
+from node.header import SERIES_KEYS
 from node.job import utc_now
 from node.routes import PRIOR_ROUTE
 from node.settings import Settings
 from node.store.files import Files
-from node.store.incoming import SMALL_BYTES
 from node.store.packs import Pack, is_pack
-from node.store.session import Store, insert_for, left_nothing
-from node.store.statements import Statement
+from node.store.session import Store, left_nothing
+from node.store.statements import Statement, insert_missing
 from node.store.tables import Event, Instance, Series
 from node.study import Arrived, register, view_of
 
@@ -36,6 +36,18 @@ class Depot:
     store: Store
     files: Files
     pack: Pack
+
+
+def pack_arrivals(depot: Depot, arrivals: Sequence[Arrival]) -> list[None]:
+    """Make those durable that belong in a pack, before their transaction. Raises as the next.
+
+    While one process, or one transaction, waits for the disk here, another commits. Known UIDs are
+    left to the transaction: most are the same objects again, of which nothing more is kept.
+    """
+    with depot.store.looking() as connection:
+        new = [a for a in arrivals if not is_known(connection, a.header.sop_instance_uid)]
+    _pack(depot.pack, new)
+    return [None] * len(arrivals)
 
 
 def record_arrivals(depot: Depot, arrivals: Sequence[Arrival], settings: Settings) -> list[str]:
@@ -88,6 +100,7 @@ _SERIES = Statement(
         Series.__table__.c.series_uid == bindparam("series_uid"),
     )
 )
+_INSERT_SERIES = insert_missing(Series, ("study_uid", "series_uid", *SERIES_KEYS))
 _INSERT_INSTANCE = Statement(
     insert(Instance).values(
         {column.name: bindparam(column.name) for column in _ROW if column.name != "id"}
@@ -116,20 +129,24 @@ def _heal(connection: Connection, healing: Sequence[Arrival]) -> None:
 
 
 def _place(pack: Pack, kept: Sequence[Arrival]) -> None:
-    """Say where the bytes stand; those of medium size become durable here. Raises OSError."""
-    packed: list[tuple[Arrival, memoryview | bytes]] = []
+    """Say where the bytes stand; what belongs in a pack is there afterwards. Raises OSError."""
+    _pack(pack, [arrival for arrival in kept if arrival.belongs_in_pack])
     for arrival in kept:
+        if arrival.path:
+            continue
         content = arrival.incoming.content()
         if content is None:
             arrival.path = arrival.incoming.relative
-        elif len(content) > SMALL_BYTES:
-            packed.append((arrival, content))
         else:
             arrival.content = bytes(content)
-    if packed:
-        places = pack.append([content for _, content in packed])
-        for (arrival, _), place in zip(packed, places, strict=True):
-            arrival.path, arrival.pack_offset = place
+
+
+def _pack(pack: Pack, arrivals: Sequence[Arrival]) -> None:
+    pages = [arrival.incoming.pages() or b"" for arrival in arrivals]
+    if not pages:
+        return
+    for arrival, place in zip(arrivals, pack.append(pages), strict=True):
+        arrival.path, arrival.pack_offset = place
 
 
 def _insert(connection: Connection, kept: Sequence[Arrival], settings: Settings) -> None:
@@ -189,11 +206,8 @@ def _insert_series(connection: Connection, study_uid: str, members: Sequence[Arr
     series = {arrival.header.series_uid: arrival.header.series for arrival in members}
     for series_uid in sorted(series):
         if not _SERIES.rows(connection, study_uid=study_uid, series_uid=series_uid):
-            connection.execute(
-                insert_for(connection, Series)
-                .values(study_uid=study_uid, series_uid=series_uid, **series[series_uid])
-                .on_conflict_do_nothing()
-            )
+            row = {"study_uid": study_uid, "series_uid": series_uid} | series[series_uid]
+            _INSERT_SERIES.run(connection, [row])
 
 
 def _record_conflict(

@@ -60,8 +60,10 @@ class Settings(BaseSettings):
         description="`all` storage SOP classes, or `breast`: mammography, tomosynthesis, "
         "ultrasound, secondary capture, SEG, SR, presentation states, key objects, PDF.",
     )
-    dicom_processes: Annotated[int, Field(ge=1, le=64)] = Field(
-        1, description="Receiver processes that share the port (SO_REUSEPORT)."
+    dicom_processes: Annotated[int, Field(ge=0, le=64)] = Field(
+        0,
+        description="Receiver processes that share the port; 0: as many as there are processors, "
+        "two at most.",
     )
     dicom_max_associations: Annotated[int, Field(ge=1)] = Field(
         100, description="Associations that one receiver process serves at the same time."

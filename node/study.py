@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Update, bindparam, select, update
+from sqlalchemy import Connection, Update, bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
+from node.header import STUDY_KEYS
 from node.job import (
     ACTIVE,
     RECEIVING,
@@ -34,9 +35,9 @@ from node.priors.requests import request_priors
 from node.priors.rules import PriorRule
 from node.routes import PRIOR_ROUTE, Routes
 from node.settings import Settings
-from node.store.session import Store, insert_for
-from node.store.statements import Statement
-from node.store.tables import Instance, Study
+from node.store.session import Store
+from node.store.statements import Statement, insert_missing
+from node.store.tables import Event, Instance, Study
 
 PRIOR_REASON = "prior study, kept for comparison"
 
@@ -116,12 +117,22 @@ def _move_deadline(
     deadline = min(now + timedelta(seconds=quiet), hard)
     if len(views) == len(study.views) and _is_near(study.deadline_at, deadline, quiet):
         return
-    connection.execute(
-        _of(study_uid).values(
-            deadline_at=deadline, hard_deadline_at=hard, views=sorted(views), last_instance_at=now
-        )
-    )
-    if study.deadline_at is None:
+    values = {
+        "uid": study_uid,
+        "deadline_at": deadline,
+        "hard_deadline_at": hard,
+        "views": sorted(views),
+        "last_instance_at": now,
+    }
+    if study.deadline_at is not None:
+        _MOVE.run(connection, [values])
+    elif study.revision == 0:
+        # It has no job yet: what `show_state` would look for. Every study begins here.
+        _BEGIN.run(connection, [values | {"state": RECEIVING}])
+        event = {"study_uid": study_uid, "revision": 1, "at": now}
+        _EVENT.run(connection, [event | {"stage": RECEIVING, "text": "first image"}])
+    else:
+        _MOVE.run(connection, [values])
         with Session(connection) as session:
             record(session, study_uid, study.revision + 1, RECEIVING, "first image")
             session.flush()
@@ -139,6 +150,27 @@ def _is_near(deadline_at: datetime | None, moved: datetime, quiet_seconds: float
     return abs((moved - deadline_at).total_seconds()) < quiet_seconds / 50
 
 
+def _update(*columns: str) -> Statement:
+    values = {name: bindparam(name, type_=Study.__table__.c[name].type) for name in columns}
+    return Statement(
+        update(Study).where(Study.__table__.c.study_uid == bindparam("uid")).values(values)
+    )
+
+
+_DEADLINE = ("deadline_at", "hard_deadline_at", "views", "last_instance_at")
+_MOVE, _BEGIN = _update(*_DEADLINE), _update(*_DEADLINE, "state")
+_EVENT = Statement(
+    insert(Event).values(
+        {name: bindparam(name) for name in ("study_uid", "revision", "at", "stage", "text")}
+    )
+)
+_INSERT = insert_missing(
+    Study,
+    (
+        *("study_uid", "state", "revision", "first_instance_at", "last_instance_at", "views"),
+        *STUDY_KEYS,
+    ),
+)
 _STUDY = Statement(
     select(
         *(
@@ -161,19 +193,15 @@ def _locked(
     """
     found = _STUDY.rows(connection, uid=study_uid)
     if not found:
-        connection.execute(
-            insert_for(connection, Study)
-            .values(
-                study_uid=study_uid,
-                state=SKIPPED,
-                revision=0,
-                first_instance_at=now,
-                last_instance_at=now,
-                views=[],
-                **identity,
-            )
-            .on_conflict_do_nothing()
-        )
+        new = {
+            "study_uid": study_uid,
+            "state": SKIPPED,
+            "revision": 0,
+            "first_instance_at": now,
+            "last_instance_at": now,
+            "views": [],
+        }
+        _INSERT.run(connection, [new | dict(identity)])
         found = _STUDY.rows(connection, uid=study_uid)
     return _Locked(*found[0])
 

@@ -12,8 +12,10 @@ import fcntl
 import os
 from pathlib import Path
 
+from node.store.stage import PAGE_BYTES
+
 # What buffers, positions and lengths of direct writes are multiples of.
-ALIGNED_BYTES = 4096
+ALIGNED_BYTES = PAGE_BYTES
 
 
 def create(path: Path) -> int:
@@ -44,6 +46,20 @@ def write_all(descriptor: int, content: memoryview) -> None:
         if len(content) % ALIGNED_BYTES:
             # A full disk took a part.
             use_cache(descriptor)
+
+
+def write_at(descriptor: int, content: memoryview, position: int) -> None:
+    """Write at a position that is aligned. Raises OSError."""
+    while content:
+        try:
+            count = os.pwrite(descriptor, content, position)
+        except OSError as error:
+            if error.errno != errno.EINVAL or not _is_direct(descriptor):
+                raise
+            use_cache(descriptor)
+            continue
+        position += count
+        content = content[count:]
 
 
 def use_cache(descriptor: int) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -27,6 +28,8 @@ class GroupCommit(Generic[Item, Result]):
     """`settle_all` gets the items of one turn and returns their results in the same order."""
 
     settle_all: Callable[[list[Item]], list[Result]]
+    # Taken before it is chosen who is settled: while a process waits for others, its group grows.
+    among_processes: AbstractContextManager[object] = field(default_factory=nullcontext)
     # So that one turn, and what waits for it, stays short.
     largest: int = 256
     _queue: list[_Waiting[Item, Result]] = field(default_factory=list)
@@ -39,12 +42,17 @@ class GroupCommit(Generic[Item, Result]):
         with self._queue_lock:
             self._queue.append(waiting)
         with self._turn:
-            while waiting.results is None and waiting.error is None:
-                self._settle(self._next())
+            if waiting.results is None and waiting.error is None:
+                with self.among_processes:
+                    self._settle_until_done(waiting)
         if waiting.error is not None:
             raise waiting.error
         assert waiting.results is not None
         return waiting.results
+
+    def _settle_until_done(self, waiting: _Waiting[Item, Result]) -> None:
+        while waiting.results is None and waiting.error is None:
+            self._settle(self._next())
 
     def _next(self) -> list[_Waiting[Item, Result]]:
         with self._queue_lock:

@@ -138,6 +138,10 @@ class Incoming:
             return None
         return bytes(self._small) if self._stage is None else self._stage.content()
 
+    def pages(self) -> memoryview | None:
+        """The same with zeros to the end of its last page; None for a small one as well."""
+        return None if self._named or self._stage is None else self._stage.pages()
+
     def head(self) -> bytes:
         """The beginning of the data set."""
         if self._head:

@@ -14,15 +14,17 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from node.store.direct import create, write_at
 from node.store.files import sync_folder
 from node.store.incoming import linking_name
+from node.store.stage import PAGE_BYTES
 
 FOLDER = "packs"
-_PAGE_BYTES = 4096
 # Allocated in steps: writing into allocated blocks moves no end of file, which saves a journal
 # commit in most syncs.
 _STEP_BYTES = 16 << 20
@@ -32,27 +34,36 @@ _NAMES = 2
 
 
 class Pack:
-    """Where one process appends. Not thread-safe: used in the turn of the group commit."""
+    """Where one process appends."""
 
     def __init__(self, root: Path, spool: Path) -> None:
         self._root = root
         self._spool = spool
+        self._lock = threading.Lock()
         self._number = 0
         self._descriptor = -1
         self._relative = ""
         self._end = self._allocated = 0
 
     def append(self, contents: Sequence[memoryview | bytes]) -> list[tuple[str, int]]:
-        """Make the contents durable; returns path and offset of each. Raises OSError."""
-        try:
-            return self._append(contents, [_whole_pages(len(content)) for content in contents])
-        except OSError:
-            if not self._end:
-                self.close()
-            raise
+        """Make the contents durable; returns path and offset of each. Raises OSError.
+
+        Contents of whole pages that begin on a page are written past the page cache.
+        """
+        with self._lock:
+            try:
+                return self._append(contents, [_whole_pages(len(content)) for content in contents])
+            except OSError:
+                if not self._end:
+                    self._close()
+                raise
 
     def close(self) -> None:
         """Cut off what was allocated and not used."""
+        with self._lock:
+            self._close()
+
+    def _close(self) -> None:
         if self._descriptor < 0:
             return
         descriptor, self._descriptor = self._descriptor, -1
@@ -71,7 +82,7 @@ class Pack:
         self._allocate(self._end + sum(sizes))
         places, position = [], self._end
         for content, size in zip(contents, sizes, strict=True):
-            _write_at(self._descriptor, content, position)
+            write_at(self._descriptor, memoryview(content), position)
             places.append((self._relative, position))
             position += size
         os.fdatasync(self._descriptor)
@@ -84,13 +95,13 @@ class Pack:
         return self._descriptor < 0 or os.fstat(self._descriptor).st_nlink != _NAMES
 
     def _begin(self) -> None:
-        self.close()
+        self._close()
         self._number += 1
         relative = f"{FOLDER}/{self._spool.name}.{self._number}.pack"
         target = self._root / relative
         marker = self._spool / linking_name(relative)
         self._relative, self._end, self._allocated = relative, 0, 0
-        self._descriptor = os.open(marker, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o640)
+        self._descriptor = create(marker)
         os.link(marker, target)
         sync_folder(target.parent)
 
@@ -119,12 +130,4 @@ def trim(root: Path, relative: str, end: int) -> None:
 
 
 def _whole_pages(size_bytes: int) -> int:
-    return -(-size_bytes // _PAGE_BYTES) * _PAGE_BYTES
-
-
-def _write_at(descriptor: int, content: memoryview | bytes, position: int) -> None:
-    view = memoryview(content)
-    while len(view):
-        count = os.pwrite(descriptor, view, position)
-        position += count
-        view = view[count:]
+    return -(-size_bytes // PAGE_BYTES) * PAGE_BYTES

@@ -9,7 +9,8 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Insert, create_engine, event
@@ -19,6 +20,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session
 
 from node.settings import Settings
+from node.store.turn import FileTurn
 
 # How long a writer waits for another writer of SQLite's single write lock.
 SQLITE_BUSY_SECONDS = 30
@@ -30,9 +32,8 @@ class Store:
     def __init__(self, url: str) -> None:
         self.engine = _engine(url)
         dbapi: Any = self.engine.dialect.dbapi
-        self._driver_error: type[Exception] = dbapi.Error
-        self._commit_lock = threading.Lock()
-        self._commit_connection: Connection | None = None
+        self._commits = _Kept(self.engine, dbapi.Error, sentinode_write=True)
+        self._looks = _Kept(self.engine, dbapi.Error, isolation_level="AUTOCOMMIT")
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -49,35 +50,65 @@ class Store:
 
     @contextmanager
     def committing(self) -> Iterator[Connection]:
-        """The same without objects, for the hot path; the driver's errors come as SQLAlchemy's.
+        """The same without objects, for the hot path; the driver's errors come as SQLAlchemy's."""
+        with self._commits.connection() as connection, connection.begin():
+            yield connection
 
-        One connection is kept for it: to take one from the pool and give it back costs more than
-        the transaction. After any error it is a new one.
-        """
-        with self._commit_lock:
-            connection = self._commit_connection or self._connect_for_commits()
+    @contextmanager
+    def looking(self) -> Iterator[Connection]:
+        """For `Statement`s that only read, each for itself; errors as with `committing`."""
+        with self._looks.connection() as connection:
+            yield connection
+
+    def turn(self) -> AbstractContextManager[object]:
+        """A turn among processes for `committing`; one object for all transactions of a process."""
+        database = self.engine.url.database
+        if self.engine.dialect.name != "sqlite" or not database:
+            return nullcontext()
+        return FileTurn(Path(f"{database}-turn"))
+
+    def close(self) -> None:
+        """Close every pooled connection."""
+        self._commits.close()
+        self._looks.close()
+        self.engine.dispose()
+
+
+class _Kept:
+    """One connection that is kept, for one thread at a time.
+
+    To take one from the pool and give it back costs more than the hot path's transaction. After any
+    error it is a new one.
+    """
+
+    def __init__(self, engine: Engine, driver_error: type[Exception], **options: Any) -> None:
+        self._engine = engine
+        self._driver_error = driver_error
+        self._options = options
+        self._lock = threading.Lock()
+        self._connection: Connection | None = None
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        with self._lock:
+            connection = self._connection or self._engine.connect().execution_options(
+                **self._options
+            )
+            self._connection = connection
             try:
-                with connection.begin():
-                    yield connection
+                yield connection
             except BaseException as error:
-                self._commit_connection = None
+                self._connection = None
                 connection.close()
                 if isinstance(error, self._driver_error):
                     raise OperationalError(None, None, error) from error
                 raise
 
     def close(self) -> None:
-        """Close every pooled connection."""
-        with self._commit_lock:
-            if self._commit_connection is not None:
-                self._commit_connection.close()
-                self._commit_connection = None
-        self.engine.dispose()
-
-    def _connect_for_commits(self) -> Connection:
-        connection = self.engine.connect().execution_options(sentinode_write=True)
-        self._commit_connection = connection
-        return connection
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
 
 
 def open_store(settings: Settings) -> Store:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import mmap
 
 STAGE_BYTES = 1 << 20
+# What direct writes are multiples of; the buffers begin on a page.
+PAGE_BYTES = 4096
 # Buffers that wait for their next use: a fresh one costs a page fault for each of its pages.
 _MOST_SPARE = 16
 _spare: list[mmap.mmap] = []
@@ -40,6 +42,12 @@ class Stage:
     def content(self) -> memoryview:
         """What is in it; valid until `clear` or `close`."""
         return self._view[: self._used]
+
+    def pages(self) -> memoryview:
+        """What is in it, and zeros to the end of its last page; valid as long as `content`."""
+        end = -(-self._used // PAGE_BYTES) * PAGE_BYTES
+        self._view[self._used : end] = bytes(end - self._used)
+        return self._view[:end]
 
     def clear(self) -> None:
         """Begin anew: what was in it is written."""

@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Dialect
+from sqlalchemy import Connection, Dialect, bindparam
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeEngine
@@ -20,9 +22,9 @@ _Processor = Callable[[Any], Any]
 
 
 class Statement:
-    """A SELECT, INSERT or UPDATE with named bind parameters."""
+    """A SELECT, INSERT or UPDATE with named bind parameters, or what makes it for a dialect."""
 
-    def __init__(self, executable: ClauseElement) -> None:
+    def __init__(self, executable: ClauseElement | Callable[[str], ClauseElement]) -> None:
         self._executable = executable
         self._compiled: dict[str, _Compiled] = {}
 
@@ -42,8 +44,22 @@ class Statement:
         dialect = connection.dialect
         found = self._compiled.get(dialect.name)
         if found is None:
-            found = self._compiled[dialect.name] = _Compiled(self._executable, dialect)
+            made = self._executable
+            executable = made if isinstance(made, ClauseElement) else made(dialect.name)
+            found = self._compiled[dialect.name] = _Compiled(executable, dialect)
         return found
+
+
+def insert_missing(table: type[DeclarativeBase], columns: Iterable[str]) -> Statement:
+    """An INSERT of these columns that leaves a row of the same key as it is."""
+    values: dict[str, Any] = {name: bindparam(name) for name in columns}
+
+    def made(dialect_name: str) -> ClauseElement:
+        insert: Any = sqlite.insert if dialect_name == "sqlite" else postgresql.insert
+        statement: ClauseElement = insert(table).values(values).on_conflict_do_nothing()
+        return statement
+
+    return Statement(made)
 
 
 class _Compiled:

@@ -21,9 +21,13 @@ _NOTICE_SECONDS = 10.0
 class Admission:
     """Counts connections, in all and by host."""
 
-    def __init__(self, per_host: int, total: int) -> None:
+    def __init__(
+        self, per_host: int, total: int, tell: Callable[[int], None] = lambda _connections: None
+    ) -> None:
+        """`tell` hears how many there are, whenever that changes."""
         self._per_host = per_host + _HALF_OPEN
         self._total = total + 4 * _HALF_OPEN
+        self._tell = tell
         self._open: Counter[str] = Counter()
         self._lock = threading.Lock()
 
@@ -33,6 +37,7 @@ class Admission:
             if self._open[host] >= self._per_host or self._open.total() >= self._total:
                 return False
             self._open[host] += 1
+            self._tell(self._open.total())
             return True
 
     def leave(self, host: str) -> None:
@@ -41,6 +46,7 @@ class Admission:
             self._open[host] -= 1
             if not self._open[host]:
                 del self._open[host]
+            self._tell(self._open.total())
 
 
 class Notices:

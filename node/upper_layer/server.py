@@ -26,6 +26,7 @@ from node.upper_layer.connection import Connection, Deadlines
 from node.upper_layer.fairness import Turns
 from node.upper_layer.limits import Admission, Notices
 from node.upper_layer.messages import StorageService
+from node.upper_layer.sharing import SharedPort
 
 # Connections that may wait for `accept` (the kernel caps this at net.core.somaxconn).
 _BACKLOG = 512
@@ -47,8 +48,8 @@ class Acceptance:
     max_connections: int
     # Makes the TLS context in force, anew when certificates were replaced; None: no TLS.
     tls: Callable[[], ssl.SSLContext] | None = None
-    # Several processes bind the same port.
-    shared_port: bool = False
+    # Several processes listen on the same port, each with its number in this.
+    port: SharedPort | None = None
     # Hears why a connection ended before its association: host, reason.
     notice: Callable[[str, str], None] = lambda _host, _reason: None
     # One for all listeners of a process.
@@ -56,7 +57,7 @@ class Acceptance:
 
 
 class Listener(ThreadedAssociationServer):
-    """Listens on one address; several processes may share it (SO_REUSEPORT)."""
+    """Listens on one address, which several processes may share."""
 
     daemon_threads = True
     block_on_close = False
@@ -73,7 +74,11 @@ class Listener(ThreadedAssociationServer):
     ) -> None:
         """Bind the address. Raises OSError."""
         self.acceptance = acceptance
-        self.admission = Admission(acceptance.max_connections_per_host, acceptance.max_connections)
+        self.admission = Admission(
+            acceptance.max_connections_per_host,
+            acceptance.max_connections,
+            acceptance.port.tell if acceptance.port else lambda _connections: None,
+        )
         self.notices = Notices(acceptance.notice)
         super().__init__(
             entity,
@@ -85,12 +90,23 @@ class Listener(ThreadedAssociationServer):
         )
 
     def server_bind(self) -> None:
-        """Bind, sharing the port with this receiver's other processes."""
+        """Bind, or take the socket that this receiver's processes share. Raises OSError."""
+        port = self.acceptance.port
+        if port is None:
+            super().server_bind()
+            return
         assert self.socket is not None
-        if self.acceptance.shared_port:
-            # Not otherwise: two receivers that were given one port by mistake would share it too.
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        super().server_bind()
+        self.socket.close()
+        self.socket = port.bind_listener()
+        self.server_address = self.socket.getsockname()
+
+    def server_close(self) -> None:
+        """Close the socket; one that is shared goes on listening in other processes."""
+        if self.acceptance.port is None:
+            super().server_close()
+            return
+        assert self.socket is not None
+        self.socket.close()
 
     def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
         """Accept, and nothing else: a handshake here would make everybody wait for it.
@@ -98,6 +114,8 @@ class Listener(ThreadedAssociationServer):
         Raises OSError.
         """
         assert self.socket is not None
+        if self.acceptance.port is not None:
+            self.acceptance.port.give_way()
         try:
             client, address = self.socket.accept()
         except OSError as error:

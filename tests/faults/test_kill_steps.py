@@ -76,6 +76,8 @@ def prepared(tmp_path: Path, **more: Any) -> dict[str, Any]:
         "dicom_port": free_port(),
         "dicom_storage_classes": "breast",
         "min_free_bytes": 0,
+        # The one that dies is the one that serves.
+        "dicom_processes": 1,
     } | more
     upgrade(load_settings(**values))
     return values

@@ -1,0 +1,115 @@
+"""Several receiver processes on one port: fair shares, one store, and one may die alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from node.settings import load_settings
+from node.store.session import open_store
+from node.store.tables import Instance
+from tests.datasets import mammogram
+from tests.peers.node import running_role, sentinode
+from tests.peers.ports import free_port
+from tests.peers.wire import associate
+
+# For the port, the stop of a process and its start, on a busy machine.
+_SECONDS = 60.0
+
+
+class Pair:
+    """Two receiver processes of one state folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.settings: dict[str, Any] = {
+            "state_dir": folder / "state",
+            "dicom_port": free_port(),
+            "dicom_processes": 2,
+            "min_free_bytes": 0,
+            "broker_url": "redis://127.0.0.1:1/0",
+        }
+        self.log = folder / "log"
+        sentinode(self.settings, "db", "upgrade")
+
+    def connections(self) -> list[int]:
+        """How many connections each process serves."""
+        port = self.settings["dicom_port"]
+        return sorted(
+            len([c for c in process.net_connections() if c.status == "ESTABLISHED"])
+            for process in (self.process, *self.process.children())
+            if any(c.laddr.port == port for c in process.net_connections())
+        )
+
+    def store(self, count: int) -> None:
+        """Send so many images, each on an association of its own, all open at the same time."""
+        images = [mammogram() for _ in range(count)]
+        with ExitStack() as open_ones:
+            for image in images:
+                association = associate(self.settings["dicom_port"], image.SOPClassUID)
+                open_ones.callback(association.release)
+                assert association.send_c_store(image).Status == 0x0000
+            self.seen = self.connections()
+        chosen = load_settings(**self.settings)
+        store = open_store(chosen)
+        with store.reading() as session:
+            known = {row.sop_instance_uid for row in session.query(Instance)}
+        store.close()
+        assert {image.SOPInstanceUID for image in images} <= known
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[Pair]:
+    """A receiver of two processes, both of which listen."""
+    pair = Pair(tmp_path)
+    with running_role(
+        pair.settings, "receive", log=pair.log, ready_text="receiver listens"
+    ) as process:
+        pair.process = psutil.Process(process.pid)
+        _wait_until(lambda: pair.log.read_text().count("receiver listens") == 2)
+        yield pair
+
+
+def _wait_until(said: Any) -> None:
+    deadline = time.monotonic() + _SECONDS
+    while not said():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_connections_are_dealt_out(pair: Pair) -> None:
+    """Of eight associations at the same time each process serves its part; all are stored."""
+    pair.store(8)
+    assert sum(pair.seen) == 8
+    assert min(pair.seen) >= 2
+
+
+def test_one_that_dies_is_started_again(pair: Pair) -> None:
+    """Its port stays open meanwhile, and afterwards both serve again."""
+    (child,) = pair.process.children()
+    child.kill()
+    pair.store(2)
+    _wait_until(lambda: pair.log.read_text().count("receiver listens") == 3)
+    assert "receiver process died" in pair.log.read_text()
+    pair.store(8)
+    assert sum(pair.seen) == 8
+    assert min(pair.seen) >= 2
+
+
+def test_none_stays_when_the_first_is_killed(pair: Pair) -> None:
+    """kill -9 of the one that started the others ends them too, and the port is free."""
+    (child,) = pair.process.children()
+    os.kill(pair.process.pid, signal.SIGKILL)
+    _wait_until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+    with running_role(
+        pair.settings, "receive", log=pair.log.with_name("next"), ready_text="receiver listens"
+    ) as process:
+        pair.process = psutil.Process(process.pid)
+        pair.store(2)
