@@ -38,7 +38,7 @@ export GO111MODULE=off GOPATH="$home/go" GOCACHE="$home/go/cache" GOFLAGS="-p=${
 export KUBE_GIT_TREE_STATE=archive KUBE_GIT_VERSION=v1.20.2 KUBE_GIT_MAJOR=1 KUBE_GIT_MINOR=20
 export KUBE_GIT_COMMIT=faecb196815e248d3ecfb03c680a4507229c2a56
 targets="${programs[*]/#/cmd/}"
-nice -n 10 make all WHAT="$targets"
+make all WHAT="$targets"
 for program in "${programs[@]}"; do
   install -m755 "_output/local/bin/linux/$(go env GOARCH)/$program" "$home/bin/"
 done

@@ -172,6 +172,37 @@ def test_everything_is_denied_but_what_is_needed(scenario: str) -> None:
     assert components <= policies
 
 
+@everywhere
+def test_openings_match_on_both_sides(scenario: str) -> None:
+    """Whatever a component may call lets it in, on the same port."""
+    policies = {
+        item["spec"]["podSelector"]["matchLabels"]["app.kubernetes.io/component"]: item["spec"]
+        for item in written(scenario)
+        if item["kind"] == "NetworkPolicy" and not item["metadata"]["name"].endswith("default-deny")
+    }
+    seen = 0
+    for caller, spec in policies.items():
+        for port, called in _openings(spec.get("egress", []), "to"):
+            seen += 1
+            assert (port, caller) in _openings(policies[called]["ingress"], "from"), (
+                caller,
+                called,
+            )
+    assert seen or scenario == "external"
+
+
+def _openings(rules: list[Any], side: str) -> list[tuple[int, str]]:
+    """Port and component of every opening between the release's own pods."""
+    return [
+        (port["port"], component)
+        for rule in rules
+        for port in rule["ports"]
+        for peer in rule.get(side, [])
+        for expression in peer.get("podSelector", {}).get("matchExpressions", [])
+        for component in expression["values"]
+    ]
+
+
 def find_deny(found: list[Any]) -> Any:
     """The policy that denies everything."""
     [deny] = [

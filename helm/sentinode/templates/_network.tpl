@@ -92,7 +92,6 @@ spec:
 {{- end -}}
 
 {{- define "sentinode.egressArchives" -}}
-{{- include "sentinode.egressOrthanc" . }}
 {{- with include "sentinode.archivePorts" . | fromJsonArray }}
 - ports:
 {{- range . }}

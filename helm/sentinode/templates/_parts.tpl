@@ -114,7 +114,7 @@ hook
 {{- $mounts = append $mounts (dict "name" "dicom-client-ca" "secretName" $root.Values.dicom.tls.clientCASecretName) -}}
 {{- end -}}
 {{- end -}}
-{{- if $root.Values.orthanc.enabled -}}
+{{- if and $root.Values.orthanc.enabled (has .name (list "web" "worker-analysis" "worker-delivery")) -}}
 {{- $password := include "sentinode.orthancPassword" $root | fromJson -}}
 {{- $items := list (dict "key" $password.key "path" "password") -}}
 {{- $mounts = append $mounts (dict "name" "orthanc" "secretName" $password.secretName "items" $items) -}}

@@ -71,10 +71,12 @@ affinity:
 {{- if and .root.Values.topologySpread.enabled (not $oneNode) }}
 topologySpreadConstraints:
 {{- $component := . }}
-{{- range list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
+{{- /* Zones are a wish always: where nodes have no such label, a condition could never hold. */}}
+{{- $spread := dict "kubernetes.io/hostname" .root.Values.topologySpread.whenUnsatisfiable "topology.kubernetes.io/zone" "ScheduleAnyway" }}
+{{- range $key, $otherwise := $spread }}
   - maxSkew: 1
-    topologyKey: {{ . }}
-    whenUnsatisfiable: {{ $component.root.Values.topologySpread.whenUnsatisfiable }}
+    topologyKey: {{ $key }}
+    whenUnsatisfiable: {{ $otherwise }}
     labelSelector:
       matchLabels:
         {{- include "sentinode.selectorLabels" $component | nindent 8 }}
