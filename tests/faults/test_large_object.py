@@ -60,6 +60,8 @@ def test_object_of_more_than_4_gib(tmp_path: Path) -> None:
             yield piece
 
     values = {"state_dir": tmp_path / "state", "dicom_port": free_port(), "min_free_bytes": 0}
+    # Whose memory is looked at is the one that receives.
+    values["dicom_processes"] = 1
     sentinode(values, "db", "upgrade")
     log = tmp_path / "receiver.log"
     with running_role(values, "receive", log=log, ready_text="receiver listens") as process:

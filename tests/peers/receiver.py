@@ -19,7 +19,7 @@ from tests.stored import temporary_files
 
 @dataclass(frozen=True)
 class Holdings:
-    """What a process holds: it must be the same after a peer has gone."""
+    """What the processes hold: it must be the same after a peer has gone."""
 
     connections: int
     threads: int
@@ -27,7 +27,7 @@ class Holdings:
 
 @dataclass(frozen=True)
 class RunningReceiver:
-    """A receiver process, its port and its files."""
+    """A receiver with all its processes, its port and its files."""
 
     port: int
     tls_port: int
@@ -40,20 +40,23 @@ class RunningReceiver:
 
         Connections to the database and files of other senders come and go; they do not count.
         """
-        links = [_link(path) for path in Path(f"/proc/{self.process.pid}/fd").iterdir()]
+        links = [_link(path) for pid in self.pids() for path in Path(f"/proc/{pid}/fd").iterdir()]
         connections = [link for link in links if link.startswith(("socket:", "anon_inode:[eventf"))]
-        return Holdings(len(connections), self.process.num_threads())
+        threads = sum(psutil.Process(pid).num_threads() for pid in self.pids())
+        return Holdings(len(connections), threads)
 
     def spool_files(self) -> set[str]:
         """Files of objects that are being received."""
         return set(temporary_files(self.state_dir))
 
+    def pids(self) -> list[int]:
+        """The process that was started, and those that it started."""
+        return [self.process.pid, *(child.pid for child in self.process.children())]
+
     def peak_bytes(self) -> int:
-        """The most memory the process has had (VmHWM)."""
-        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-        raise AssertionError("no VmHWM")
+        """The most memory that each process has had (VmHWM), summed up."""
+        status = [Path(f"/proc/{pid}/status").read_text() for pid in self.pids()]
+        return sum(int(text.split("VmHWM:")[1].split()[0]) * 1024 for text in status)
 
     def log_lines(self) -> list[dict[str, Any]]:
         """What it has logged; lines of libraries are left out."""
