@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Builds Kubernetes 1.20.2 from Debian's own source package, once: kube-apiserver, controller
-# manager, scheduler, kubelet, kube-proxy and kubectl. Debian has no binaries of these. Takes about
-# a quarter of an hour on two quiet cores, 3 GB of disk, and root for the packages.
+# manager, scheduler, kubelet, kube-proxy. Debian has kubectl only as a binary. Takes about a quarter
+# of an hour on two quiet cores, 3 GB of disk, and root for the packages.
 set -euo pipefail
 
 here="$(cd "$(dirname "$0")" && pwd)"
 home="${SENTINODE_CLUSTER_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/sentinode-cluster}"
-programs=(kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl)
+programs=(kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy)
 
 built() {
   local program
@@ -15,7 +15,8 @@ built() {
 built && exit 0
 mkdir -p "$home"/{apt/lists/partial,apt/archives/partial,bin,go}
 
-wanted=(golang-go etcd-server rsync jq dpkg-dev ca-certificates conntrack iptables)
+wanted=(golang-go etcd-server rsync jq dpkg-dev ca-certificates conntrack iptables iproute2 openssl)
+command -v kubectl >/dev/null || wanted+=(kubernetes-client)
 if ! dpkg -s "${wanted[@]}" >/dev/null 2>&1; then
   apt-get update -q
   DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${wanted[@]}"

@@ -43,8 +43,8 @@ class Node:
         self._machine()
 
     def kubectl(self, *words: str, text: str | None = None) -> str:
-        """Run kubectl and return its output. Raises CalledProcessError."""
-        command = [str(self._programs / "kubectl"), f"--kubeconfig={self.kubeconfig}", *words]
+        """Run kubectl and return its output. Raises RuntimeError."""
+        command = ["kubectl", f"--kubeconfig={self.kubeconfig}", *words]
         done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"kubectl {' '.join(words)}: {done.stderr.strip()}")
