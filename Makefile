@@ -110,9 +110,30 @@ chart-cluster: ## The chart on a real Kubernetes node, built at first (root, Doc
 	@scripts/bootstrap.sh test
 	@tests/cluster/run.sh $(OPTIONS)
 
+.PHONY: images
+images: ## Build every image with Docker (STANDINS=1: from stand-ins of their bases, needs root)
+	@$(if $(STANDINS),tests/containers/base.sh && tests/containers/standins.sh)
+	@scripts/images.sh
+
+.PHONY: image-locks
+image-locks: ## Lock the packages of the images by version and hash (docker/locks)
+	@scripts/bootstrap.sh test
+	@docker/lock.sh
+
+.PHONY: compose-test
+compose-test: ## The Compose stack for real: demo, kill -9 of each container, counted (root, Docker)
+	@scripts/bootstrap.sh test
+	@$(BIN)/python -m tests.containers.killing $(OPTIONS)
+
+.PHONY: edge-test
+edge-test: ## The profile jetson in 3 GB and on one core: demo, uplink down, memory (root, Docker)
+	@scripts/bootstrap.sh test
+	@$(BIN)/python -m tests.containers.edge $(OPTIONS)
+
 .PHONY: configuration
-configuration: ## Write docs/configuration.md, .env.example and the chart's values from the settings
+configuration: ## Write docs/configuration.md, .env.example, Compose's and the chart's settings
 	@$(BIN)/python -m scripts.write_configuration
+	@$(BIN)/python -m scripts.write_compose
 	@$(BIN)/python -m scripts.write_chart
 
 .PHONY: clean
