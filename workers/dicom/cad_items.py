@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import date, time
+from functools import cache
 
 import numpy as np
 from highdicom.sr import (
     CodeContentItem,
+    CodedConcept,
     ContainerContentItem,
     ContentItem,
     DateContentItem,
@@ -42,38 +44,51 @@ SELECTED_FROM = RelationshipTypeValues.SELECTED_FROM
 Relationship = RelationshipTypeValues
 
 
+def concept(code: Code) -> CodedConcept:
+    """The code as an item of a code sequence: one object for all places, which only read it."""
+    return _concept(code.value, code.scheme_designator, code.meaning)
+
+
+@cache
+def _concept(value: str, scheme: str, meaning: str) -> CodedConcept:
+    # By all three parts: pydicom calls codes equal whose meanings differ.
+    return CodedConcept(value, scheme, meaning)
+
+
 def code(relationship: Relationship, name: Code, value: Code, *children: Dataset) -> ContentItem:
     """A CODE item."""
-    item = CodeContentItem(name=name, value=value, relationship_type=relationship)
+    item = CodeContentItem(name=concept(name), value=concept(value), relationship_type=relationship)
     return _above(item, children)
 
 
 def text(relationship: Relationship, name: Code, value: str) -> ContentItem:
     """A TEXT item."""
-    return TextContentItem(name=name, value=value, relationship_type=relationship)
+    return TextContentItem(name=concept(name), value=value, relationship_type=relationship)
 
 
 def number(
     relationship: Relationship, name: Code, value: float, unit: Code, *children: Dataset
 ) -> ContentItem:
     """A NUM item."""
-    item = NumContentItem(name=name, value=value, unit=unit, relationship_type=relationship)
+    item = NumContentItem(
+        name=concept(name), value=value, unit=concept(unit), relationship_type=relationship
+    )
     return _above(item, children)
 
 
 def day(relationship: Relationship, name: Code, value: date) -> ContentItem:
     """A DATE item."""
-    return DateContentItem(name=name, value=value, relationship_type=relationship)
+    return DateContentItem(name=concept(name), value=value, relationship_type=relationship)
 
 
 def clock(relationship: Relationship, name: Code, value: time) -> ContentItem:
     """A TIME item."""
-    return TimeContentItem(name=name, value=value, relationship_type=relationship)
+    return TimeContentItem(name=concept(name), value=value, relationship_type=relationship)
 
 
 def uid(relationship: Relationship, name: Code, value: str) -> ContentItem:
     """A UIDREF item."""
-    return UIDRefContentItem(name=name, value=value, relationship_type=relationship)
+    return UIDRefContentItem(name=concept(name), value=value, relationship_type=relationship)
 
 
 def container(
@@ -84,7 +99,7 @@ def container(
 ) -> ContentItem:
     """A CONTAINER of separate items; the root has no relationship."""
     item = ContainerContentItem(
-        name=name,
+        name=concept(name),
         is_content_continuous=False,
         template_id=template_id,
         relationship_type=relationship,
@@ -114,7 +129,7 @@ def coordinates(
 ) -> ContentItem:
     """An SCOORD item selected from the image with that identifier; points are (column, row)."""
     item = ScoordContentItem(
-        name=name,
+        name=concept(name),
         graphic_type=graphic_type,
         graphic_data=np.array(list(points_px), dtype=np.float64),
         relationship_type=relationship,
