@@ -19,7 +19,6 @@ from typing import Final
 
 from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from highdicom.sr import (
-    AlgorithmIdentification,
     CodeContentItem,
     CodedConcept,
     ComprehensiveSR,
@@ -64,8 +63,14 @@ from workers.assessment import (
 from workers.dicom import codes, equipment
 from workers.dicom.equipment import ModelIdentity
 from workers.dicom.image_library import image_library
-from workers.dicom.inheritance import inherit, plain_header, site_time, stamp_creation
-from workers.dicom.measurement import run_sentence
+from workers.dicom.inheritance import (
+    inherit,
+    plain_header,
+    requested_procedure,
+    site_time,
+    stamp_creation,
+)
+from workers.dicom.measurement import algorithm_of, comment, run_sentence
 from workers.findings import RunOutcome
 
 # Behind the images and before the report of the study, which has 9000: it is read first.
@@ -86,10 +91,6 @@ _BY_EITHER: Final = Code(
 )
 _OPERATING_POINT: Final = Code("OPERATING_POINT", codes.PRIVATE_SCHEME, "Operating point")
 _SOURCE_NAME: Final[dict[Modality, str]] = {"MG": "Mammogram", "US": "Ultrasound"}
-_PROCEDURE: Final[dict[Modality, Code]] = {
-    "MG": codes.PROCEDURE_MAMMOGRAPHY,
-    "US": codes.PROCEDURE_ULTRASOUND,
-}
 _SIDE_NAME: Final = {"L": "Left breast", "R": "Right breast", None: "Breast not stated"}
 
 
@@ -150,6 +151,9 @@ def encode_combined(study: StudyAnalysis, partner: Partner) -> Dataset:
     inherit(result, first)
     stamp_creation(result, at)
     equipment.identify(result, first, models, at)
+    request = requested_procedure(first)
+    if request is not None:
+        result.ReferencedRequestSequence = [request]
     return result
 
 
@@ -164,13 +168,25 @@ def _content(
     groups = [_group(breast, study_uid, study.revision) for breast in breasts]
     report = MeasurementReport(
         observation_context=_observer(models),
-        procedure_reported=[_PROCEDURE[each.modality] for each in sources],
+        procedure_reported=codes.IMAGING_PROCEDURE,
         imaging_measurements=groups,
         language_of_content_item_and_descendants=LanguageOfContentItemAndDescendants(
             CodedConcept("en-US", "RFC5646", "English (United States)")
         ),
     )
     content = report[0].ContentSequence
+    procedure = next(item for item in content if item.name == dictionary.DCM.ProcedureReported)
+    # PS3.16 CID 100 has no finer code for breast imaging.
+    procedure.ContentSequence = ContentSequence(
+        [
+            CodeContentItem(
+                name=codes.MODALITY,
+                value=codes.MODALITIES[each.modality],
+                relationship_type=RelationshipTypeValues.HAS_CONCEPT_MOD,
+            )
+            for each in sources
+        ]
+    )
     content.insert(len(content) - 1, _library([study.analyses, partner.analyses]))
     # Empty, and there all the same: OHIF needs the container.
     del content[-1].ContentSequence
@@ -252,9 +268,7 @@ def _group(breast: Breast, study_uid: str, revision: int) -> MeasurementsAndQual
         ],
         source_images=[SourceImageForMeasurementGroup(*each) for each in images.values()],
     )
-    group[0].ContentSequence.extend(
-        _text(dictionary.DCM.Comment, _sentence(source)) for source in breast.sources
-    )
+    group[0].ContentSequence.extend(comment(_sentence(source)) for source in breast.sources)
     return group
 
 
@@ -268,12 +282,7 @@ def _measurement(sign: Sign, source: Source) -> Measurement:
         name=codes.CERTAINTY if sign.is_finding else codes.PROBABILITY_OF_CANCER,
         value=round(100 * sign.score, 1),
         unit=codes.PERCENT,
-        algorithm_id=AlgorithmIdentification(
-            name=run.model,
-            version=run.model_version,
-            manufacturer=equipment.MANUFACTURER,
-            family=codes.ALGORITHM_FAMILY,
-        ),
+        algorithm_id=algorithm_of(run.model, run.model_version),
         referenced_images=[SourceImageForMeasurement(*image)],
     )
     if sign.operating_point is not None:
@@ -303,7 +312,11 @@ def _summary(
         *(_code(_BY[source.modality], _VERDICT[source.verdict]) for source in sources),
         _code(_BY_EITHER, _VERDICT[verdict]),
         _code(codes.SUMMARY_OF_ANALYSES, _status(runs)),
-        _text(dictionary.DCM.Summary, _summary_text(sources, breasts, verdict)),
+        TextContentItem(
+            name=dictionary.DCM.Summary,
+            value=_summary_text(sources, breasts, verdict),
+            relationship_type=RelationshipTypeValues.CONTAINS,
+        ),
         *(item for group in groups for item in group),
     ]
     container.ContentSequence = ContentSequence(items)
@@ -347,12 +360,6 @@ def _status(runs: Sequence[RunOutcome]) -> Code:
 
 def _code(name: Code, value: Code) -> CodeContentItem:
     return CodeContentItem(
-        name=name, value=value, relationship_type=RelationshipTypeValues.CONTAINS
-    )
-
-
-def _text(name: Code, value: str) -> TextContentItem:
-    return TextContentItem(
         name=name, value=value, relationship_type=RelationshipTypeValues.CONTAINS
     )
 

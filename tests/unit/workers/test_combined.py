@@ -2,46 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from highdicom.sr.utils import find_content_items
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
-from pydicom.uid import generate_uid
 
 from models.registry import MODELS
 from node.errors import EncodingError
-from tests.results import CONTENT_AT, finding, header, outcome, ultrasound_header
-from workers.analyses import ImageAnalysis, StudyAnalysis
+from tests.combined_studies import STATES, combined, mammogram, scan
+from tests.results import CONTENT_AT, finding
+from workers.analyses import StudyAnalysis
 from workers.combined import Partner, encode_combined
 from workers.results import part10
 
 MG, US, EITHER = "ASSESS_MG", "ASSESS_US", "ASSESS_EITHER"
 POSITIVE, NEGATIVE, UNKNOWN, NOT_EXAMINED = "10828004", "260385009", "373068000", "111225"
-
-
-def mammogram(laterality: str = "L", **changes: Any) -> ImageAnalysis:
-    """A mammogram on which the detector ran."""
-    return _analysis(header(ImageLaterality=laterality), "mask_rcnn_mg", changes)
-
-
-def scan(laterality: str = "L", frames: int | None = None, **changes: Any) -> ImageAnalysis:
-    """An ultrasound image of another study of the patient."""
-    source = ultrasound_header(frames)
-    source.StudyInstanceUID, source.SeriesInstanceUID = generate_uid(), generate_uid()
-    source.ImageLaterality = laterality
-    return _analysis(source, "mask_rcnn_us", changes)
-
-
-def _analysis(source: Dataset, model: str, changes: dict[str, Any]) -> ImageAnalysis:
-    values = {"model": model, "model_version": MODELS[model].spec.version} | changes
-    return ImageAnalysis(source, None, (outcome(source, **values),), frame_number=1)
-
-
-def combined(own: ImageAnalysis, *others: ImageAnalysis, **changes: Any) -> Dataset:
-    study = StudyAnalysis((own,), changes.pop("revision", 1), CONTENT_AT)
-    return encode_combined(study, Partner(others, **changes))
 
 
 def overall(report: Dataset, name: str) -> str:
@@ -120,12 +95,7 @@ def test_the_or_is_coded_for_patient_and_breast(
     mammogram_says: str, ultrasound_says: str, expected: tuple[str, str, str]
 ) -> None:
     """What each source says, and either; a failure is told, and the report is partial."""
-    changes: dict[str, dict[str, Any]] = {
-        "positive": {"findings": (finding(),)},
-        "negative": {},
-        "failed": {"error": "Triton did not answer"},
-    }
-    report = combined(mammogram(**changes[mammogram_says]), scan(**changes[ultrasound_says]))
+    report = combined(mammogram(**STATES[mammogram_says]), scan(**STATES[ultrasound_says]))
     assert tuple(overall(report, name) for name in (MG, US, EITHER)) == expected
     assert tuple(of_breast(report, "Left", name) for name in (MG, US, EITHER)) == expected
     failed = "failed" in (mammogram_says, ultrasound_says)
