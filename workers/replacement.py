@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session
 from node.destinations import Destination
 from node.errors import DestinationRefusedError, DestinationUnavailableError
 from node.job import Lease, hold, record
-from node.store.deliveries import CONFIRMED, PENDING, REPLACED, SENT
+from node.store.deliveries import CONFIRMED, PENDING, REFUSED, REPLACED, SENT
 from node.store.files import Files
 from node.store.session import Store
 from node.store.tables import Combination, Delivery, Job, Result
@@ -121,7 +121,7 @@ def _mark_rejected(store: Store, files: Files, lease: Lease, destination: Destin
 def _superseded(session: Session, job: Job, destination: Destination) -> list[_Superseded]:
     """What may be at the destination still; nothing while the new revision is not wholly there.
 
-    An object whose delivery was never confirmed may have arrived all the same.
+    What was never confirmed may have arrived all the same, unless it was refused.
     """
     if not _is_there(job, destination):
         return []
@@ -134,7 +134,8 @@ def _superseded(session: Session, job: Job, destination: Destination) -> list[_S
         .join(Result, Result.id == Delivery.result_id)
         .join(Job, Job.id == Result.job_id)
         .where(or_(earlier, combined) if combines else earlier)
-        .where(Delivery.destination == destination.name, Delivery.state != REPLACED)
+        .where(Delivery.destination == destination.name)
+        .where(Delivery.state.not_in((REPLACED, REFUSED)))
         # A note that rejects a note would bring back what that one had hidden.
         .where(Result.kind != REJECTED)
         .order_by(Delivery.id)
