@@ -14,7 +14,7 @@ import socket
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from ssl import SSLContext, SSLSocket
+from ssl import SSLCertVerificationError, SSLContext, SSLSocket
 from typing import Any
 
 from pynetdicom import AE, build_context, evt
@@ -66,6 +66,8 @@ def call(
         )
     except OSError as error:  # the host name does not resolve
         raise DestinationUnavailableError(f"{_where(peer)}: {error.strerror}") from error
+    if not association.is_established:
+        _close_socket(association)
     _check_established(association, peer, _told(tls))
     return association
 
@@ -82,10 +84,12 @@ def calling(
     association = call(peer, contexts, settings, roles, evt_handlers)
     try:
         yield association
+        association.release()
     except BaseException:
         association.abort()
         raise
-    association.release()
+    finally:
+        _close_socket(association)
 
 
 @contextmanager
@@ -152,7 +156,9 @@ def _told(tls: SSLContext | None) -> str:
     refusal = getattr(tls, "refusal", None)
     if refusal is None:
         return " (or does not accept our certificate)" if tls else ""
-    return f": {getattr(refusal, 'verify_message', '') or refusal.strerror or refusal}"
+    if isinstance(refusal, SSLCertVerificationError):
+        return f": its certificate is not accepted: {refusal.verify_message}; see ca_file"
+    return f": {refusal.strerror or refusal}"
 
 
 def _prepare_socket(event: evt.Event, peer: Peer) -> None:
@@ -162,6 +168,13 @@ def _prepare_socket(event: evt.Event, peer: Peer) -> None:
     connection.socket.settimeout(peer.timeout_seconds)
     # Else the second PDU of every message waits 40 ms for the peer's delayed acknowledgement.
     connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _close_socket(association: Association) -> None:
+    """Close what pynetdicom leaves to garbage collection when the peer closed first."""
+    connection: Any = association.dul.socket
+    if connection is not None and connection.socket is not None:
+        connection.socket.close()
 
 
 def _check_established(association: Association, peer: Peer, told: str) -> None:
