@@ -49,6 +49,8 @@ destinations:
     profile: ohif               # ohif | workstation | legacy, see conformance.md
     kinds: [SEG, SR]            # SEG, SR, CADSR, GSPS, SC, KOS, COMBINED; empty: the profile's
     confirm: qido               # qido | c-find | none
+    replace: orthanc-delete     # none | rejection-note | orthanc-delete: what becomes of old revisions
+    orthanc_url: https://pacs.example   # Orthanc's REST API, for orthanc-delete
   - name: archive
     protocol: c-store
     ae_title: ARCHIVE
