@@ -20,6 +20,10 @@ from tests.cluster import dns
 HERE = Path(__file__).resolve().parent
 ADDRESS = "10.199.0.1"
 BRIDGE = "10.198.0.1/16"
+_FIXED_FOLDERS = (
+    *("/var/log/pods", "/var/log/containers"),
+    *("/var/lib/dockershim", "/var/lib/kubelet"),
+)
 TOKEN = "admin"  # of a cluster that nobody else can reach
 
 
@@ -36,6 +40,7 @@ class Node:
         """Everything, until the node is Ready. `source`: Docker's address that has the images."""
         for name in ("etcd", "docker", "exec", "kubelet", "certs", "logs", "volumes"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
+        _hide_folders()
         self._network()
         self._docker()
         self._load(images, source)
@@ -123,6 +128,7 @@ class Node:
             f"--service-account-private-key-file={keys}",
             f"--root-ca-file={self.folder}/certs/apiserver.crt",
             "--leader-elect=false",
+            f"--flex-volume-plugin-dir={self.folder}/plugins",
         )
         self._start("kube-scheduler", f"--kubeconfig={self.kubeconfig}", "--leader-elect=false")
 
@@ -146,6 +152,7 @@ class Node:
             "--oom-score-adj=0",
             "--eviction-hard=memory.available<100Mi",
             "--image-gc-high-threshold=100",
+            f"--volume-plugin-dir={self.folder}/plugins",
         )
         self._start(
             "kube-proxy",
@@ -196,6 +203,13 @@ def until(what: str, holds: Callable[[], bool], seconds: float = 120) -> None:
             reason = str(error)
         time.sleep(0.5)
     raise TimeoutError(f"after {seconds:.0f} s: {what}: {reason}")
+
+
+def _hide_folders() -> None:
+    """Kubelet writes there whatever it is told: memory, and gone with this mount namespace."""
+    for path in map(Path, _FIXED_FOLDERS):
+        path.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", path], check=True)
 
 
 def _kubeconfig() -> dict[str, object]:
