@@ -85,9 +85,14 @@ def encode_report(
     sop_uids = sorted(str(header.SOPInstanceUID) for header in headers)
     segments = _segments(analyses, segmentations, segments_per)
     try:
+        root = _content(analyses, segments, burdens_of(analyses), revision, profile)[0]
+        # The constructor copies and searches the whole tree, which doubles the time of a report; it
+        # needs no more than the root and a first item.
+        tree = root.ContentSequence
+        root.ContentSequence = ContentSequence(tree[:1])
         result = ComprehensiveSR(
             evidence=[*headers, *segmentations.values()],
-            content=_content(analyses, segments, burdens_of(analyses), revision, profile)[0],
+            content=root,
             # One series for all revisions: viewers show the newest instance of a series.
             series_instance_uid=derived_uid("SR series", study_uid, *names),
             series_number=REPORT_SERIES_NUMBER,
@@ -108,6 +113,7 @@ def encode_report(
         )
     except ValueError as error:
         raise EncodingError(f"the report cannot be written: {error}") from error
+    result.ContentSequence = tree
     inherit(result, source)
     stamp_creation(result, at)
     equipment.identify(result, source, models, at)

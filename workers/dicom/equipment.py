@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final, NamedTuple
 
@@ -40,6 +41,7 @@ class ModelIdentity(NamedTuple):
     version: str
 
 
+@cache
 def software_version() -> str:
     """The installed version; "source" for a checkout that was never installed."""
     try:
