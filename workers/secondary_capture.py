@@ -19,6 +19,7 @@ from typing import Final
 
 import highdicom
 import numpy as np
+from highdicom.sr import CodedConcept
 from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes as dictionary
@@ -27,7 +28,7 @@ from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 from node.errors import EncodingError
 from node.identifiers import derived_uid
 from workers.analyses import EncodedResult, ImageAnalysis, StudyAnalysis
-from workers.dicom import equipment
+from workers.dicom import codes, equipment
 from workers.dicom.anatomy import read_laterality, read_view
 from workers.dicom.equipment import ModelIdentity
 from workers.dicom.inheritance import inherit, plain_header, site_time, stamp_creation
@@ -48,7 +49,7 @@ _LOSSY: Final = (
     "LossyImageCompressionMethod",
 )
 # What hangs the picture the right way round and on the right side; views are not part of the IOD.
-_HANGING: Final = ("PatientOrientation", "BodyPartExamined", "ViewCodeSequence")
+_HANGING: Final = ("PatientOrientation", "BodyPartExamined")
 
 
 def encode_secondary_captures(study: StudyAnalysis) -> Iterator[EncodedResult]:
@@ -98,6 +99,8 @@ def encode_overlay(
         del result.Laterality  # C.7.3.1: one or the other
     if view:
         result.ViewPosition = view
+    if view in codes.VIEW:
+        result.ViewCodeSequence = [CodedConcept.from_code(codes.VIEW[view])]
     result.DerivationDescription = (
         f"Window, resampling, AI marks burnt in. {equipment.RESEARCH_USE_ONLY}"
     )
@@ -186,7 +189,7 @@ def _source(analysis: ImageAnalysis) -> Dataset:
     if reference.frame_numbers:
         item.ReferencedFrameNumber = reference.frame_numbers
     purpose = dictionary.DCM.SourceImageForImageProcessingOperation
-    item.PurposeOfReferenceCodeSequence = [highdicom.sr.CodedConcept.from_code(purpose)]
+    item.PurposeOfReferenceCodeSequence = [CodedConcept.from_code(purpose)]
     return item
 
 

@@ -141,9 +141,12 @@ def _label_boxes(findings: Sequence[Finding], shape: tuple[int, int], notice: Bo
     for index in sorted(range(len(findings)), key=lambda n: -findings[n].score):
         lines = _label_text(findings[index]).split("\r\n")
         width = math.ceil(max(len(text) for text in lines) * line * _CHARACTER_PART)
-        size = (min(width, shape[1]), min(math.ceil(len(lines) * line), shape[0]))
+        size = (
+            min(width, shape[1] - 2 * gap),
+            min(math.ceil(len(lines) * line), shape[0] - 2 * gap),
+        )
         others = [notice, *places.values(), *(box for n, box in enumerate(outlines) if n != index)]
-        places[index] = free_place(outlines[index], size, shape, others, gap=gap, margin=0)
+        places[index] = free_place(outlines[index], size, shape, others, gap=gap, margin=gap)
     return [places[n] for n in range(len(findings))]
 
 
@@ -158,8 +161,13 @@ def _notice_lines(runs: Sequence[RunOutcome]) -> list[str]:
 
 
 def _notice_top(lines: int, findings: Sequence[Finding], shape: tuple[int, int]) -> float:
-    """Where the notice begins, of the displayed area's height: below, or above if that is freer."""
-    tops = (1 - _NOTICE_MARGIN - lines * _NOTICE_LINE, _NOTICE_MARGIN)
+    """Where the notice begins, of the displayed area's height, or as little on findings as can be.
+
+    Below; where findings are there, above; else as near to the lower edge as it is free.
+    """
+    lowest = 1 - _NOTICE_MARGIN - lines * _NOTICE_LINE
+    steps = max(0, math.floor((lowest - _NOTICE_MARGIN) / _NOTICE_LINE))
+    tops = [lowest, _NOTICE_MARGIN, *(lowest - step * _NOTICE_LINE for step in range(1, steps))]
     return min(
         tops,
         key=lambda top: sum(overlap(_strip(top, lines, shape), found.box_px) for found in findings),

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from typing import Any
 
+import numpy as np
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.filewriter import correct_ambiguous_vr
 from pydicom.valuerep import DSfloat
@@ -98,7 +100,9 @@ def _copy_voi_lut(result: Dataset, groups: list[Dataset], source: Dataset) -> No
         item = Dataset()
         window = _window(group)
         if group.get("VOILUTSequence"):
-            item.VOILUTSequence = _tables(group.VOILUTSequence[:1], source)
+            item.VOILUTSequence = [
+                _in_16_bits(table) for table in _tables(group.VOILUTSequence[:1], source)
+            ]
         elif window:
             item.WindowCenter, item.WindowWidth = (_decimal(value) for value in window)
             if group.get("VOILUTFunction"):
@@ -122,6 +126,23 @@ def _tables(items: Sequence[Dataset], source: Dataset) -> list[Dataset]:
         # The library looks upwards from the item, and takes it off the list when done.
         correct_ambiguous_vr(copy, is_little_endian=True, ancestors=[copy, source])
     return copies
+
+
+def _in_16_bits(table: Dataset) -> Dataset:
+    """The VOI LUT with entries of 8 or 16 bits, as a presentation state must have (C.11.2.1.1).
+
+    Mammograms may have 10 to 16 (C.8.11.3.1.5); what counts is the part of the output range.
+    """
+    count, first, bits = table.LUTDescriptor
+    if bits in (8, 16) or not 0 < bits < 16:
+        return table
+    data = table.LUTData
+    entries = np.frombuffer(data, "<u2") if isinstance(data, bytes) else np.asarray(data)
+    stretched = np.round(entries.astype(np.float64) * (0xFFFF / ((1 << bits) - 1)))
+    table.LUTDescriptor = [count, first, 16]
+    content = np.clip(stretched, 0, 0xFFFF).astype("<u2").tobytes()
+    table["LUTData"] = DataElement(table["LUTData"].tag, "OW", content)
+    return table
 
 
 def _values(value: Any) -> list[Any]:

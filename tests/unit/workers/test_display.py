@@ -78,7 +78,10 @@ def test_a_table_wins_over_a_window() -> None:
     item = state.SoftcopyVOILUTSequence[0]
     assert "WindowCenter" not in item
     assert len(item.VOILUTSequence) == 1
-    assert item.VOILUTSequence[0].LUTDescriptor == [4, 0, 12]
+    # Entries of 12 bits are stretched to 16, the only length but 8 that a state may have.
+    assert item.VOILUTSequence[0].LUTDescriptor == [4, 0, 16]
+    entries = np.frombuffer(item.VOILUTSequence[0].LUTData, "<u2")
+    assert entries.tolist() == [0, 160, 1600, 65535]
     assert state.ModalityLUTSequence[0].LUTData == np.array([5, 6], "<u2").tobytes()
     assert "RescaleSlope" not in state
 

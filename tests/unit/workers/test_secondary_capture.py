@@ -170,6 +170,7 @@ def test_what_hangs_a_picture_is_carried_over() -> None:
     assert (picture.ImageLaterality, picture.ViewPosition) == ("R", "MLO")
     assert picture.PatientOrientation == ["P", "L"]
     assert picture.BodyPartExamined == "BREAST"
+    assert picture.ViewCodeSequence[0].CodeValue == "399368009"
     assert "PixelSpacing" not in picture
     assert picture.Modality == "OT"
 
