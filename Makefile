@@ -95,6 +95,11 @@ bench-receive: ## Our receiver beside Orthanc, DCMTK and pynetdicom; writes docs
 	@scripts/bootstrap.sh test
 	@$(BIN)/python -m benchmarks.receive $(OPTIONS)
 
+.PHONY: bench-results
+bench-results: ## What result objects cost in time and bytes; writes docs/benchmarks/results.*
+	@scripts/bootstrap.sh test
+	@$(BIN)/python -m benchmarks.results $(OPTIONS)
+
 .PHONY: bench-flatness
 bench-flatness: ## What a million stored instances cost; writes docs/benchmarks/flatness.*
 	@scripts/bootstrap.sh test

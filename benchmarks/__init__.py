@@ -16,4 +16,7 @@ The files in the order of one run:
     receive    the command `make bench-receive`
     filling    a store with many instances, without receiving them
     flatness   the command `make bench-flatness`
+
+    results        the command `make bench-results`: what result objects cost
+    results_study  the study that it encodes
 """

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import (
+    UID,
     DigitalMammographyXRayImageStorageForPresentation,
     EncapsulatedPDFStorage,
     ExplicitVRLittleEndian,
@@ -39,7 +41,7 @@ def mammogram(
     return dataset
 
 
-def add_pixels(dataset: Dataset, pixels: np.ndarray) -> None:
+def add_pixels(dataset: Dataset, pixels: NDArray[np.uint16]) -> None:
     """Attach 12-bit MONOCHROME2 pixels (rows, columns) of dtype uint16."""
     dataset.Rows, dataset.Columns = pixels.shape
     dataset.SamplesPerPixel = 1
@@ -67,7 +69,7 @@ def saved(dataset: FileDataset, folder: Path) -> Path:
 
 def _dataset(sop_class_uid: str, study_uid: str | None) -> FileDataset:
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = sop_class_uid
+    meta.MediaStorageSOPClassUID = UID(sop_class_uid)
     meta.MediaStorageSOPInstanceUID = generate_uid()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     dataset = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
