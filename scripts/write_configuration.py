@@ -48,6 +48,7 @@ destinations:
     password_file: /run/secrets/pacs-password   # secrets only from files; token_file for a bearer
     profile: ohif               # ohif | workstation | legacy, see conformance.md
     kinds: [SEG, SR]            # SEG, SR, CADSR, GSPS, SC, KOS, COMBINED; empty: the profile's
+    segments_per: finding       # finding | class: what one segment of a SEG is
     confirm: qido               # qido | c-find | none
     replace: orthanc-delete     # none | rejection-note | orthanc-delete: what becomes of old revisions
     orthanc_url: https://pacs.example   # Orthanc's REST API, for orthanc-delete

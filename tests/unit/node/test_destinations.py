@@ -34,6 +34,15 @@ def test_both_protocols_are_read(tmp_path: Path) -> None:
     assert c_store.confirm == "none"
 
 
+def test_segments_of_classes_are_a_variant_of_their_own(tmp_path: Path) -> None:
+    """SEG and SR of other bytes, hence other objects; other kinds have no variants."""
+    entry = STOW.replace("}", ", segments_per: class}")
+    plain = C_STORE.replace("}", ", segments_per: class, profile: workstation, kinds: [SEG, KOS]}")
+    ohif, workstation = load_destinations(written(tmp_path, entry, plain))
+    assert ohif.forms == {("SEG", "c-ohif"), ("SR", "c-ohif"), ("COMBINED", "")}
+    assert workstation.forms == {("SEG", "c-plain"), ("KOS", "")}
+
+
 def test_secrets_come_from_files_beside_the_configuration(tmp_path: Path) -> None:
     """A relative secret path is relative to the destinations file, and line ends are dropped."""
     (tmp_path / "password").write_text("s3cret\n")
