@@ -8,11 +8,9 @@ make the sender retry the whole study.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from types import MappingProxyType
 from typing import Any
 
 from pydicom.uid import AllTransferSyntaxes
@@ -47,7 +45,7 @@ from node.upper_layer.connection import Deadlines
 from node.upper_layer.fairness import Turns
 from node.upper_layer.messages import Answer
 from node.upper_layer.server import Acceptance, Listener
-from node.upper_layer.sharing import SharedPort, bind_shared
+from node.upper_layer.sharing import Shared, Tally, share
 
 _STUDY_ROOT = (
     StudyRootQueryRetrieveInformationModelFind,
@@ -88,32 +86,32 @@ class StoreDoor:
         return [Answer(each.status, each.comment) for each in self._inbox.settle(sinks)]
 
 
-def share_ports(settings: Settings, processes: int) -> dict[int, SharedPort]:
+def share_ports(settings: Settings, processes: int) -> Shared:
     """Bind the ports for several processes. Raises ConfigurationError."""
     try:
-        addresses = [(settings.dicom_host, port) for port, _ in _ports(settings)]
-        return bind_shared(addresses, processes)
+        return share([(settings.dicom_host, port) for port, _ in _ports(settings)], processes)
     except OSError as error:
         raise _cannot_listen(settings, error) from error
 
 
-def open_listeners(
-    inbox: Inbox, shared: Mapping[int, SharedPort] = MappingProxyType({})
-) -> list[Listener]:
+def open_listeners(inbox: Inbox, shared: Shared | None = None) -> list[Listener]:
     """Serve on the ports in threads; call `shutdown()` on each to end.
 
-    They are bound here but for those that are `shared` with other processes. Raises
-    ConfigurationError when a port is taken or a certificate cannot be read.
+    They are bound here, unless they are shared with other processes. Raises ConfigurationError
+    when a port is taken or a certificate cannot be read.
     """
     settings = inbox.reception.settings
     entity, handlers = application_entity(settings), _handlers(inbox)
+    entity.tally = Tally(shared)
     retrieval = partial(serve_retrieval, reception=inbox.reception)
     entity.services = {C_GET: retrieval, C_MOVE: retrieval}
     opened: list[Listener] = []
     turns = Turns()
     for port, tls in _ports(settings):
         acceptance = _acceptance(inbox, settings, tls)
-        acceptance = replace(acceptance, turns=turns, port=shared.get(port))
+        acceptance = replace(
+            acceptance, turns=turns, port=None if shared is None else shared.ports[port]
+        )
         try:
             address = (settings.dicom_host, port)
             opened.append(Listener(entity, address, acceptance, handlers))
@@ -200,15 +198,17 @@ def _check_request(event: evt.Event, reception: Reception) -> None:
     host, settings = plain_host(event.assoc.requestor.address), reception.settings
     if not host_allowed(host, settings.dicom_allowed_networks):
         _reject(event.assoc, host, _CALLING_AE_NOT_RECOGNISED, "host not allowed")
-    elif _associations_of(event.assoc)[host] > settings.dicom_max_associations_per_host:
+        return
+    association: Any = event.assoc
+    of_host, of_all = association.enter(host)
+    if of_host > settings.dicom_max_associations_per_host:
+        association.leave()
         _reject(event.assoc, host, _LOCAL_LIMIT_EXCEEDED, "too many associations of this host")
+    elif of_all > settings.dicom_max_associations:
+        association.leave()
+        _reject(event.assoc, host, _LOCAL_LIMIT_EXCEEDED, "too many associations")
     else:
         offer_roles(event.assoc, reception.store)
-
-
-def _associations_of(association: Association) -> Counter[str]:
-    active = association.ae.active_associations
-    return Counter(plain_host(each.requestor.address) for each in active if each.is_acceptor)
 
 
 def _reject(association: Association, host: str, reason: tuple[int, int, int], text: str) -> None:

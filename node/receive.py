@@ -12,9 +12,8 @@ import multiprocessing
 import os
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -29,7 +28,7 @@ from node.settings import Settings
 from node.store.files import Files
 from node.store.session import open_store
 from node.store.spool import Spool
-from node.upper_layer.sharing import SharedPort
+from node.upper_layer.sharing import Shared
 
 # A thread that computes gives way after this; each read and write of the others waits for it. With
 # Python's 5 ms one peer that keeps a thread computing leaves others a twentieth.
@@ -46,14 +45,14 @@ def run_receiver(settings: Settings, stop: threading.Event) -> None:
     """Serve associations until `stop` is set. Raises ConfigurationError."""
     processes = settings.dicom_processes or min(_MOST_PROCESSES, len(os.sched_getaffinity(0)))
     if processes == 1:
-        _receive(settings, stop, {})
+        _receive(settings, stop, None)
         return
     shared = share_ports(settings, processes)
     with _others(settings, stop, shared, processes):
         _receive(settings, stop, shared)
 
 
-def _receive(settings: Settings, stop: threading.Event, shared: Mapping[int, SharedPort]) -> None:
+def _receive(settings: Settings, stop: threading.Event, shared: Shared | None) -> None:
     files = Files(settings.state_dir)
     files.prepare()
     store = open_store(settings)
@@ -77,6 +76,8 @@ def _receive(settings: Settings, stop: threading.Event, shared: Mapping[int, Sha
     beat_until(stop, store, "receive", settings.beat_file)
     for each in listeners:
         each.shutdown()
+    if shared is not None:
+        shared.close()
     for each in listeners:
         each.drain(_DRAIN_SECONDS)
     inbox.close()
@@ -85,7 +86,7 @@ def _receive(settings: Settings, stop: threading.Event, shared: Mapping[int, Sha
 
 @contextmanager
 def _others(
-    settings: Settings, stop: threading.Event, shared: Mapping[int, SharedPort], processes: int
+    settings: Settings, stop: threading.Event, shared: Shared, processes: int
 ) -> Iterator[None]:
     """The other processes while the block runs; one that dies is started again."""
     # Forked, so that what is imported is in memory once, while this process has neither threads
@@ -114,21 +115,16 @@ def _others(
             process.join()
 
 
-def _start(
-    method: str, settings: Settings, shared: Mapping[int, SharedPort], number: int
-) -> BaseProcess:
-    mine = {port: replace(each, number=number) for port, each in shared.items()}
-    for each in mine.values():
-        each.tell(0)
+def _start(method: str, settings: Settings, shared: Shared, number: int) -> BaseProcess:
     context: Any = multiprocessing.get_context(method)
     process: BaseProcess = context.Process(
-        target=_receive_in_child, args=(settings, mine), daemon=False
+        target=_receive_in_child, args=(settings, shared.of(number)), daemon=False
     )
     process.start()
     return process
 
 
-def _receive_in_child(settings: Settings, shared: Mapping[int, SharedPort]) -> None:
+def _receive_in_child(settings: Settings, shared: Shared) -> None:
     configure_logs(settings.log_level)
     stop = stop_on_signals()
     threading.Thread(target=_stop_with_parent, args=(stop,), name="parent", daemon=True).start()

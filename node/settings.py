@@ -66,7 +66,7 @@ class Settings(BaseSettings):
         "two at most.",
     )
     dicom_max_associations: Annotated[int, Field(ge=1)] = Field(
-        100, description="Associations that one receiver process serves at the same time."
+        100, description="Associations that the receiver serves at the same time."
     )
     dicom_max_associations_per_host: Annotated[int, Field(ge=1)] = Field(
         50, description="Of these, how many one host may hold."

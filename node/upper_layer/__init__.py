@@ -10,7 +10,7 @@
     sending       objects of any size, sent with bounded memory
     provider      DULServiceProvider: waits for events; hands P-DATA to `stream`
     acceptor      Association and ACSE: waits for events; negotiates asynchronous operations
-    sharing       one listening socket for several processes
+    sharing       what several processes have in common: listening sockets, and whom they serve
     server        the listening socket; TLS handshakes off the accept thread
 
 In: TCP connections. Out: calls to a `StorageService`, and everything that is not C-STORE to

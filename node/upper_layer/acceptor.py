@@ -23,6 +23,7 @@ from node.upper_layer.connection import Connection
 from node.upper_layer.messages import StorageService
 from node.upper_layer.provider import StreamingProvider
 from node.upper_layer.sending import bound_sending
+from node.upper_layer.sharing import Tally
 
 Service = Callable[[Association, Any, PresentationContext], None]
 
@@ -116,12 +117,26 @@ class StreamingAssociation(Association):
         self.acse_timeout = entity.acse_timeout
         self.network_timeout = entity.network_timeout
         self._on_end = on_end
+        self._counted_host = ""
         self._services = entity.services if isinstance(entity, ReceivingEntity) else {}
 
     def attach(self, connection: Connection, service: StorageService) -> None:
         """Use this socket and store with this service; before `start`."""
         self.dul.attach(connection, service)
         self.set_socket(connection)
+
+    def enter(self, host: str) -> tuple[int, int]:
+        """Count it; returns how many that makes of this host, and of all."""
+        self._counted_host = host
+        entity = self.ae
+        assert isinstance(entity, ReceivingEntity)
+        return entity.tally.enter(host)
+
+    def leave(self) -> None:
+        """Count it no more, if it was."""
+        host, self._counted_host = self._counted_host, ""
+        if host and isinstance(self.ae, ReceivingEntity):
+            self.ae.tally.leave(host)
 
     def cut(self) -> None:
         """End now, from any thread: what is half received is forgotten, what is complete kept."""
@@ -137,6 +152,7 @@ class StreamingAssociation(Association):
             self.abort()
             self.kill()
         finally:
+            self.leave()
             self._on_end()
 
     def _serve_request(self, msg: Any, context_id: int) -> None:
@@ -173,6 +189,7 @@ class ReceivingEntity(AE):
         # What serves a request instead of pynetdicom's service classes, by DIMSE primitive. A
         # service answers the request whatever happens, and does not raise.
         self.services: dict[type[Any], Service] = {}
+        self.tally = Tally()
 
     @property
     def active_associations(self) -> list[Association]:

@@ -1,4 +1,6 @@
-"""One listening socket for several processes: bound once, and whoever serves fewest accepts.
+"""What several processes of a receiver share: their listening sockets, and whom they serve.
+
+A socket is bound once, and whoever serves fewest connections accepts.
 
 The kernel's own way (SO_REUSEPORT) deals connections out by a hash: of four associations all go to
 one process of two as often as once in eight times. And two receivers that were given one port by
@@ -9,14 +11,17 @@ from __future__ import annotations
 
 import multiprocessing
 import socket
+import threading
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
+from zlib import crc32
 
 # So long a process that serves more than another leaves a connection to that one, which may be
 # busy or dead: then it takes it itself.
 _COURTESY_SECONDS = 0.002
+_PLACES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +50,70 @@ class SharedPort:
             time.sleep(_COURTESY_SECONDS)
 
 
-def bind_shared(addresses: Sequence[tuple[str, int]], processes: int) -> dict[int, SharedPort]:
-    """Bind and listen, by port. Raises OSError."""
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the processes of one receiver share, as one of them has it."""
+
+    ports: Mapping[int, SharedPort]
+    # How many associations of each place of hosts each process serves.
+    places: Any
+    number: int = 0
+
+    def of(self, number: int) -> Shared:
+        """The same for a process that begins under this number and serves nobody yet."""
+        first = number * _PLACES
+        self.places[first : first + _PLACES] = [0] * _PLACES
+        ports = {port: replace(each, number=number) for port, each in self.ports.items()}
+        for each in ports.values():
+            each.tell(0)
+        return replace(self, ports=ports, number=number)
+
+    def close(self) -> None:
+        """Listen no more, as far as this process is concerned."""
+        for port in self.ports.values():
+            port.listening.close()
+
+
+class Tally:
+    """Counts the associations of all processes, in all and by host.
+
+    By the place of a host in a table, in truth: hosts that fall on one place are counted as one.
+    """
+
+    def __init__(self, shared: Shared | None = None) -> None:
+        self._places: Any = [0] * _PLACES if shared is None else shared.places
+        self._first = 0 if shared is None else shared.number * _PLACES
+        self._lock = threading.Lock()
+
+    def enter(self, host: str) -> tuple[int, int]:
+        """Count one more; returns how many that makes of this host, and of all."""
+        place = _place(host)
+        with self._lock:
+            # Counted before it is looked: of two processes at the same time both may say no, and
+            # never both yes to the last place.
+            self._places[self._first + place] += 1
+        counts = self._places[:]
+        return sum(counts[place::_PLACES]), sum(counts)
+
+    def leave(self, host: str) -> None:
+        """One association of this host has ended, or is refused."""
+        with self._lock:
+            self._places[self._first + _place(host)] -= 1
+
+
+def share(addresses: Sequence[tuple[str, int]], processes: int) -> Shared:
+    """Bind and listen for several processes. Raises OSError."""
     # Of this context a process that is started anew can have it too.
     context = multiprocessing.get_context("spawn")
-    return {
+    ports = {
         address[1]: SharedPort(_bind(address), context.RawArray("I", processes))
         for address in addresses
     }
+    return Shared(ports, context.RawArray("I", processes * _PLACES))
+
+
+def _place(host: str) -> int:
+    return crc32(host.encode()) % _PLACES
 
 
 def _bind(address: tuple[str, int]) -> socket.socket:
