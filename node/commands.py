@@ -22,6 +22,7 @@ from node.priors.requests import ask_again
 from node.send import Peer, find_instances, parse_peer, send_instances
 from node.settings import Settings, load_settings
 from node.status import study_status
+from node.store.deliveries import studies_with_dead_letters
 from node.store.migrate import upgrade
 from node.store.session import Store, open_store
 from node.store.version import require_migrated
@@ -66,11 +67,21 @@ def status(study_uid: str, as_json: bool, wait: float) -> None:
 
 
 @click.command()
-@click.argument("study_uid")
-def retry(study_uid: str) -> None:
-    """Try a failed study again, and its failed requests for prior studies."""
+@click.argument("study_uid", required=False)
+@click.option("--destination", help="Every study of which something is dead or refused there.")
+def retry(study_uid: str | None, destination: str | None) -> None:
+    """Try a failed study again, or all that a destination did not get.
+
+    Of one study, failed requests for prior studies too.
+    """
+    if (study_uid is None) == (destination is None):
+        raise click.UsageError("name either a study or a destination")
     settings = load_settings()
     store = open_store(settings)
+    if study_uid is None:
+        _retry_all(store, settings, str(destination))
+        store.close()
+        return
     with store.writing() as session:
         asked = ask_again(session, study_uid)
     if asked:
@@ -83,6 +94,23 @@ def retry(study_uid: str) -> None:
         raise
     rung = Doorbell(settings).ring(bell)
     click.echo("queued" if rung else "queued; the sweeper rings once the broker is back")
+
+
+def _retry_all(store: Store, settings: Settings, destination: str) -> None:
+    with store.reading() as session:
+        study_uids = studies_with_dead_letters(session, destination)
+    doorbell, retried, reached = Doorbell(settings), 0, True
+    for study_uid in study_uids:
+        try:
+            bell = retry_study(store, study_uid)
+            # Each call to a broker that is away costs seconds; the sweeper rings the rest.
+            reached = reached and doorbell.ring(bell)
+        except IllegalMoveError as error:
+            click.echo(f"{study_uid}: {error}", err=True)
+            continue
+        retried += 1
+    doorbell.close()
+    click.echo(f"{retried} of {len(study_uids)} studies queued")
 
 
 @click.command("upgrade")
@@ -130,7 +158,9 @@ def print_status(found: dict[str, Any], console: Console) -> None:
     console.print(findings_table(found))
     for result in found["results"]:
         where = result["destination"] or "no destination"
-        console.print(f"{result['kind']:<4} {result['state']:<10} {where}")
+        console.print(f"{result['kind']:<8} {result['state']:<10} {where}")
+        if result["error"]:
+            console.print(f"  {result['error']}", style="red")
 
 
 def findings_table(found: dict[str, Any]) -> Table:

@@ -131,6 +131,10 @@ def _delivered(result: Result, delivery: Delivery | None) -> dict[str, Any]:
         "destination": delivery.destination if delivery else None,
         "state": delivery.state if delivery else "kept",
         "error": delivery.error if delivery else None,
+        "attempts": delivery.attempts if delivery else 0,
+        "transfer_syntax_uid": delivery.transfer_syntax_uid if delivery else None,
+        "sent": _iso(delivery.sent_at if delivery else None),
+        "confirmed": _iso(delivery.confirmed_at if delivery else None),
     }
 
 

@@ -18,7 +18,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from node.backoff import pause
@@ -54,6 +54,22 @@ class Report:
     committed: Collection[str]
     # Failure Reason by SOP Instance UID; None where it gave none.
     failed: Mapping[str, int | None]
+
+
+def studies_with_dead_letters(session: Session, destination: str) -> list[str]:
+    """Study Instance UIDs of whose last revision something was refused or given up there."""
+    newest = select(func.max(Job.id)).group_by(Job.study_uid)
+    return list(
+        session.scalars(
+            select(Job.study_uid)
+            .join(Result)
+            .join(Delivery)
+            .where(Job.id.in_(newest), Delivery.destination == destination)
+            .where(Delivery.state.in_((REFUSED, DEAD)))
+            .distinct()
+            .order_by(Job.study_uid)
+        )
+    )
 
 
 def settle(session: Session, report: Report, now: datetime, settings: Settings) -> bool:

@@ -20,7 +20,17 @@ from sqlalchemy.orm import Session
 
 from node.job import ACTIVE, DELIVERING, DONE, FAILED, QUEUED, RECEIVING, RUNNING, SKIPPED
 from node.store.commitments import STATES as COMMITMENT_STATES
-from node.store.tables import Commitment, Delivery, Instance, Job, ModelRun, Process, Study
+from node.store.deliveries import STATES as DELIVERY_STATES
+from node.store.tables import (
+    Commitment,
+    Delivery,
+    DestinationState,
+    Instance,
+    Job,
+    ModelRun,
+    Process,
+    Study,
+)
 from node.web.site import Site
 
 JOB_STATES = (QUEUED, RUNNING, DELIVERING, DONE, FAILED)
@@ -119,8 +129,26 @@ def _deliveries(session: Session) -> Iterator[Metric]:
         .group_by(Delivery.destination, Delivery.state)
         .order_by(Delivery.destination, Delivery.state)
     )
+    counts: dict[str, dict[str, int]] = {}
     for destination, state, count in rows:
-        metric.add_metric([destination, state], count)
+        counts.setdefault(destination, dict.fromkeys(DELIVERY_STATES, 0))[state] = count
+    for destination, by_state in counts.items():
+        # Every state is there, so that an alert on `dead` has a series from the first result on.
+        for state, count in by_state.items():
+            metric.add_metric([destination, state], count)
+    yield metric
+
+
+def _destinations(session: Session) -> Iterator[Metric]:
+    metric = GaugeMetricFamily(
+        "sentinode_destination_failing_seconds",
+        "For how long a destination has not been reached; only those that are not",
+        labels=["destination"],
+    )
+    now = datetime.now(UTC)
+    for row in session.scalars(select(DestinationState).order_by(DestinationState.name)):
+        since = row.failing_since or now
+        metric.add_metric([row.name], (now - since).total_seconds())
     yield metric
 
 
@@ -145,7 +173,10 @@ def _processes(session: Session) -> Iterator[Metric]:
     yield metric
 
 
-_PARTS = (_states, _waiting, _received, _model_runs, _deliveries, _commitments, _processes)
+_PARTS = (
+    *(_states, _waiting, _received, _model_runs),
+    *(_deliveries, _destinations, _commitments, _processes),
+)
 
 
 def _add_all(metric: GaugeMetricFamily, states: Iterable[str], rows: Sequence[Any]) -> None:

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from pynetdicom import evt
 from sqlalchemy import delete, select
 
+from node.commands import retry as retry_command
 from node.destinations import SOP_CLASS_OF_KIND, Destination
 from node.errors import IllegalMoveError
 from node.job import DELIVERING, DONE, FAILED, move, retry, utc_now
@@ -168,6 +170,28 @@ def test_given_up_and_sent_again_by_retry(
         assert retry(store, deliveries.study_uid).job_id == deliveries.job_id
         assert deliveries.round(at(archive, "here"), at(archive, "there")) == []
     assert deliveries.states() == ["confirmed"] * 4
+
+
+def test_all_dead_letters_of_a_destination(
+    deliveries: Deliveries, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`sentinode retry --destination` sends again whatever study did not arrive there."""
+    with running_strict({SR: [EXPLICIT]}) as archive:
+        reasons = deliveries.round(at(archive, "here"), at(archive, "somewhere"))
+    assert reasons is not None
+    with deliveries.store.writing() as session:
+        move(session, session.merge(deliveries.job()), FAILED, "; ".join(reasons))
+    monkeypatch.setenv("SENTINODE_STATE_DIR", str(settings.state_dir))
+    monkeypatch.setenv("SENTINODE_DATABASE_URL", settings.database_url)
+    monkeypatch.setenv("SENTINODE_BROKER_URL", "redis://127.0.0.1:1/0")
+    none = CliRunner().invoke(retry_command, ["--destination", "nowhere"])
+    assert none.output == "0 of 0 studies queued\n"
+    # Other tests have left studies that were given up there.
+    done = CliRunner().invoke(retry_command, ["--destination", "there"])
+    assert done.exit_code == 0
+    assert done.output.endswith("studies queued\n")
+    assert deliveries.job().state == DELIVERING
+    assert deliveries.states() == ["pending"] * 4
 
 
 def test_retry_does_not_wait_for_a_pause(deliveries: Deliveries, store: Store) -> None:

@@ -42,6 +42,7 @@ def test_metrics_count_what_the_database_holds(client: Client, store: Store) -> 
     assert found["sentinode_model_runs_total", "mask_rcnn_mg", "failed"] == 1
     assert found["sentinode_model_run_seconds_total", "mask_rcnn_mg", "succeeded"] == 1.5
     assert found["sentinode_deliveries", DESTINATION, "refused"] == 1
+    assert found["sentinode_deliveries", DESTINATION, "dead"] == 0
     assert [found["sentinode_commitments", state] for state in COMMITMENT_STATES] == [1, 0, 0]
     assert 0 <= found["sentinode_heartbeat_age_seconds", "worker"] < 60
     assert found["sentinode_free_disk_bytes",] > 0
