@@ -83,7 +83,7 @@ class Destination(BaseModel):
     profile: Profile = "ohif"
     # () : those of the profile.
     kinds: tuple[ResultKind, ...] = ()
-    # What one segment of a segmentation is: one finding, or all of one class and model on the image.
+    # What one segment of a segmentation is: one finding, or all of one class and model.
     segments_per: SegmentsPer = "finding"
     # In which a segmentation is sent, the preferred one first; `explicit` is always tried last.
     seg_transfer_syntaxes: tuple[SegSyntax, ...] = ("deflated",)
