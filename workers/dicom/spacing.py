@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pydicom.dataset import Dataset
+from pydicom.uid import BreastTomosynthesisImageStorage
 
 from workers.images import SpacingSource
 
@@ -37,12 +38,23 @@ def read_spacing(dataset: Dataset) -> Spacing | None:
     has been calibrated at the depth of the breast and wins. Otherwise Imager Pixel Spacing, which
     is that of the detector and 4 to 10 % too large for the breast, divided by Estimated
     Radiographic Magnification Factor where there is one. Ultrasound (C.8.5.5): the two-dimensional
-    tissue regions, if they agree.
+    tissue regions, if they agree. Tomosynthesis: that of the reconstructed slices, which lie in the
+    breast (C.7.6.16.2.1).
     """
     if dataset.get("Modality") == "US":
         return _region_spacing(dataset) or _calibrated(dataset, None)
+    if dataset.get("SOPClassUID") == BreastTomosynthesisImageStorage:
+        return _calibrated(_pixel_measures(dataset), None)
     imager = _pair(dataset.get("ImagerPixelSpacing"))
     return _calibrated(dataset, imager) or _projected(dataset, imager)
+
+
+def _pixel_measures(dataset: Dataset) -> Dataset:
+    """The Pixel Measures that all frames share, which is how slices of one volume come."""
+    shared: Any = dataset.get("SharedFunctionalGroupsSequence") or [Dataset()]
+    measures: Any = shared[0].get("PixelMeasuresSequence") or [Dataset()]
+    item: Dataset = measures[0]
+    return item
 
 
 def _calibrated(dataset: Dataset, imager: tuple[float, float] | None) -> Spacing | None:

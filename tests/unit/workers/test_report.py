@@ -16,6 +16,7 @@ from tests.results import (
     CONTENT_AT,
     findings_of,
     header,
+    in_a_quadrant,
     outcome,
     ultrasound_header,
 )
@@ -251,6 +252,137 @@ def test_evidence_lists_images_and_segmentations() -> None:
     assert tracked == {
         _items(group, "Tracking Unique Identifier")[0].UID for group in _finding_groups(report)
     }
+
+
+def _segmented(analysis: ImageAnalysis, **options: Any) -> dict[str, Dataset]:
+    segmentation = encode_segmentation(
+        analysis.source,
+        analysis.findings,
+        revision=1,
+        content_at=CONTENT_AT,
+        series_number=9100,
+        **{"profile": "ohif"} | options,
+    )
+    return {str(analysis.source.SOPInstanceUID): segmentation}
+
+
+def _sources_of_sizes(group: Dataset) -> dict[str, list[tuple[str, int | None]]]:
+    """What each number was inferred from: value type and segment."""
+    return {
+        item.ConceptNameCodeSequence[0].CodeMeaning: [
+            (
+                source.ValueType,
+                source.ReferencedSOPSequence[0].ReferencedSegmentNumber
+                if source.ValueType == "IMAGE"
+                else None,
+            )
+            for source in item.get("ContentSequence", [])
+        ]
+        for item in group.ContentSequence
+        if item.ValueType == "NUM"
+    }
+
+
+def test_sizes_are_inferred_from_the_segment() -> None:
+    """The one of the finding, in the segmentation of the image, with its SOP class."""
+    analysis = _with_findings(header())
+    segmentations = _segmented(analysis, profile="plain")
+    groups = _finding_groups(_encode(analysis, segmentations=segmentations, profile="plain"))
+    for number, group in enumerate(groups, start=1):
+        image = [("IMAGE", number)]
+        assert _sources_of_sizes(group) == {
+            "Area": image,
+            "Long axis": image,
+            "Short axis": image,
+            "Certainty of Finding": [],
+        }
+        reference = _items(group, "Area")[0].ContentSequence[0]
+        (segmentation,) = segmentations.values()
+        item = reference.ReferencedSOPSequence[0]
+        assert item.ReferencedSOPInstanceUID == segmentation.SOPInstanceUID
+        assert item.ReferencedSOPClassUID == segmentation.SOPClassUID
+        assert reference.RelationshipType == "INFERRED FROM"
+
+
+def test_for_ohif_the_area_keeps_its_contour() -> None:
+    """A number is inferred from a contour or a segment, never from both (TID 320)."""
+    analysis = _with_findings(header())
+    group = _finding_groups(_encode(analysis, segmentations=_segmented(analysis)))[0]
+    sources = _sources_of_sizes(group)
+    assert sources["Area"] == [("SCOORD", None)]
+    assert sources["Long axis"] == sources["Short axis"] == [("IMAGE", 1)]
+
+
+def test_findings_of_a_class_name_the_same_segment() -> None:
+    """Another report than that of segments for each finding."""
+    source = header()
+    findings = (*findings_of(source), *findings_of(source, first_number=4))
+    analysis = _analysis(source, outcome(source, findings=findings))
+    by_class = _segmented(analysis, segments_per="class")
+    report = _encode(analysis, segmentations=by_class, segments_per="class")
+    numbers = [_sources_of_sizes(group)["Long axis"][0][1] for group in _finding_groups(report)]
+    assert numbers == [1, 2, 3, 1, 2, 3]
+    other = _encode(analysis, segmentations=_segmented(analysis))
+    assert report.SOPInstanceUID != other.SOPInstanceUID
+
+
+def test_a_report_without_segmentations_is_another_object() -> None:
+    """It names none, and has a UID of its own."""
+    analysis = _with_findings(header())
+    bare = _encode(analysis)
+    assert _sources_of_sizes(_finding_groups(bare)[0])["Long axis"] == []
+    assert (
+        bare.SOPInstanceUID != _encode(analysis, segmentations=_segmented(analysis)).SOPInstanceUID
+    )
+
+
+def test_the_view_and_the_quadrant_stand_in_the_group() -> None:
+    """The view as an evaluation, the quadrant as a modifier of the finding site."""
+    group = _finding_groups(_encode(_with_findings(header())))[0]
+    assert _code(_items(group, "Image View")[0]) == "399162004"
+    assert not _items(_items(group, "Finding Site")[0], "Topographical modifier")
+    quadrant = _finding_groups(_encode(_with_findings(in_a_quadrant(), view=None)))[0]
+    site = _items(quadrant, "Finding Site")[0]
+    assert _code(_items(site, "Topographical modifier")[0]) == "76365002"
+    assert not _items(quadrant, "Image View")
+
+
+def test_a_declined_image_was_not_attempted() -> None:
+    """The model itself says so; for the study it is one analysis less."""
+    source = header()
+    declined = outcome(source, model="mtu_net", error="no breast in the image", declined=True)
+    report = _encode(_analysis(source, outcome(source), declined))
+    group = _run_groups(report)[1]
+    assert _code(_items(group, "Summary of Analyses")[0]) == "111225"
+    assert "declined this image" in _items(group, "Comment")[0].TextValue
+    assert _summary(report)[:2] == ("111243", "111223")
+
+
+@pytest.mark.parametrize("profile", ["ohif", "plain"])
+def test_the_arterial_burden_is_a_group_of_its_breast(profile: str) -> None:
+    """After the findings, or with the summary for OHIF; the summary says it in words."""
+    report = _encode(_with_findings(header()), profile=profile)
+    (group,) = [each for each in _run_groups(report) if _items(each, "Finding Site")]
+    parent = group if profile == "plain" else _items(group, "Finding")[0]
+    (area,) = _items(parent, "Area of Vascular Calcification")
+    assert float(area.MeasuredValueSequence[0].NumericValue) == pytest.approx(12.64)
+    assert _code(_items(area, "Derivation")[0]) == "255619001"
+    assert "Arterial calcification, left breast: 1 finding(s), 12.6 mm2" in _summary(report)[2]
+
+
+def test_the_order_is_named_when_the_image_names_it() -> None:
+    """Referenced Request Sequence with the accession number; nothing is made up."""
+    assert "ReferencedRequestSequence" not in _encode(_with_findings(header()))
+    request = Dataset()
+    request.RequestedProcedureID, request.RequestedProcedureDescription = "P7", "Screening"
+    source = header(AccessionNumber="A-17", RequestAttributesSequence=[request])
+    (item,) = _encode(_with_findings(source)).ReferencedRequestSequence
+    assert (item.AccessionNumber, item.RequestedProcedureID) == ("A-17", "P7")
+    assert item.StudyInstanceUID == source.StudyInstanceUID
+    assert not item.FillerOrderNumberImagingServiceRequest
+    source.RequestAttributesSequence.append(request)
+    (item,) = _encode(_with_findings(source)).ReferencedRequestSequence
+    assert not item.RequestedProcedureID
 
 
 @pytest.mark.parametrize("profile", ["ohif", "plain"])

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pydicom.dataset import Dataset
 
+from tests.results import tomosynthesis_header
 from workers.dicom.anatomy import read_laterality, read_view
 from workers.dicom.spacing import read_spacing
 
@@ -64,6 +65,14 @@ def region(**changes: Any) -> Dataset:
 def test_mammograms(values: dict[str, Any], expected: Any) -> None:
     """Calibrated spacing wins, magnification is divided out, nonsense is dropped."""
     assert read_spacing(header(Modality="MG", **values)) == expected
+
+
+def test_slices_of_tomosynthesis_have_the_spacing_of_their_plane() -> None:
+    """From the shared groups; a volume without them has none."""
+    source = tomosynthesis_header()
+    assert read_spacing(source) == ((0.1, 0.1), "PixelSpacing")
+    del source.SharedFunctionalGroupsSequence
+    assert read_spacing(source) is None
 
 
 def test_ultrasound_regions_are_in_centimetres() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from highdicom.seg import Segmentation
 from pydicom.dataset import Dataset
 
 from tests.results import CONTENT_AT, findings_of, header, tomosynthesis_header
@@ -40,6 +41,9 @@ def test_a_slice_is_segmented_where_it_lies(profile: str) -> None:
         reference = frame.DerivationImageSequence[0].SourceImageSequence[0]
         assert reference.ReferencedFrameNumber == 3
     assert "PatientOrientation" not in result
+    read = Segmentation.from_dataset(result)
+    assert read.pixel_array.shape == (3, source.Rows, source.Columns)
+    assert read.coordinate_system.value == "PATIENT"
 
 
 def test_a_macro_may_stand_in_either_group() -> None:
