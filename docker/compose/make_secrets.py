@@ -82,7 +82,8 @@ def orthanc_configuration(secret: str) -> dict[str, object]:
         "Name": "Sentinode archive",
         "StorageDirectory": "/var/lib/orthanc/db",
         "IndexDirectory": "/var/lib/orthanc/db",
-        "Plugins": ["/usr/share/orthanc/plugins"],
+        # Where the image keeps what its own start script would enable.
+        "Plugins": ["/usr/share/orthanc/plugins-disabled/libOrthancDicomWeb.so"],
         "RemoteAccessAllowed": True,
         "AuthenticationEnabled": True,
         "RegisteredUsers": {"sentinode": secret},

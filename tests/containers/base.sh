@@ -5,6 +5,7 @@
 #
 #   tests/containers/base.sh [FOLDER for the root file system]
 set -euo pipefail
+here="$(cd "$(dirname "$0")" && pwd)"
 
 arch="${ARCH:-$(dpkg --print-architecture)}"
 suite="${SUITE:-bookworm}"
@@ -33,4 +34,5 @@ tar -C "$root" --one-file-system --exclude=./proc/* --exclude=./sys/* -cf - . | 
   --change 'CMD ["python3"]' --change 'ENV LANG=C.UTF-8' \
   --change "ENV SSL_CERT_FILE=$authorities" --change "ENV NODE_EXTRA_CA_CERTS=$authorities" \
   - "$tag" >/dev/null
+[ "$arch" = "$(dpkg --print-architecture)" ] || python3 "$here/relabel.py" "$tag" "$arch"
 echo "$tag ($arch): $(docker image inspect --format '{{.Size}}' "$tag" | numfmt --to=si)B"
