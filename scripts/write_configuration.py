@@ -49,17 +49,41 @@ destinations:
     profile: ohif               # ohif | workstation | legacy, see conformance.md
     kinds: [SEG, SR]            # SEG, SR, CADSR, GSPS, SC, KOS, COMBINED; empty: the profile's
     segments_per: finding       # finding | class: what one segment of a SEG is
-    confirm: qido               # qido | c-find | none
+    ca_file: pacs-ca.pem        # who signed the server's certificate; empty: the system's
+    confirm: qido               # qido | c-find | commitment | none
     replace: orthanc-delete     # none | rejection-note | orthanc-delete: what becomes of old revisions
     orthanc_url: https://pacs.example   # Orthanc's REST API, for orthanc-delete
   - name: archive
     protocol: c-store
     ae_title: ARCHIVE
     host: 10.0.0.7
-    port: 104
+    port: 2762
+    tls: true                   # DICOM over TLS; false unless given
+    ca_file: archive-ca.pem
+    certificate_file: node.crt  # shown to the archive; DICOM_TLS_CERTIFICATE unless given
+    key_file: node.key
     profile: workstation
-    confirm: c-find
+    seg_transfer_syntaxes: [deflated]   # the default; [explicit] never deflates
+    confirm: commitment         # Storage Commitment; C-FIND where the archive does not offer it
+    commitment_seconds: 900     # without a report for this long it is asked for again
+    timeout_seconds: 60         # the longest wait for an answer
 ```
+
+Paths may be relative to the file. Secrets are read at each visit; a new one needs no restart.
+`sentinode check` says of each destination which kinds it takes in which transfer syntaxes, and what
+it offers to confirm with.
+
+A segmentation goes deflated where the archive takes that (by C-STORE it is asked; by STOW-RS it is
+sent explicit when it was refused), else in Explicit VR Little Endian, at last in Implicit VR Little
+Endian. RLE Lossless is not offered: it does not hold one bit per pixel (PS3.5 8.2.2).
+
+Storage Commitment needs this node's AE title, host and DICOM_PORT in the archive's configuration,
+so that it can report to the receiver. An archive that reports on the association of the request
+needs nothing.
+
+A destination that fails is tried again after RETRY_SECONDS, doubling up to RETRY_MAX_SECONDS, each
+pause up to a fifth shorter or longer, by one worker at a time whatever the number of studies that
+wait; what could not be delivered for RETRY_GIVE_UP_SECONDS is `dead` until `sentinode retry`.
 
 ## Peers
 
