@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydicom.uid import UID, ExplicitVRLittleEndian
+from pydicom.uid import UID, ColorSoftcopyPresentationStateStorage, ExplicitVRLittleEndian
 
 from node.calling import UNCOMPRESSED, VERIFICATION, answer_text
 from node.commitment.event_report import STORAGE_COMMITMENT
-from node.destinations import SOP_CLASS_OF_KIND, Destination, ResultKind
+from node.destinations import SOP_CLASS_OF_KIND, Destination
 from node.settings import Settings
 from workers.dicom.dimse import STUDY_ROOT_FIND, Line, open_line, query_context, storage_contexts
 from workers.dicom.identity import Identity
@@ -49,15 +49,15 @@ def _survey_web(destination: Destination) -> str:
 
 
 def _survey_dimse(destination: Destination, settings: Settings) -> tuple[bool, str]:
-    kinds = destination.wanted_kinds if destination.protocol == "c-store" else ()
+    classes = _classes(destination) if destination.protocol == "c-store" else {}
     contexts = [
         (VERIFICATION, UNCOMPRESSED),
         query_context(),
         (STORAGE_COMMITMENT, UNCOMPRESSED),
-        *storage_contexts(destination, [_identity(kind) for kind in kinds]),
+        *storage_contexts(destination, [_identity(uid) for uid in classes.values()]),
     ]
     with open_line(destination, contexts, settings) as line:
-        takes = {kind: line.accepted(SOP_CLASS_OF_KIND[kind]) for kind in kinds}
+        takes = {kind: line.accepted(uid) for kind, uid in classes.items()}
         confirms, offer = _confirmation(destination, line)
         echo = _echo(line)
     taken = [f"{kind} ({', '.join(map(_short, found))})" for kind, found in takes.items() if found]
@@ -86,9 +86,17 @@ def _echo(line: Line) -> str:
     return "answers C-ECHO" if status == 0 else f"{answer_text(status)} to C-ECHO"
 
 
-def _identity(kind: ResultKind) -> Identity:
-    """An object of this kind as it lies on disk, of which only the SOP class matters here."""
-    return Identity(SOP_CLASS_OF_KIND[kind], "", "", "", str(ExplicitVRLittleEndian))
+def _classes(destination: Destination) -> dict[str, str]:
+    """SOP Class UID of everything that it may be sent, by kind."""
+    classes: dict[str, str] = {kind: SOP_CLASS_OF_KIND[kind] for kind in destination.wanted_kinds}
+    if "GSPS" in classes:
+        classes["GSPS of colour images"] = ColorSoftcopyPresentationStateStorage
+    return classes
+
+
+def _identity(sop_class_uid: str) -> Identity:
+    """An object as it lies on disk, of which only the SOP class matters here."""
+    return Identity(sop_class_uid, "", "", "", str(ExplicitVRLittleEndian))
 
 
 def _short(transfer_syntax_uid: str) -> str:

@@ -65,6 +65,9 @@ def test_secrets_come_from_files_beside_the_configuration(tmp_path: Path) -> Non
         (STOW.replace("}", ", username: me}"), "needs `password_file`"),
         (STOW.replace("}", ", token_file: absent}"), "token_file"),
         (C_STORE.replace("104", "70000"), "port"),
+        (C_STORE.replace("}", ", seg_transfer_syntaxes: [rle]}"), "write `deflated`"),
+        (C_STORE.replace("}", ", certificate_file: node.crt}"), "need each other"),
+        (STOW.replace("}", ", confirm: commitment}"), "needed for c-store and c-find, and"),
         (C_STORE.replace("PACS,", "A_TITLE_THAT_IS_TOO_LONG,"), "1 to 16 ASCII"),
         ("just words", "entry 1"),
     ],
@@ -76,6 +79,27 @@ def test_a_wrong_entry_is_named(tmp_path: Path, entry: str, named: str) -> None:
         load_destinations(path)
     assert named in str(caught.value)
     assert str(path) in str(caught.value) or "destination archive" in str(caught.value)
+
+
+@pytest.mark.parametrize("field", ["ca_file", "certificate_file", "key_file"])
+def test_a_certificate_that_is_not_there(tmp_path: Path, field: str) -> None:
+    """The file is looked for when the destinations are read, beside them."""
+    fields = dict.fromkeys(("ca_file", "certificate_file", "key_file"), "there.pem")
+    (tmp_path / "there.pem").write_text("")
+    entry = C_STORE.replace("}", "".join(f", {k}: {v}" for k, v in fields.items()) + "}")
+    (destination,) = load_destinations(written(tmp_path, entry))
+    assert destination.peer.certificate_file == tmp_path / "there.pem"
+    wrong = entry.replace(f"{field}: there.pem", f"{field}: absent.pem")
+    with pytest.raises(ConfigurationError, match=rf"{field} .*absent\.pem is not a file"):
+        load_destinations(written(tmp_path, wrong))
+
+
+def test_a_destination_without_a_dimse_peer(tmp_path: Path) -> None:
+    """Where nothing goes by DIMSE there is nobody to call."""
+    (destination,) = load_destinations(written(tmp_path, STOW))
+    assert (destination.uses_dimse, destination.uses_web) == (False, True)
+    with pytest.raises(ConfigurationError, match="has no DIMSE peer"):
+        _ = destination.peer
 
 
 def test_a_wrong_secret_never_shows_in_the_message(tmp_path: Path) -> None:
