@@ -114,7 +114,9 @@ def _header(source: Dataset) -> Dataset:
     if not (header.get("Rows") and header.get("Columns")):
         raise EncodingError("the source image has no Rows or no Columns")
     header.SOPClassUID = single_frame_class(source)
-    is_grey = str(source.get("PhotometricInterpretation") or "").startswith("MONOCHROME")
+    # The grayscale class is for MONOCHROME1 and 2 only; palettes count as colour (PS3.3 A.33.2).
+    how = str(source.get("PhotometricInterpretation") or "")
+    is_grey = how.startswith("MONOCHROME") if how else source.get("SamplesPerPixel") != 3
     header.SamplesPerPixel = 1 if is_grey else 3
     return header
 

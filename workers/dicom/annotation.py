@@ -191,4 +191,5 @@ def _notice_object(text: str, top: float) -> TextObject:
 
 def _failure(run: RunOutcome) -> str:
     state = "DECLINED" if run.declined else "FAILED"
-    return f"{run.model} {run.model_version} {state}: {run.error}"
+    reason = " ".join(str(run.error).split())
+    return f"{run.model} {run.model_version} {state}: {reason}"

@@ -167,7 +167,7 @@ def test_every_kind_has_a_layer_with_colours() -> None:
 def test_what_failed_is_written_on_the_image() -> None:
     """With findings of another model or without any: never an unmarked image alone."""
     source = header()
-    failed = outcome(source, model="mtu_net", error="Triton did not answer in time")
+    failed = outcome(source, model="mtu_net", error="Triton did\n not answer in time")
     declined = outcome(source, model="other", error="no breast in it", declined=True)
     for findings in (findings_of(source), []):
         runs = (outcome(source, findings=tuple(findings)), failed, declined)
@@ -232,6 +232,26 @@ def test_the_marks_of_a_loop_are_on_the_analysed_frame() -> None:
         marked = annotation.ReferencedImageSequence[0]
         assert marked.ReferencedSOPClassUID == source.SOPClassUID
         assert marked.ReferencedFrameNumber == 15
+
+
+@pytest.mark.parametrize(
+    ("photometric", "samples", "is_grey"),
+    [
+        ("MONOCHROME1", 1, True),
+        ("MONOCHROME2", None, True),
+        ("PALETTE COLOR", 1, False),
+        ("YBR_FULL_422", 3, False),
+        (None, 1, True),
+        (None, 3, False),
+    ],
+)
+def test_the_class_is_that_of_the_pixels(
+    photometric: str | None, samples: int | None, is_grey: bool
+) -> None:
+    """Palettes are colour; without a photometric interpretation the samples decide."""
+    source = header(PhotometricInterpretation=photometric, SamplesPerPixel=samples)
+    state = _encoded(_analysis(source, [finding()]))
+    assert (state.SOPClassUID == GrayscaleSoftcopyPresentationStateStorage) is is_grey
 
 
 def test_a_colour_image_gets_a_colour_state() -> None:
