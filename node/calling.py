@@ -94,12 +94,16 @@ def calling(
 
 @contextmanager
 def patient(association: Association, peer: Peer) -> Iterator[None]:
-    """Within the block a message may take any time as long as its bytes keep coming.
+    """Within the block a message may take any time as long as its bytes keep coming or going.
 
     pynetdicom's DIMSE timeout covers a whole message, and one tomosynthesis object may take minutes
     on a slow line. Silence of `timeout_seconds` ends the wait as the timeout would.
     """
     done = threading.Event()
+    timer = association.dul._idle_timer
+
+    def note(_event: evt.Event) -> None:
+        timer.restart()
 
     def watch() -> None:
         while not done.wait(peer.timeout_seconds / _LOOKS_PER_TIMEOUT):
@@ -108,6 +112,8 @@ def patient(association: Association, peer: Peer) -> Iterator[None]:
                 return
 
     association.dimse_timeout = None
+    timer.restart()
+    association.bind(evt.EVT_DATA_SENT, note)
     watcher = threading.Thread(target=watch, name=f"patience {peer.ae_title}", daemon=True)
     watcher.start()
     try:
@@ -115,6 +121,7 @@ def patient(association: Association, peer: Peer) -> Iterator[None]:
     finally:
         done.set()
         watcher.join()
+        association.unbind(evt.EVT_DATA_SENT, note)
         association.dimse_timeout = peer.timeout_seconds
 
 

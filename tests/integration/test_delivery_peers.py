@@ -133,6 +133,20 @@ def test_one_association_small_pdus_and_slow(tmp_path: Path) -> None:
     assert archive.calls == 1
 
 
+def test_a_slow_line_is_no_silence(tmp_path: Path) -> None:
+    """An object that takes longer than the timeout arrives, as long as its bytes keep going."""
+    large = result_object("SC")
+    large.Rows, large.Columns = 2560, 2048
+    large.PixelData = bytes(2 * 2560 * 2048)
+    path = saved(large, tmp_path)
+    archive = StrictArchive(pdu_seconds=0.005)
+    with running_strict({SOP_CLASS_OF_KIND["SC"]: [EXPLICIT]}, archive):
+        begin = time.monotonic()
+        deliver(path, at(archive.port, timeout_seconds=2))
+        assert time.monotonic() - begin > 3
+    assert len(archive.kept) == 1
+
+
 def test_check_tells_what_an_archive_takes() -> None:
     """A kind that is not taken and a confirmation that is not offered make the check fail."""
     with running_strict({SEG: [EXPLICIT]}, services=()) as archive:

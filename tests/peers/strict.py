@@ -43,6 +43,8 @@ class StrictArchive:
     # Whether C-FIND tells of what is kept.
     lists: bool = True
     pause_seconds: float = 0.0
+    # How long it takes to read a PDU.
+    pdu_seconds: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -54,6 +56,10 @@ class StrictArchive:
         """Count an association."""
         with self._lock:
             self.calls += 1
+
+    def read(self, _event: evt.Event) -> None:
+        """Take one PDU."""
+        time.sleep(self.pdu_seconds)
 
     def store(self, event: evt.Event) -> int:
         """C-STORE."""
@@ -107,6 +113,7 @@ def running_strict(
         entity.add_supported_context(uid, list(syntaxes))
     handlers = [
         (evt.EVT_ACCEPTED, archive.called),
+        (evt.EVT_PDU_RECV, archive.read),
         (evt.EVT_C_STORE, archive.store),
         (evt.EVT_C_FIND, archive.find),
         (evt.EVT_N_ACTION, archive.act),

@@ -17,7 +17,7 @@ from pydicom.uid import UID
 from pynetdicom import _config
 from pynetdicom.association import Association
 
-from node.calling import UNCOMPRESSED, Context, calling
+from node.calling import UNCOMPRESSED, Context, calling, patient
 from node.destinations import Destination
 from node.errors import (
     DestinationRefusedError,
@@ -100,7 +100,8 @@ class Line:
     def _store_in(self, syntax: str, path: Path) -> str:
         if not self.association.is_established:
             raise DestinationUnavailableError("has ended the association")
-        with in_syntax(path, syntax) as sent:
+        peer = self._destination.peer
+        with in_syntax(path, syntax) as sent, patient(self.association, peer):
             status = self.association.send_c_store(sent).get("Status")
         if status is None:
             raise DestinationUnavailableError("no answer to C-STORE")
