@@ -22,7 +22,7 @@ from node.store.files import Files
 from stack import archive, embedded, ports
 from stack.display import StartDisplay
 from stack.trial import Trial, TrialFailedError, run_trial
-from workers.pictures import contact_sheet
+from workers.pictures.png import contact_sheet
 
 PICTURE = Path("demo") / "findings.png"
 # Nobody sends anything else meanwhile, so the demo need not wait for stragglers.

@@ -25,7 +25,7 @@ from workers.analyses import ImageAnalysis, StudyAnalysis
 from workers.dicom.decoding import read_source
 from workers.images import SourceImage
 from workers.inference import Server, run_model
-from workers.pictures import overlay_picture
+from workers.pictures.png import overlay_picture
 from workers.results import DEFAULT_FORMS, encode_study, part10
 
 # There is no history outside the node: every run is a first revision.

@@ -45,7 +45,7 @@ from workers.delivery import deliver_results
 from workers.dicom.decoding import read_source
 from workers.findings import RunOutcome
 from workers.inference import Server, failed_run, run_model
-from workers.pictures import overlay_picture
+from workers.pictures.png import overlay_picture
 from workers.records import (
     ImageWork,
     add_results,

@@ -32,9 +32,9 @@ from workers.dicom import codes, equipment
 from workers.dicom.anatomy import read_laterality, read_view
 from workers.dicom.equipment import ModelIdentity
 from workers.dicom.inheritance import inherit, plain_header, site_time, stamp_creation
-from workers.drawing import draw_overlay
 from workers.findings import RunOutcome
-from workers.summary_page import summary_pages
+from workers.pictures.overlay import draw_overlay
+from workers.pictures.summary_page import summary_pages
 
 SECONDARY_CAPTURE_SERIES_NUMBER: Final = 9700
 

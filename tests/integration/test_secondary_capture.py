@@ -20,7 +20,7 @@ from tests.results import CONTENT_AT, disc, finding, header, outcome
 from workers.analyses import ImageAnalysis
 from workers.findings import Finding
 from workers.images import SourceImage
-from workers.palette import RGB_OF_KIND
+from workers.pictures.palette import RGB_OF_KIND
 from workers.secondary_capture import encode_overlay
 
 ROWS, COLUMNS = 600, 500

@@ -19,8 +19,8 @@ from pydicom.dataset import Dataset
 from models.contract import FindingKind
 from workers.dicom import codes, equipment
 from workers.findings import Finding, RunOutcome, outlines_px
-from workers.palette import RGB, RGB_OF_KIND, WARNING_RGB
-from workers.placement import Box, free_place, grown, overlap
+from workers.pictures.palette import RGB, RGB_OF_KIND, WARNING_RGB
+from workers.pictures.placement import Box, free_place, grown, overlap
 
 _LAYER: Final[dict[FindingKind, str]] = {
     FindingKind.MASS: "AI_MASS",

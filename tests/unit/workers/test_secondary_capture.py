@@ -18,7 +18,7 @@ from tests.results import CONTENT_AT, disc, finding, header, outcome, ultrasound
 from workers.analyses import ImageAnalysis, StudyAnalysis
 from workers.findings import Finding, RunOutcome
 from workers.images import SourceImage
-from workers.palette import RGB_OF_KIND
+from workers.pictures.palette import RGB_OF_KIND
 from workers.secondary_capture import encode_overlay, encode_secondary_captures
 
 GREY = 0.4

@@ -17,8 +17,8 @@ from workers.analyses import ImageAnalysis, StudyAnalysis
 from workers.dicom import codes, equipment
 from workers.dicom.anatomy import read_laterality, read_view
 from workers.findings import Finding, RunOutcome
-from workers.palette import FAINT, GROUND, RGB, TEXT, WARNING_RGB
-from workers.typesetting import font, wrapped
+from workers.pictures.palette import FAINT, GROUND, RGB, TEXT, WARNING_RGB
+from workers.pictures.typesetting import font, wrapped
 
 # What a 1-megapixel display of a clinic shows without scaling.
 _WIDTH_PX: Final = 1024

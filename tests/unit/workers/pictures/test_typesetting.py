@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from workers.typesetting import font, wrapped
+from workers.pictures.typesetting import font, wrapped
 
 
 @pytest.mark.parametrize("width_px", [40, 120, 400, 4000])

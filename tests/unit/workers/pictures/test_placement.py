@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workers.placement import free_place, overlap
+from workers.pictures.placement import free_place, overlap
 
 SHAPE = (400, 300)
 

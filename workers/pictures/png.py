@@ -13,8 +13,8 @@ from io import BytesIO
 from PIL import Image
 
 from models.contract import BreastImage
-from workers.drawing import draw_overlay
 from workers.findings import Finding
+from workers.pictures.overlay import draw_overlay
 
 _LONGEST_SIDE_PX = 1400
 _GAP_PX = 20

@@ -20,9 +20,9 @@ from models.contract import BreastImage, FindingKind
 from workers.dicom.codes import FINDING_LABEL
 from workers.dicom.equipment import RESEARCH_USE_ONLY
 from workers.findings import Finding
-from workers.palette import FAINT, GROUND, RGB_OF_KIND, TEXT, WARNING_RGB
-from workers.placement import Box, free_place, grown
-from workers.typesetting import font, text_size, wrapped
+from workers.pictures.palette import FAINT, GROUND, RGB_OF_KIND, TEXT, WARNING_RGB
+from workers.pictures.placement import Box, free_place, grown
+from workers.pictures.typesetting import font, text_size, wrapped
 
 _DESIGNED_FOR_PX = 1400
 # Small ultrasound images are enlarged so that labels do not hide them, but pixels stay pixels.

@@ -11,7 +11,7 @@ from PIL import Image
 
 from models.contract import BreastImage, FindingKind
 from tests.results import disc, finding
-from workers.pictures import contact_sheet, overlay_picture
+from workers.pictures.png import contact_sheet, overlay_picture
 
 MASS_COLOUR = (255, 176, 0)
 
