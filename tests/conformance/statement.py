@@ -35,8 +35,9 @@ class Section:
     @property
     def paragraphs(self) -> list[str]:
         """What is neither heading nor table nor tree."""
-        blocks = re.sub(r"```.*?```", "", self.text, flags=re.DOTALL).split("\n\n")
-        return [each.strip() for each in blocks if each.strip() and not each.startswith("|")]
+        text = re.sub(r"```.*?```", "", self.text, flags=re.DOTALL)
+        blocks = [block.strip() for block in text.split("\n\n")]
+        return [block for block in blocks if block and not block.startswith("|")]
 
 
 @cache

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from highdicom.sr.utils import find_content_items
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
@@ -234,6 +235,34 @@ def test_identity_values(revisions: Any) -> None:
                 assert [float(value) for value in position] == [0, 0, 0]
 
 
+def test_segments_and_groups_share_their_tracking_uids(revisions: Any) -> None:
+    """A finding has one tracking UID, in its segment and in its measurement group."""
+    for (kind, variant), report in revisions[1]:
+        if kind != "SR" or variant.startswith("c-"):
+            continue
+        segments = {
+            str(segment.TrackingUID)
+            for form, dataset in revisions[1]
+            if form == ("SEG", variant)
+            for segment in dataset.SegmentSequence
+        }
+        groups = {
+            str(item.UID)
+            for item in find_content_items(report, value_type="UIDREF", recursive=True)
+            if item.ConceptNameCodeSequence[0].CodeValue == "112040"
+        }
+        assert segments
+        assert segments <= groups
+
+
+def test_segment_descriptions_tell_the_certainty(revisions: Any) -> None:
+    """In per cent, the score of the finding."""
+    for form, dataset in revisions[1]:
+        if form == ("SEG", "ohif"):
+            for segment in dataset.SegmentSequence:
+                assert "87.0 %" in segment.SegmentDescription
+
+
 @pytest.mark.parametrize("kind", ["SR", "CADSR", "COMBINED"])
 def test_documents_are_nobodys_word(objects: Encoded, kind: str) -> None:
     """Unverified, preliminary, partial where a model failed; the evidence is every image."""
@@ -260,6 +289,71 @@ def test_templates(objects: Encoded, kind: str) -> None:
         assert section.title.endswith(f"TID {template.TemplateIdentifier}")
         name = dataset.ConceptNameCodeSequence[0]
         assert f'CONTAINER ({name.CodeValue}, DCM, "{name.CodeMeaning}")' in section.text
+
+
+def test_presentation_states(objects: Encoded) -> None:
+    """5.7: label, creator, series, layers, and what is absent."""
+    assert objects["GSPS"]
+    for dataset in objects["GSPS"]:
+        assert f"`{dataset.ContentLabel}`" in row("5.7", "Content Label")
+        assert dataset.ContentDescription in row("5.7", "Content Label")
+        assert not dataset.ContentCreatorName
+        assert f"Series Number {dataset.SeriesNumber}" in row("5.7", "Series")
+        assert dataset.Modality == "PR"
+        assert "ImageRotation" not in dataset
+        assert "ImageHorizontalFlip" not in dataset
+        (area,) = dataset.DisplayedAreaSelectionSequence
+        assert area.PresentationSizeMode == "SCALE TO FIT"
+        assert list(area.DisplayedAreaTopLeftHandCorner) == [1, 1]
+        layers = {layer.GraphicLayer for layer in dataset.GraphicLayerSequence}
+        stated = row("5.7", "Graphic Layer")
+        assert all(f"`{layer}`" in stated for layer in layers), layers
+        for annotation in dataset.GraphicAnnotationSequence:
+            for graphic in annotation.get("GraphicObjectSequence", ()):
+                assert (graphic.GraphicType, graphic.GraphicFilled) == ("POLYLINE", "N")
+                assert graphic.GraphicAnnotationUnits == "PIXEL"
+                assert graphic.TrackingUID
+
+
+def test_secondary_captures(objects: Encoded) -> None:
+    """5.8: pixels, type, series, burnt-in, derivation; measured on the image alone."""
+    pictures = [each for each in objects["SC"] if "SourceImageSequence" in each]
+    assert len(pictures) >= len(_IMAGES)
+    for dataset in objects["SC"]:
+        pixels = (dataset.PhotometricInterpretation, dataset.BitsAllocated)
+        assert (*pixels, dataset.PlanarConfiguration) == ("RGB", 8, 0)
+        assert max(dataset.Rows, dataset.Columns) <= 2048 + 1024
+        assert "\\".join(dataset.ImageType[:2]) == row("5.8", "Image Type")
+        assert f"{dataset.Modality}, {dataset.SeriesNumber}:" in row("5.8", "Modality")
+        assert dataset.ConversionType == row("5.8", "Conversion Type")
+        assert dataset.BurnedInAnnotation == row("5.8", "Burned In Annotation")
+        assert dataset.DerivationDescription
+        assert "PixelSpacing" not in dataset
+        assert "Research use only" in dataset.ImageComments
+        assert ("INCOMPLETE" in dataset.ImageComments) or dataset in pictures
+    assert any("INCOMPLETE" in each.ImageComments for each in objects["SC"])
+
+
+def test_key_objects(objects: Encoded) -> None:
+    """5.9: title, observer, series, references to images alone; the note's title and series."""
+    (selection,), (note,) = objects["KOS"], objects["REJECTED"]
+    for dataset, first in ((selection, "title"), (note, "rejection note")):
+        title = dataset.ConceptNameCodeSequence[0]
+        assert (title.CodeValue, title.CodingSchemeDesignator) in codes_in(row("5.9", first))
+    assert f"Series Number {selection.SeriesNumber}," in row("5.9", "series")
+    assert f"Series Number {note.SeriesNumber};" in row("5.9", "rejection note")
+    items = selection.ContentSequence
+    assert {item.ValueType for item in items} <= {"IMAGE", "CODE", "TEXT", "UIDREF"}
+    named = [
+        str(item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID)
+        for item in items
+        if item.ValueType == "IMAGE"
+    ]
+    assert named == [str(each.source.SOPInstanceUID) for each in _IMAGES]
+    text = " ".join(item.TextValue for item in items if item.ValueType == "TEXT")
+    assert "INCOMPLETE: 1 of 4 analyses failed." in text
+    observer = [item for item in items if item.get("RelationshipType") == "HAS OBS CONTEXT"]
+    assert len(observer) >= 4
 
 
 def test_combined_report_codes() -> None:

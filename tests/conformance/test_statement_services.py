@@ -18,21 +18,29 @@ import node.errors
 import node.query.find
 import node.retrieve.provider
 from node.association import _CALLING_AE_NOT_RECOGNISED, _LOCAL_LIMIT_EXCEEDED, application_entity
-from node.commitment import custody, provider, request
+from node.commitment import asking, custody, provider, receipt, request
 from node.commitment.event_report import STORAGE_COMMITMENT
 from node.destinations import SOP_CLASS_OF_KIND, Destination
-from node.errors import BrokenRequestError, RefusedError
+from node.errors import (
+    BrokenRequestError,
+    DestinationRefusedError,
+    DestinationUnavailableError,
+    ObjectPostponedError,
+    RefusedError,
+)
 from node.instance import KEPT_APART, PROCESSING_FAILURE, SUCCESS
 from node.priors.storage import _COMPRESSED, STORAGE_BY_MODALITY
 from node.query.catalog import known_keywords
 from node.query.levels import LEVELS
 from node.settings import Settings
 from node.sop_classes import storage_classes
+from node.store import deliveries
 from node.stow.access import REQUESTS_AT_ONCE, REQUESTS_PER_HOST
 from node.stow.intake import PARTS_LIMIT
 from node.upper_layer import connection, stream
 from node.upper_layer import provider as upper_provider
 from tests.conformance.statement import PAGE, Section, sections, statuses_in
+from workers.dicom import dimse
 from workers.dicom.identity import Identity
 from workers.dicom.transfer import syntaxes_for
 
@@ -217,6 +225,49 @@ def _proposed(sop_class_uid: str) -> list[str]:
 def _syntax_name(uid: str) -> str:
     """As PS3.5 calls it, without what PS3.6 adds of the default."""
     return UID(uid).name.split(":")[0].replace("Default Transfer Syntax for DICOM", "").strip()
+
+
+@pytest.mark.parametrize(
+    ("first", "samples", "expected"),
+    [
+        ("0000, 0001", [0x0000, 0x0001, 0x0107, 0x0116, 0xB000, 0xB007, 0xBFFF], None),
+        ("0111", [0x0111], None),
+        ("A7xx", [0xA700, 0xA7FF], DestinationUnavailableError),
+        ("0110, 0213", [0x0110, 0x0213], ObjectPostponedError),
+        ("any other", [0x0122, 0xA900, 0xC000, 0x0117], DestinationRefusedError),
+    ],
+)
+def test_what_a_c_store_is_answered_with(
+    first: str, samples: list[int], expected: type[Exception] | None
+) -> None:
+    """Each row of the table: stored, tried again as for an archive or an object, or refused."""
+    assert section("4.1").row(first)
+    for status in samples:
+        if expected is None:
+            dimse._check(status)
+        else:
+            with pytest.raises(expected):
+                dimse._check(status)
+
+
+def test_what_a_commitment_report_means() -> None:
+    """Which Failure Reasons are final, and which is about the request alone."""
+    assert statuses_in(section("4.4").row("0119H")[0]) == deliveries._FINAL_REASONS
+    assert statuses_in(section("4.4").row("0131H")[0]) == {deliveries._DUPLICATE_TRANSACTION_UID}
+    healing = statuses_in(section("4.4").row("Failure Reason 0112H")[0])
+    others = {deliveries._DUPLICATE_TRANSACTION_UID, *deliveries._FINAL_REASONS}
+    assert healing == set(deliveries._REASONS) - others
+
+
+def test_statuses_to_a_commitment_report() -> None:
+    """What an archive's N-EVENT-REPORT is answered with, and how long the node waits for it."""
+    text = section("4.4").paragraphs[-1]
+    assert statuses_in(text.split("Statuses to a report")[1]) == {
+        *(receipt._SUCCESS, receipt._PROCESSING_FAILURE, receipt._NO_SUCH_EVENT_TYPE),
+        *(receipt._INVALID_ARGUMENT_VALUE, receipt._NO_SUCH_SOP_CLASS),
+        receipt._RESOURCE_LIMITATION,
+    }
+    assert f"waits {asking._REPORT_SECONDS:.0f} s" in text
 
 
 def test_what_priors_are_asked_with() -> None:

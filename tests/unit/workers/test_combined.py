@@ -181,6 +181,19 @@ def test_the_predecessor_may_be_of_the_other_study() -> None:
     assert "PredecessorDocumentsSequence" not in first
 
 
+def test_the_request_of_the_own_study_is_named() -> None:
+    """Referenced Request Sequence as in the report of the study, where its images name one."""
+    own, other = mammogram(), scan()
+    assert "ReferencedRequestSequence" not in combined(own, other)
+    own.source.AccessionNumber = "A-1"
+    other.source.AccessionNumber = "B-2"
+    request = Dataset()
+    request.RequestedProcedureID = "RP-1"
+    own.source.RequestAttributesSequence = [request]
+    (named,) = combined(own, other).ReferencedRequestSequence
+    assert (named.AccessionNumber, named.RequestedProcedureID) == ("A-1", "RP-1")
+
+
 def test_one_modality_alone_is_refused() -> None:
     """Nothing is combined with nothing."""
     with pytest.raises(EncodingError, match="no ultrasound"):
