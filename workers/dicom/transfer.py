@@ -7,8 +7,8 @@ the original byte for byte; the same bytes in, the same out.
 
 Deflate is what makes a segmentation small: one bit per pixel of mostly nothing (34 MB for twenty
 findings on a 3328 x 4096 mammogram) becomes some 50 kB. RLE Lossless cannot: a run ends after 128
-bytes, so that much nothing still costs 0.5 MB packed and 4 MB at a byte per pixel, which is how
-PS3.5 8.2.2 has it; and DCMTK 3.6.7, Orthanc 1.10 and pydicom 3.0 do not read single bits in RLE.
+bytes, so that much nothing still costs 0.5 MB packed and 4 MB at a byte per pixel; and DCMTK 3.6.7
+and pydicom 3.0 refuse to read single bits in RLE.
 """
 
 from __future__ import annotations
