@@ -21,9 +21,9 @@ from node.store.tables import CommitmentRequest
 from tests.deliveries import DIMSE, Deliveries, waiting_job
 from tests.peers import orthanc as orthanc_peer
 from tests.peers.node import running_role
-from tests.peers.orthanc import running_orthanc
+from tests.peers.orthanc import Orthanc, running_orthanc
 from tests.peers.ports import free_port
-from tests.peers.receiver import running_receiver
+from tests.peers.postgresql import Postgresql
 from tests.peers.strict import COMMITMENT, FIND, StrictArchive, running_strict
 
 EXPLICIT = "1.2.840.10008.1.2.1"
@@ -33,17 +33,20 @@ INSTANCE = "1.2.840.10008.1.20.1.1"  # PS3.4 J.3.5
 
 
 @pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+def settings(
+    postgresql: Postgresql, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Settings]:
     """Settings of a node whose receiver runs, to be told of commitments."""
     folder = tmp_path_factory.mktemp("node")
-    settings = load_settings(state_dir=folder / "state", dicom_port=free_port())
-    upgrade(settings)
-    values = {
-        "state_dir": settings.state_dir,
-        "dicom_port": settings.dicom_port,
+    values: dict[str, Any] = {
+        "state_dir": folder / "state",
+        "database_url": postgresql.new_database(),
+        "dicom_port": free_port(),
         "min_free_bytes": 0,
         "broker_url": "redis://127.0.0.1:1/0",
     }
+    settings = load_settings(**values)
+    upgrade(settings)
     log = folder / "receive.log"
     with running_role(values, "receive", log=log, ready_text="receiver listens"):
         yield settings
@@ -224,40 +227,41 @@ def test_an_archive_without_commitment(deliveries: Deliveries) -> None:
     assert archive.asked == []
 
 
-def test_reported_on_the_same_association(deliveries: Deliveries, tmp_path: Path) -> None:
-    """An archive that answers at once and knows no way back: here, another node's receiver."""
-    with running_receiver(tmp_path) as archive:
-        assert deliveries.round(at(archive.port, "SENTINODE")) == []
+def test_reported_on_the_same_association(deliveries: Deliveries, settings: Settings) -> None:
+    """An archive that answers at once and knows no way back: here, a node's own receiver."""
+    assert deliveries.round(at(settings.dicom_port, settings.ae_title)) == []
     assert deliveries.states() == ["confirmed"] * 2
 
 
-def test_orthanc_commits(deliveries: Deliveries, settings: Settings) -> None:
-    """Orthanc reports on an association of its own, as the SCP; the database has the outcome."""
+@pytest.fixture(scope="module")
+def orthanc(settings: Settings) -> Iterator[Orthanc]:
+    """Return an Orthanc that knows where to report to."""
     if orthanc_peer.missing():
         pytest.skip(str(orthanc_peer.missing()))
     ours = {"AET": settings.ae_title, "Host": "127.0.0.1", "Port": settings.dicom_port}
-    with running_orthanc(DicomModalities={"node": ours}) as orthanc:
-        destination = at(orthanc.dicom_port, orthanc.ae_title)
-        assert deliveries.round(destination) in (None, [])
-        wait_for(lambda: deliveries.states() == ["confirmed"] * 2)
-        assert deliveries.round(destination) == []
-        stored = orthanc.sop_instance_uids()
+    with running_orthanc(DicomModalities={"node": ours}) as server:
+        yield server
+
+
+def test_orthanc_commits(deliveries: Deliveries, orthanc: Orthanc) -> None:
+    """Orthanc reports on an association of its own, as the SCP; the database has the outcome."""
+    destination = at(orthanc.dicom_port, orthanc.ae_title)
+    assert deliveries.round(destination) in (None, [])
+    wait_for(lambda: deliveries.states() == ["confirmed"] * 2)
+    assert deliveries.round(destination) == []
+    stored = orthanc.sop_instance_uids()
     assert sorted(stored) == sorted(each.SOPInstanceUID for each in deliveries.objects)
 
 
-def test_orthanc_says_what_it_lacks(deliveries: Deliveries, settings: Settings) -> None:
-    """An object that was deleted before the report is sent again, and then committed."""
-    if orthanc_peer.missing():
-        pytest.skip(str(orthanc_peer.missing()))
-    ours = {"AET": settings.ae_title, "Host": "127.0.0.1", "Port": settings.dicom_port}
-    with running_orthanc(DicomModalities={"node": ours}) as orthanc:
-        destination = at(orthanc.dicom_port, orthanc.ae_title)
-        _pretend_sent(deliveries)
-        assert deliveries.round(destination) is None
-        wait_for(lambda: deliveries.states() == ["pending"] * 2)
-        deliveries.forget_pauses()
-        deliveries.round(destination)
-        wait_for(lambda: deliveries.states() == ["confirmed"] * 2)
+def test_orthanc_says_what_it_lacks(deliveries: Deliveries, orthanc: Orthanc) -> None:
+    """An object that it has lost since is sent again, and then committed."""
+    destination = at(orthanc.dicom_port, orthanc.ae_title)
+    _pretend_sent(deliveries)
+    assert deliveries.round(destination) is None
+    wait_for(lambda: deliveries.states() == ["pending"] * 2)
+    deliveries.forget_pauses()
+    deliveries.round(destination)
+    wait_for(lambda: deliveries.states() == ["confirmed"] * 2)
 
 
 def _pretend_sent(deliveries: Deliveries) -> None:

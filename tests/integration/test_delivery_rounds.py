@@ -29,13 +29,10 @@ SEG, SR = SOP_CLASS_OF_KIND["SEG"], SOP_CLASS_OF_KIND["SR"]
 TAKES = {SEG: [EXPLICIT], SR: [EXPLICIT]}
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """Settings of one migrated database of each kind, for all tests."""
-    url = ""
-    if request.param == "postgresql":
-        url = str(request.getfixturevalue("postgresql").new_database())
-    settings = load_settings(state_dir=tmp_path_factory.mktemp("state"), database_url=url)
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Settings of one migrated SQLite for all tests; those of commitments use PostgreSQL."""
+    settings = load_settings(state_dir=tmp_path_factory.mktemp("state"))
     upgrade(settings)
     return settings
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -10,7 +10,7 @@ from node.settings import Settings
 from node.store.commitments import STATES as COMMITMENT_STATES
 from node.store.commitments import Asked, Reference, keep_request
 from node.store.session import Store
-from node.store.tables import Base
+from node.store.tables import Base, DestinationState
 from tests.unit.node.web.conftest import Client
 from tests.unit.node.web.rows import DESTINATION, SIZE_BYTES, add_beat, add_study
 
@@ -47,6 +47,16 @@ def test_metrics_count_what_the_database_holds(client: Client, store: Store) -> 
     assert 0 <= found["sentinode_heartbeat_age_seconds", "worker"] < 60
     assert found["sentinode_free_disk_bytes",] > 0
     assert found["sentinode_database_up",] == 1
+
+
+def test_a_destination_that_is_not_reached(client: Client, store: Store) -> None:
+    """It has a series for as long as it fails, and none when it works."""
+    assert not [each for each in _scrape(client) if "destination_failing" in each[0]]
+    since = datetime.now(UTC) - timedelta(minutes=5)
+    row = {"name": DESTINATION, "failures": 3, "failing_since": since, "due_at": since}
+    with store.writing() as session:
+        session.add(DestinationState(**row))
+    assert _scrape(client)["sentinode_destination_failing_seconds", DESTINATION] >= 300
 
 
 def test_waiting_job_ages(client: Client, store: Store) -> None:

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import io
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+)
 
+from node.destinations import SOP_CLASS_OF_KIND, Destination
 from node.errors import EncodingError
 from tests.datasets import mammogram
 from tests.results import CONTENT_AT, findings_of, header
-from workers.dicom.transfer import deflated
+from workers.dicom.identity import Identity
+from workers.dicom.transfer import deflated, implicit, in_syntax, syntaxes_for
 from workers.results import part10
 from workers.segmentation import encode_segmentation
 
@@ -86,3 +94,47 @@ def test_what_is_no_part_10_file_is_refused() -> None:
     for content in (b"", b"\x08\x00\x05\x00CS\x0a\x00ISO_IR 192", b"\0" * 200):
         with pytest.raises(EncodingError, match="Part 10"):
             deflated(content)
+
+
+def _identity(kind: str, syntax: str = ExplicitVRLittleEndian) -> Identity:
+    uid = SOP_CLASS_OF_KIND[kind]  # type: ignore[index]  # a ResultKind
+    return Identity(uid, "1.2.3", "1.2", "1.2.4", str(syntax))
+
+
+def test_what_is_tried_and_in_which_order() -> None:
+    """Segmentations as the destination prefers, everything else as it lies on disk."""
+    fields = {"name": "web", "protocol": "stow", "url": "http://localhost"}
+    default = Destination.model_validate(fields)
+    plain = Destination.model_validate(fields | {"seg_transfer_syntaxes": ["explicit"]})
+    last = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
+    assert syntaxes_for(_identity("SEG"), default) == [DeflatedExplicitVRLittleEndian, *last]
+    assert syntaxes_for(_identity("SEG"), plain) == last
+    assert syntaxes_for(_identity("SC"), default) == last
+    compressed = _identity("SC", JPEG2000Lossless)
+    assert syntaxes_for(compressed, default) == [JPEG2000Lossless]
+
+
+def test_the_file_of_each_syntax(tmp_path: Path) -> None:
+    """The file itself where it is in that syntax, else another that lives for the block."""
+    path = tmp_path / "segmentation.dcm"
+    path.write_bytes(_segmentation(400, 300))
+    original = pydicom.dcmread(path)
+    with in_syntax(path, ExplicitVRLittleEndian) as sent:
+        assert sent == path
+    for syntax in (DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian):
+        with in_syntax(path, syntax) as sent:
+            assert sent != path
+            found = pydicom.dcmread(sent)
+            assert found.file_meta.TransferSyntaxUID == syntax
+            assert found.file_meta.MediaStorageSOPInstanceUID == original.SOPInstanceUID
+            # Implicit VR has no other word for pixel data than OW (PS3.5 A.1).
+            assert found.PixelData == original.PixelData
+            found["PixelData"].VR = original["PixelData"].VR
+            assert found == original
+        assert not sent.exists()
+
+
+def test_implicit_is_the_same_each_time() -> None:
+    """The same bytes in, the same bytes out."""
+    content = _segmentation(400, 300)
+    assert implicit(content) == implicit(content)
