@@ -10,7 +10,9 @@ The files are the stages, in this order:
     presentation       7  findings -> GSPS
     secondary_capture  7  findings -> pictures with burnt-in marks, summary
     key_objects        7  images with findings -> KOS; rejection notes
+    combined           7  mammogram and ultrasound of a patient -> one SR
     delivery           8  to every destination; idempotent, confirmed
+    replacement        8  what earlier revisions left there is rejected or deleted
 
 `pipeline` says which stage follows which. `app` is the Celery application. Nothing here loads
 torch.
