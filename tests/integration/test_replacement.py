@@ -53,7 +53,7 @@ class Archive(Analysed):
             "protocol": "stow",
             "url": self.orthanc.dicomweb_url,
             "confirm": "qido",
-            "kinds": ["SEG", "SR", "COMBINED"],
+            "kinds": ["SR", "COMBINED"],
             "orthanc_url": self.orthanc.url,
         }
         entries = [usual | each for each in changes]
@@ -186,7 +186,7 @@ def test_the_later_study_brings_the_combined_report(node: Archive, mammogram_fir
 
 def test_a_late_image_replaces_what_orthanc_has(node: Archive) -> None:
     """Revision 1 goes once revision 2 is confirmed; what others stored in that study stays."""
-    node.write_destinations({"replace": "orthanc-delete"})
+    node.write_destinations({"replace": "orthanc-delete", "kinds": ["SEG", "SR"]})
     image = mammogram()
     study = node.finished(image, said=Said(findings=2))
     _store(node.orthanc, image)
@@ -234,7 +234,7 @@ def test_a_combined_report_of_another_study_is_replaced_too(node: Archive) -> No
 
 def test_a_rejection_note_names_what_is_superseded(node: Archive) -> None:
     """One note for each new revision; it names results, never an earlier note."""
-    node.write_destinations({"replace": "rejection-note"})
+    node.write_destinations({"replace": "rejection-note", "kinds": ["SEG", "SR"]})
     study = node.finished(mammogram(), said=Said(findings=1))
     assert node.uids(study, 1, "REJECTED") == set()
     for revision, view in ((2, "MLO"), (3, "ML")):
@@ -318,7 +318,7 @@ def test_a_wrong_rest_address_is_shown_and_retried_by_a_person(node: Archive) ->
 @pytest.mark.parametrize("step", _KILLED)
 def test_kill_between_confirmation_and_deletion(node: Archive, step: str) -> None:
     """kill -9 of the worker while it replaces: another one ends it, and nothing else goes."""
-    node.write_destinations({"replace": "orthanc-delete"})
+    node.write_destinations({"replace": "orthanc-delete", "kinds": ["SEG", "SR"]})
     study = node.finished(mammogram(), said=Said(findings=1))
     lease = node.analysed(mammogram(study, view="MLO"), said=Said(findings=1))
     node.release(lease)
