@@ -54,6 +54,12 @@ def _sentinode(folder: Path, _: int) -> Iterator[Receiver]:
 
 
 @contextmanager
+def _sentinode_alone(folder: Path, _: int) -> Iterator[Receiver]:
+    with running_sentinode(folder / "state", processes=1) as receiver:
+        yield receiver
+
+
+@contextmanager
 def _sentinode_postgresql(folder: Path, _: int) -> Iterator[Receiver]:
     with (
         postgresql.running_postgresql((), folder) as server,
@@ -63,12 +69,15 @@ def _sentinode_postgresql(folder: Path, _: int) -> Iterator[Receiver]:
 
 
 @contextmanager
-def running_sentinode(state_dir: Path, database_url: str = "") -> Iterator[Receiver]:
+def running_sentinode(
+    state_dir: Path, database_url: str = "", processes: int = 0
+) -> Iterator[Receiver]:
     """Our receiver with its defaults on a migrated database; an empty URL is SQLite."""
     settings = {
         "state_dir": state_dir,
         "database_url": database_url,
         "dicom_port": free_port(),
+        "dicom_processes": processes,
         "broker_url": "redis://127.0.0.1:1/0",  # the receiver publishes nothing
     }
     state_dir.mkdir(parents=True, exist_ok=True)
@@ -140,6 +149,9 @@ VARIANTS = {
     variant.name: variant
     for variant in (
         Variant("sentinode", "Sentinode, SQLite", _sentinode, _nothing_missing),
+        Variant(
+            "sentinode-alone", "Sentinode, SQLite, one process", _sentinode_alone, _nothing_missing
+        ),
         Variant(
             "sentinode-postgresql",
             "Sentinode, PostgreSQL",
