@@ -19,6 +19,7 @@ from node.routes import load_routes
 from node.settings import Settings
 from node.store.files import Files
 from node.store.session import open_store
+from workers.dicom.orthanc import open_orthanc
 from workers.dispatch.survey import survey
 from workers.triton.balanced import resolve
 from workers.triton.client import TritonClient
@@ -75,6 +76,9 @@ def _destinations(settings: Settings) -> Iterator[Check]:
         return
     for destination in destinations:
         yield _destination(destination, settings)
+        if destination.replace == "orthanc-delete":
+            look = partial(_orthanc, destination)
+            yield _tried(f"destination {destination.name}, replacement", look)
 
 
 def _destination(destination: Destination, settings: Settings) -> Check:
@@ -83,6 +87,11 @@ def _destination(destination: Destination, settings: Settings) -> Check:
         return Check(name, *survey(destination, settings))
     except SentinodeError as error:
         return Check(name, False, str(error))
+
+
+def _orthanc(destination: Destination) -> str:
+    with open_orthanc(destination) as orthanc:
+        return f"Orthanc {orthanc.version()} answers"
 
 
 def _peers(settings: Settings) -> Iterator[Check]:

@@ -29,6 +29,7 @@ from tests.analysed import Analysed, Said, scan
 from tests.datasets import mammogram
 from tests.peers.orthanc import Orthanc
 from tests.peers.ports import free_port
+from workers.check import _destinations
 from workers.pipeline import open_pipeline
 
 _CONTEXT = multiprocessing.get_context("forkserver")
@@ -297,6 +298,24 @@ def test_orthanc_away_during_the_replacement(node: Archive) -> None:
     node.deliver(job.id)
     assert node.state(study) == ("done", None)
     assert node.stored(study) == node.uids(study, 2)
+
+
+def test_the_check_finds_the_rest_api_or_says_what_is_wrong(node: Archive) -> None:
+    """`sentinode check` asks it beside the DICOMweb door, with the same account."""
+
+    def told() -> list[tuple[bool, str]]:
+        name = "destination orthanc, replacement"
+        return [(each.ok, each.text) for each in _destinations(node.settings) if each.name == name]
+
+    assert told() == []
+    node.write_destinations({"replace": "orthanc-delete"})
+    ((answers, text),) = told()
+    assert answers
+    assert text.startswith("Orthanc 1.")
+    node.write_destinations({"replace": "orthanc-delete", "orthanc_url": node.orthanc.dicomweb_url})
+    ((answers, text),) = told()
+    assert not answers
+    assert "check `orthanc_url`" in text
 
 
 def test_a_wrong_rest_address_is_shown_and_retried_by_a_person(node: Archive) -> None:

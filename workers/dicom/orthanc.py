@@ -40,6 +40,14 @@ class Orthanc:
         if self._found(sop_instance_uid, ours):
             raise DestinationUnavailableError(f"{sop_instance_uid} is still there after DELETE")
 
+    def version(self) -> str:
+        """Of Orthanc. Raises DestinationUnavailableError, DestinationRefusedError."""
+        answer = self._asked("GET", "/system")
+        try:
+            return str(answer.json()["Version"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise DestinationRefusedError("is no Orthanc; check `orthanc_url`") from error
+
     def _found(self, sop_instance_uid: str, ours: tuple[str, str, str]) -> list[str]:
         """Orthanc's identifiers of the object; another of that UID is left alone."""
         return [each for each in self._lookup(sop_instance_uid) if self._context(each) == ours]

@@ -62,6 +62,13 @@ def test_secrets_come_from_files_beside_the_configuration(tmp_path: Path) -> Non
         (STOW.replace("}", ", confirm: c-find}"), "needed for c-store and c-find"),
         (STOW.replace("}", ", colour: red}"), "colour"),
         (STOW.replace("}", ", kinds: [PDF]}"), "kinds.0"),
+        (STOW.replace("}", ", kinds: [REJECTED]}"), "cannot be asked for"),
+        (STOW.replace("}", ", replace: rejection-note}"), "needs `confirm`"),
+        (
+            STOW.replace("}", ", confirm: qido, replace: orthanc-delete}"),
+            "`orthanc_url` is needed",
+        ),
+        (STOW.replace("}", ", orthanc_url: pacs}"), "Orthanc's REST API"),
         (STOW.replace("}", ", username: me}"), "needs `password_file`"),
         (STOW.replace("}", ", token_file: absent}"), "token_file"),
         (C_STORE.replace("104", "70000"), "port"),
