@@ -7,7 +7,7 @@ In: limits of memory and cores. Out: a group for Compose's `cgroup_parent`; the 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,14 +59,14 @@ class Group:
 
 @contextmanager
 def confined(name: str, memory_bytes: int, cores: float) -> Iterator[Group]:
-    """The group, until its containers are gone and the block ends."""
+    """The group, until the block ends; it stays where containers do that are kept."""
     group = Group(name)
     quota = int(cores * _PERIOD_MICROSECONDS)
     folders = [group.memory]
-    group.memory.mkdir()
+    group.memory.mkdir(exist_ok=True)
     if _is_version_1():
         folders.append(_MOUNT / "cpu" / name)
-        folders[1].mkdir()
+        folders[1].mkdir(exist_ok=True)
         (group.memory / "memory.limit_in_bytes").write_text(str(memory_bytes))
         (folders[1] / "cpu.cfs_quota_us").write_text(str(quota))
     else:
@@ -76,7 +76,8 @@ def confined(name: str, memory_bytes: int, cores: float) -> Iterator[Group]:
         yield group
     finally:
         for folder in folders:
-            folder.rmdir()
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def _is_version_1() -> bool:

@@ -86,7 +86,7 @@ def follow_blind(sender: Sender, study: str) -> dict[str, str]:
         said = sender.run("status", study).splitlines()
         state = said[1].split(",")[0]
         if state in ("delivering", "failed", "done"):
-            return {"state": state, "said": " ".join(said[1:3])}
+            return {"state": state}
         if time.monotonic() > deadline:
             raise RuntimeError(f"not analysed in time: {said}")
         time.sleep(5)
