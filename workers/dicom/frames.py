@@ -176,8 +176,10 @@ def _native(
     flat = np.frombuffer(data, kind, count, start)
     is_ybr = layout.photometric in _YBR
     if layout.samples == 1:
-        shifted = flat >> _lowest_bit(dataset, layout)
-        return Samples(shifted.reshape(layout.rows, layout.columns), layout.bits_stored)
+        lowest_bit = _lowest_bit(dataset, layout)
+        # Shifting by nothing would copy a mammogram of 27 MB.
+        values = flat >> lowest_bit if lowest_bit else flat
+        return Samples(values.reshape(layout.rows, layout.columns), layout.bits_stored)
     if layout.is_422:
         luma = flat.reshape(-1, 4)[:, :2].reshape(layout.rows, layout.columns)  # Y1 Y2 CB CR
         return Samples(luma, layout.bits_stored, is_ybr)
@@ -199,7 +201,8 @@ def _reduced(dataset: Dataset, samples: Samples, layout: _Layout) -> StoredFrame
     if layout.photometric in _GREY and values.ndim == 2:
         # What lies above Bits Stored in old objects is overlay planes (PS3.5 8.1.2).
         mask = (1 << samples.precision) - 1
-        return StoredFrame(values.astype(np.uint16, copy=False) & mask, samples.precision)
+        stored = values.astype(np.uint16, copy=False)
+        return StoredFrame(stored & mask if stored.max() > mask else stored, samples.precision)
     if layout.photometric == "PALETTE COLOR" and values.ndim == 2:
         return StoredFrame(_through_palette(dataset, values), 0)
     if layout.samples != 3:
