@@ -1,8 +1,8 @@
 """Files in, results out, without database or PACS: the same stages as `pipeline`, in one process.
 
-In: DICOM files. Out: in a folder, one SEG per image with findings, one SR per study, one PNG per
-image. Instances that no rule routes to a model, and files that cannot be read, are listed with the
-reason.
+In: DICOM files. Out: in a folder, one SEG per image with findings, one SR per study, a combined one
+where the study holds mammograms and ultrasound, one PNG per image. Instances that no rule routes to
+a model, and files that cannot be read, are listed with the reason.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from node.settings import Settings
 from node.store.tables import Instance
 from node.study import leave_out_superfluous
 from workers.analyses import ImageAnalysis, StudyAnalysis
+from workers.assessment import holds_both
+from workers.combined import Partner
 from workers.dicom.decoding import read_source
 from workers.images import SourceImage
 from workers.inference import Server, run_model
@@ -114,7 +116,9 @@ def _picture(out: Path, source: SourceImage, analysis: ImageAnalysis) -> str:
 def _results(out: Path, analyses: Sequence[ImageAnalysis]) -> list[str]:
     study = StudyAnalysis(tuple(analyses), _REVISION, utc_now())
     paths = []
-    for encoded in encode_study(study, DEFAULT_FORMS):
+    # Without a node there is no other study to combine it with.
+    partner = Partner() if holds_both(study.analyses) else None
+    for encoded in encode_study(study, DEFAULT_FORMS, partner):
         path = out / f"{encoded.kind}-{encoded.dataset.SOPInstanceUID}.dcm"
         path.write_bytes(part10(encoded.dataset))
         paths.append(str(path))

@@ -150,6 +150,11 @@ def sources_of(analyses: Sequence[ImageAnalysis]) -> tuple[Source, ...]:
     )
 
 
+def holds_both(analyses: Sequence[ImageAnalysis]) -> bool:
+    """Whether models of both modalities have run."""
+    return all(source.runs for source in sources_of(analyses))
+
+
 def either(verdicts: Iterable[Verdict]) -> Verdict:
     """The OR of Kleene's three-valued logic over the sources that were examined."""
     examined = [verdict for verdict in verdicts if verdict is not Verdict.NOT_EXAMINED]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from highdicom.sr.utils import find_content_items
 from pydicom.dataset import Dataset
@@ -12,6 +14,7 @@ from node.errors import EncodingError
 from tests.combined_studies import STATES, combined, mammogram, scan
 from tests.results import CONTENT_AT, finding
 from workers.analyses import StudyAnalysis
+from workers.analysis import _results
 from workers.combined import Partner, encode_combined
 from workers.results import part10
 
@@ -192,6 +195,15 @@ def test_the_request_of_the_own_study_is_named() -> None:
     own.source.RequestAttributesSequence = [request]
     (named,) = combined(own, other).ReferencedRequestSequence
     assert (named.AccessionNumber, named.RequestedProcedureID) == ("A-1", "RP-1")
+
+
+def test_files_of_both_give_a_combined_report_without_a_node(tmp_path: Path) -> None:
+    """`sentinode analyze` writes it where the files of one study hold both, and not else."""
+    own, other = mammogram(), scan()
+    other.source.StudyInstanceUID = own.source.StudyInstanceUID
+    for analyses, kinds in (([own], {"SR"}), ([own, other], {"SR", "COMBINED"})):
+        written = [Path(path).name.partition("-")[0] for path in _results(tmp_path, analyses)]
+        assert set(written) == kinds
 
 
 def test_one_modality_alone_is_refused() -> None:
