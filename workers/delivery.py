@@ -118,8 +118,9 @@ class _Visit:
         except ObjectPostponedError as error:
             self._ledger.postponed(errand, self._told(error))
         except DestinationUnavailableError as error:
-            # Next time the others come first: it may be this object that ends the association.
-            self._ledger.postponed(errand, self._told(error))
+            if route.reached:
+                # Next time the others come first: it may be this object that breaks it off.
+                self._ledger.postponed(errand, self._told(error))
             raise
         except PermanentError as error:
             self._ledger.refused(errand, self._told(error))

@@ -126,16 +126,21 @@ def test_a_dead_destination_is_left_alone(deliveries: Deliveries, store: Store) 
 
 
 def test_a_destination_that_comes_back_gets_everything(
-    deliveries: Deliveries, store: Store
+    deliveries: Deliveries, store: Store, settings: Settings, tmp_path: Path
 ) -> None:
-    """Once it answers, everything is delivered and the failures are forgotten."""
+    """Once it answers, everything is delivered, and whoever waits for it is woken."""
+    (tmp_path / "other").mkdir()
+    other = waiting_job(store, settings, tmp_path / "other", ["here"])
     archive = StrictArchive()
     assert deliveries.round(at(archive, "here"), at(archive, "there")) is None
+    assert other.round(at(archive, "here")) is None
+    assert other.job().due_at > utc_now()
     deliveries.forget_pauses()
     with running_strict(TAKES, archive):
         assert deliveries.round(at(archive, "here"), at(archive, "there")) == []
     assert deliveries.states() == ["confirmed"] * 4
     assert known(store, "here") is None
+    assert other.job().due_at <= utc_now()
     assert [(row.failures, row.error) for row in deliveries.rows()] == [(0, None)] * 4
 
 

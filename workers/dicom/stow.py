@@ -45,6 +45,8 @@ class Web:
         self._destination = destination
         # Syntaxes in which it has refused an object and then taken it in another.
         self._unread: set[str] = set()
+        # Whether any request has been answered.
+        self.answered = False
 
     def store(self, path: Path, identity: Identity) -> str:
         """Send one object in the best syntax that is taken; returns its UID.
@@ -107,10 +109,12 @@ class Web:
     def _asked(self, method: str, path: str, **arguments: Any) -> httpx.Response:
         url = f"{self._destination.url}{path}"
         try:
-            return self._client.request(method, url, **arguments)
+            answer = self._client.request(method, url, **arguments)
         except httpx.TransportError as error:
             told = str(error) or type(error).__name__
             raise DestinationUnavailableError(f"does not answer: {told}") from error
+        self.answered = True
+        return answer
 
 
 @contextmanager

@@ -11,14 +11,15 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import Select, delete, select, update
 
 from node.backoff import pause
 from node.destinations import Destination
-from node.job import utc_now
+from node.job import DELIVERING, utc_now
 from node.settings import Settings
+from node.store.deliveries import PENDING, SENT
 from node.store.session import Store, insert_for
-from node.store.tables import DestinationState
+from node.store.tables import Delivery, DestinationState, Job, Result
 
 
 def may_try(store: Store, destination: Destination) -> bool:
@@ -41,12 +42,21 @@ def may_try(store: Store, destination: Destination) -> bool:
 
 
 def works(store: Store, name: str) -> bool:
-    """Forget what was known of a destination; whether it had failed before."""
+    """Forget what was known of a destination; whether it had failed before.
+
+    If it had, the jobs that wait for it are due.
+    """
     with store.reading() as session:
         if session.get(DestinationState, name) is None:
             return False
     with store.writing() as session:
         gone: Any = session.execute(delete(DestinationState).where(DestinationState.name == name))
+        now = utc_now()
+        waiting = session.scalars(_waiting_jobs(name, now)).all()
+        session.execute(
+            update(Job).where(Job.id.in_(waiting)).values(due_at=now, rung_at=None),
+            execution_options={"synchronize_session": False},
+        )
         return bool(gone.rowcount)
 
 
@@ -63,6 +73,21 @@ def fails(store: Store, name: str, reason: str, settings: Settings) -> None:
         row.failing_since = row.failing_since or now
         row.due_at = now + pause(row.failures, settings)
         row.error = reason
+
+
+def _waiting_jobs(name: str, now: datetime) -> Select[int]:
+    """Jobs to be woken; one that is just being written to looks for itself."""
+    there = (
+        select(Result.job_id)
+        .join(Delivery)
+        .where(Delivery.destination == name, Delivery.state.in_((PENDING, SENT)))
+    )
+    return (
+        select(Job.id)
+        .where(Job.state == DELIVERING, Job.lease_owner.is_(None), Job.due_at > now)
+        .where(Job.id.in_(there))
+        .with_for_update(skip_locked=True)
+    )
 
 
 def known_failures(store: Store, names: Collection[str]) -> dict[str, tuple[datetime, str]]:

@@ -60,6 +60,12 @@ class Route:
         return self._line.store(path, identity)
 
     @property
+    def reached(self) -> bool:
+        """Whether the archive has answered at all on this visit."""
+        line, web = self.__dict__.get("_opened"), self.__dict__.get("_web")
+        return isinstance(line, dimse.Line) or (isinstance(web, stow.Web) and web.answered)
+
+    @property
     def commits(self) -> bool:
         """Whether Storage Commitment is wanted and the archive offers it. Raises like `store`."""
         return self._destination.confirm == "commitment" and asking.is_offered(
