@@ -268,6 +268,16 @@ def test_a_revision_with_a_failed_model_replaces_nothing(node: Archive, replace:
         assert node.stored(study) == node.uids(study, 3)
 
 
+def test_where_nothing_new_arrived_nothing_goes(node: Archive) -> None:
+    """A destination of segmentations, and a new revision without findings: nothing is confirmed."""
+    node.write_destinations({"replace": "orthanc-delete", "kinds": ["SEG"]})
+    study = node.finished(mammogram(), said=Said(findings=1))
+    node.finished(mammogram(study, view="MLO"))
+    assert node.state(study) == ("done", None)
+    assert node.uids(study, 2) == set()
+    assert node.stored(study) == node.uids(study, 1) != set()
+
+
 def test_a_revision_that_another_destination_refused_replaces_nothing(node: Archive) -> None:
     """A study that failed keeps everything, also where all was confirmed."""
     study_image = mammogram()
