@@ -9,6 +9,7 @@ mistake would share it without a word.
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import socket
 import threading
@@ -22,6 +23,8 @@ from zlib import crc32
 # busy or dead: then it takes it itself.
 _COURTESY_SECONDS = 0.002
 _PLACES = 4096
+# The first process was killed and is started again: so long the others may still have its port.
+_LEFT_SECONDS, _AGAIN_SECONDS = 3.0, 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +121,16 @@ def _place(host: str) -> int:
 
 def _bind(address: tuple[str, int]) -> socket.socket:
     six = ":" in address[0]
-    return socket.create_server(
-        address,
-        family=socket.AF_INET6 if six else socket.AF_INET,
-        backlog=socket.SOMAXCONN,
-        dualstack_ipv6=six and socket.has_dualstack_ipv6(),
-    )
+    deadline = time.monotonic() + _LEFT_SECONDS
+    while True:
+        try:
+            return socket.create_server(
+                address,
+                family=socket.AF_INET6 if six else socket.AF_INET,
+                backlog=socket.SOMAXCONN,
+                dualstack_ipv6=six and socket.has_dualstack_ipv6(),
+            )
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
+                raise
+            time.sleep(_AGAIN_SECONDS)
