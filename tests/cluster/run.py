@@ -46,7 +46,9 @@ class Run:
 
     def __init__(self, folder: Path) -> None:
         self.node = Node(programs_folder(), folder)
-        self.values: dict[str, Any] = yaml.safe_load((HERE / "values.yaml").read_text())
+        # Through JSON, so that what one anchor gave to several components is no longer one object.
+        values = yaml.safe_load((HERE / "values.yaml").read_text())
+        self.values: dict[str, Any] = json.loads(json.dumps(values))
         self.lines: list[tuple[str, float, str]] = []
 
     @contextmanager
