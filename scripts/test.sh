@@ -13,6 +13,8 @@ set -x
 if [ $# -gt 0 ]; then
   exec "$bin/pytest" "$@"
 fi
-# Unit tests share nothing; the others time things and own servers.
-"$bin/pytest" --quiet --numprocesses 2 --dist loadfile tests/unit
-"$bin/pytest" --durations=30 --ignore tests/unit tests
+# These share nothing; servers have ports and folders of their own.
+"$bin/pytest" --quiet --numprocesses 2 --dist loadfile tests/unit tests/conformance
+"$bin/pytest" --durations=30 --numprocesses 2 --dist loadfile tests/integration tests/browser
+# What kills, fills disks and times attackers has the machine to itself.
+"$bin/pytest" --durations=10 tests/faults
