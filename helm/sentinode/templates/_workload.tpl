@@ -72,7 +72,7 @@ startupProbe:
   exec: {command: [sentinode, probe, {{ . }}]}
   periodSeconds: 5
   timeoutSeconds: 10
-  failureThreshold: 36
+  failureThreshold: 60
 livenessProbe:
   exec: {command: [sentinode, probe, {{ . }}]}
   periodSeconds: 60
