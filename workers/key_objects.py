@@ -17,7 +17,6 @@ from datetime import datetime
 from typing import Final, Literal
 
 from highdicom.ko import KeyObjectSelection, KeyObjectSelectionDocument
-from highdicom.sr import DeviceObserverIdentifyingAttributes, ObserverContext
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes as dictionary
 from pydicom.sr.coding import Code
@@ -31,6 +30,7 @@ from workers.dicom.anatomy import read_laterality, read_view
 from workers.dicom.equipment import ModelIdentity
 from workers.dicom.inheritance import inherit, plain_header, site_time, stamp_creation
 from workers.dicom.measurement import run_sentence
+from workers.dicom.observer import device_observer
 
 # Behind images, report and segmentations.
 KEY_OBJECTS_SERIES_NUMBER: Final = 9800
@@ -154,7 +154,7 @@ def _document(
             content=KeyObjectSelection(
                 document_title=title,
                 referenced_objects=headers,
-                observer_device_context=_observer(models),
+                observer_device_context=device_observer(models),
                 description=description,
             ),
             series_instance_uid=series_uid,
@@ -171,19 +171,6 @@ def _document(
         )
     except ValueError as error:
         raise EncodingError(f"the key object selection cannot be written: {error}") from error
-
-
-def _observer(models: Sequence[ModelIdentity]) -> ObserverContext:
-    """PS3.16 TID 1002: a device chose, no person."""
-    return ObserverContext(
-        observer_type=dictionary.DCM.Device,
-        observer_identifying_attributes=DeviceObserverIdentifyingAttributes(
-            uid=equipment.device_uid(models),
-            name=f"{equipment.MANUFACTURER_MODEL_NAME} (research use only)",
-            manufacturer_name=equipment.MANUFACTURER,
-            model_name=equipment.MANUFACTURER_MODEL_NAME,
-        ),
-    )
 
 
 def _description(analyses: Sequence[ImageAnalysis]) -> str:

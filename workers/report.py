@@ -15,20 +15,15 @@ from typing import Final
 
 from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from highdicom.sr import (
-    CodeContentItem,
     CodedConcept,
     ComprehensiveSR,
     ContainerContentItem,
     ContentSequence,
-    DeviceObserverIdentifyingAttributes,
     LanguageOfContentItemAndDescendants,
     MeasurementReport,
     ObservationContext,
-    ObserverContext,
-    RelationshipTypeValues,
 )
 from pydicom.dataset import Dataset
-from pydicom.sr.codedict import codes as dictionary
 
 from node.destinations import SegmentsPer
 from node.errors import EncodingError
@@ -47,6 +42,7 @@ from workers.dicom.inheritance import (
     stamp_creation,
 )
 from workers.dicom.measurement import Profile, SegmentReference, finding_group
+from workers.dicom.observer import device_observer, name_modalities
 from workers.dicom.run_status import run_group
 from workers.dicom.segments import segment_numbers
 from workers.dicom.study_summary import study_summary
@@ -164,7 +160,7 @@ def _content(
         for run in analysis.runs
     ]
     report = MeasurementReport(
-        observation_context=_observer(analyses),
+        observation_context=ObservationContext(device_observer(_models(analyses))),
         procedure_reported=codes.IMAGING_PROCEDURE,
         imaging_measurements=[*findings, *statuses],
         language_of_content_item_and_descendants=LanguageOfContentItemAndDescendants(
@@ -172,7 +168,7 @@ def _content(
         ),
     )
     content = report[0].ContentSequence
-    _name_modalities(content, analyses)
+    name_modalities(content, (str(each.source.get("Modality")) for each in analyses))
     images = [(analysis.source, analysis.frame_number) for analysis in analyses]
     # TID 1500: the image library (row 5) stands before the measurements (row 6).
     content.insert(len(content) - 1, image_library(images))
@@ -200,41 +196,9 @@ def _move_statuses(
     summary.ContentSequence.extend(groups[findings:])
 
 
-def _observer(analyses: Sequence[ImageAnalysis]) -> ObservationContext:
-    models = _models(analyses)
-    return ObservationContext(
-        observer_device_context=ObserverContext(
-            observer_type=dictionary.DCM.Device,
-            observer_identifying_attributes=DeviceObserverIdentifyingAttributes(
-                uid=equipment.device_uid(models),
-                name=f"{equipment.MANUFACTURER_MODEL_NAME} (research use only)",
-                manufacturer_name=equipment.MANUFACTURER,
-                model_name=equipment.MANUFACTURER_MODEL_NAME,
-                serial_number=equipment.device_serial_number(models),
-            ),
-        )
-    )
-
-
 def _models(analyses: Sequence[ImageAnalysis]) -> list[ModelIdentity]:
     runs = [run for analysis in analyses for run in analysis.runs]
     return sorted({ModelIdentity(run.model, run.model_version) for run in runs})
-
-
-def _name_modalities(content: ContentSequence, analyses: Sequence[ImageAnalysis]) -> None:
-    """Say below the procedure reported, which CID 100 has no finer code for, what it was made with.
-
-    It is the imaging procedure that made the images, never the analysis of them.
-    """
-    procedure = next(item for item in content if item.name == dictionary.DCM.ProcedureReported)
-    found = [codes.MODALITIES.get(str(analysis.source.get("Modality"))) for analysis in analyses]
-    items = [
-        CodeContentItem(codes.MODALITY, modality, RelationshipTypeValues.HAS_CONCEPT_MOD)
-        for modality in dict.fromkeys(found)
-        if modality is not None
-    ]
-    if items:
-        procedure.ContentSequence = ContentSequence(items)
 
 
 def _private_scheme(runs: Sequence[RunOutcome]) -> list[CodingSchemeIdentificationItem] | None:
