@@ -22,6 +22,7 @@ from workers.analyses import Form, ImageAnalysis, StudyAnalysis
 from workers.assessment import Verdict
 from workers.combined import Partner
 from workers.dicom import codes, equipment
+from workers.dicom.breast_assessment import VERDICT_CODE
 from workers.dicom.equipment import ModelIdentity
 from workers.images import SourceImage
 from workers.key_objects import encode_rejection_note
@@ -365,7 +366,7 @@ def test_combined_report_codes() -> None:
         Verdict.NOT_EXAMINED: "not examined",
     }
     for verdict, word in words.items():
-        code = combined._VERDICT[verdict]
+        code = VERDICT_CODE[verdict]
         stated = sections()["5.5"].row(word)[0]
         assert codes_in(stated) == {(code.value, code.scheme_designator)}
     assert row("5.5", "Series Number") == str(combined.COMBINED_SERIES_NUMBER)

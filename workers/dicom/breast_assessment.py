@@ -37,7 +37,7 @@ from workers.dicom import codes, equipment
 from workers.dicom.measurement import algorithm_of, comment, run_sentence
 from workers.findings import RunOutcome
 
-_VERDICT: Final[dict[Verdict, Code]] = {
+VERDICT_CODE: Final[dict[Verdict, Code]] = {
     Verdict.POSITIVE: dictionary.SCT.Positive,  # 10828004
     Verdict.NEGATIVE: dictionary.SCT.Negative,  # 260385009
     Verdict.UNKNOWN: dictionary.SCT.Undetermined,  # 373068000
@@ -78,8 +78,8 @@ def breast_group(
         qualitative_evaluations=[
             QualitativeEvaluation(name, value)
             for name, value in [
-                *((_BY[each.modality], _VERDICT[each.verdict]) for each in breast.sources),
-                (_BY_EITHER, _VERDICT[breast.either]),
+                *((_BY[each.modality], VERDICT_CODE[each.verdict]) for each in breast.sources),
+                (_BY_EITHER, VERDICT_CODE[breast.either]),
                 (codes.SUMMARY_OF_ANALYSES, _status(runs)),
             ]
         ],
@@ -126,8 +126,8 @@ def assessment_summary(
         name=codes.QUALITATIVE_EVALUATIONS, relationship_type=RelationshipTypeValues.CONTAINS
     )
     items: list[ContentItem] = [
-        *(_code(_BY[source.modality], _VERDICT[source.verdict]) for source in sources),
-        _code(_BY_EITHER, _VERDICT[verdict]),
+        *(_code(_BY[source.modality], VERDICT_CODE[source.verdict]) for source in sources),
+        _code(_BY_EITHER, VERDICT_CODE[verdict]),
         _code(codes.SUMMARY_OF_ANALYSES, _status(runs)),
         TextContentItem(
             name=dictionary.DCM.Summary,
