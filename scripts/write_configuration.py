@@ -51,7 +51,7 @@ destinations:
     segments_per: finding       # finding | class: what one segment of a SEG is
     ca_file: pacs-ca.pem        # who signed the server's certificate; empty: the system's
     confirm: qido               # qido | c-find | commitment | none
-    replace: orthanc-delete     # none | rejection-note | orthanc-delete: what becomes of old revisions
+    replace: orthanc-delete     # none | rejection-note | orthanc-delete: for old revisions
     orthanc_url: https://pacs.example   # Orthanc's REST API, for orthanc-delete
   - name: archive
     protocol: c-store
