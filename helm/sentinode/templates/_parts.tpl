@@ -65,14 +65,12 @@ postgresql+psycopg://{{ $db.user | urlquery }}@{{ include "sentinode.databaseHos
 {{ include "sentinode.fullname" . }}-generated
 {{- end -}}
 
-{{/* Several servers stand behind one name with an address each; gRPC resolves and chooses. */}}
+{{/* Where several servers stand behind the name, the worker resolves it and goes round them. */}}
 {{- define "sentinode.tritonURL" -}}
-{{- if not .Values.triton.enabled -}}
-{{ .Values.triton.url }}
-{{- else if include "sentinode.tritonMany" . -}}
-dns:///{{ include "sentinode.fullname" . }}-triton:8001
-{{- else -}}
+{{- if .Values.triton.enabled -}}
 {{ include "sentinode.fullname" . }}-triton:8001
+{{- else -}}
+{{ .Values.triton.url }}
 {{- end -}}
 {{- end -}}
 
