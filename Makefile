@@ -35,6 +35,11 @@ test-slow: ## What takes long: every fault with a part away for a whole minute
 	@scripts/bootstrap.sh test
 	@SENTINODE_FAULT_SECONDS=60 $(BIN)/pytest tests/faults tests/integration/test_priors.py
 
+.PHONY: test-browser
+test-browser: ## OHIF on every sort of image: MG, US, loops, edges, spacings; some 15 minutes
+	@scripts/bootstrap.sh test
+	@SENTINODE_BROWSER_MATRIX=1 $(BIN)/pytest --durations=0 tests/browser/test_ohif_matrix.py
+
 # make fuzz INPUTS=20000 SEED=7: fewer inputs, those of a run that failed
 INPUTS ?= 1000000
 SEED ?= $(shell date +%s)

@@ -36,15 +36,25 @@ _PLACE = f"""
     const [left, top] = viewport.worldToCanvas(image.indexToWorld([x, y, 0]));
     return [box.left + left, box.top + top];
   }};
-  const furniture = '[data-cy^=viewport-overlay], [data-cy=viewport-pane] button, '
-    + '[data-cy^=viewport-action], [data-cy$=Menu-default]';
+  const pane = document.querySelector('[data-cy=viewport-pane]');
+  const furniture = [...pane.querySelectorAll('*')].filter(element =>
+    !element.closest('.svg-layer, canvas') && !element.parentElement.closest('svg, button')
+    && (element.matches('svg, button, [data-cy^=viewport-overlay]') || !element.firstElementChild)
+    && element.clientWidth * element.clientHeight < 0.05 * pane.clientWidth * pane.clientHeight);
   return {{
     corners: [place(0, 0), place(100, 0), place(0, 100)],
-    furniture: [...document.querySelectorAll(furniture)].map(element => {{
+    furniture: furniture.map(element => {{
       const {{ left, top, width, height }} = element.getBoundingClientRect();
       return [left, top, width, height];
     }}),
   }};
+"""
+_SEGMENTED_FRAMES = """
+  const maps = cornerstoneTools.segmentation.state.getSegmentations()
+    .flatMap(each => Object.values(each.representationData))
+    .flatMap(each => each.imageIds.map(id => cornerstone.cache.getImage(id)));
+  return maps.filter(map => map.voxelManager.getScalarData().some(value => value > 0))
+    .map(map => Number(map.referencedImageId.split('/').pop()));
 """
 
 
@@ -72,15 +82,19 @@ class Viewer:
         """Open a study and wait until its image is drawn."""
         self.driver.get(f"{self.url}/viewer?StudyInstanceUIDs={study_uid}")
         self._until(lambda: self.driver.execute_script(_SHOWS_IMAGE), "the image was not drawn")
-        for button in self._all("[data-cy=confirm-and-hide-button]"):
+        # The tour, and the player that stands before a loop.
+        for button in self._all("[data-cy=confirm-and-hide-button], [data-cy=cine-player-close]"):
             button.click()
 
     def series(self) -> list[str]:
         """Modalities of the series that have no thumbnail, as the study browser lists them."""
         return [element.text.split("\n")[0] for element in self._listed()]
 
-    def open_series(self, modality: str) -> None:
-        """Double-click the first series of this modality until the viewer shows that it took it."""
+    def open_series(self, modality: str, position: int = 0, description: str = "") -> None:
+        """Double-click a series of this modality until the viewer shows that it took it.
+
+        `description`: how its description begins. `position`: among those, in the order listed.
+        """
         clicked_at = float("-inf")
 
         def opened() -> bool:
@@ -88,8 +102,9 @@ class Viewer:
             if self._all("[data-cy^=ModalityLoadBadge]"):
                 return True
             if time.monotonic() - clicked_at > CLICK_AGAIN_SECONDS:
-                found = next(each for each in self._listed() if each.text.startswith(modality))
-                ActionChains(self.driver).double_click(found).perform()
+                head = f"{modality}\n{description}"
+                found = [each for each in self._listed() if each.text.startswith(head)]
+                ActionChains(self.driver).double_click(found[position]).perform()
                 clicked_at = time.monotonic()
             return False
 
@@ -133,8 +148,39 @@ class Viewer:
         return Screen(np.asarray(shot), to_screen, furniture)
 
     def annotation_texts(self) -> list[str]:
-        """The lines of text drawn beside contours."""
-        return [element.text for element in self._all("[data-cy=viewport-pane] svg text tspan")]
+        """The lines of text drawn beside contours, also where they leave the view."""
+        selector = "[data-cy=viewport-pane] svg text tspan"
+        script = "return [...document.querySelectorAll(arguments[0])].map(line => line.textContent)"
+        lines: list[str] = self.driver.execute_script(script, selector)
+        return [line.strip() for line in lines]
+
+    def show_frame(self, number: int) -> None:
+        """Go to a frame of a loop, 1-based."""
+        script = f"{_VIEWPORT} return viewport.setImageIdIndex(arguments[0])"
+        self.driver.execute_script(script, number - 1)
+        shown = f"{_VIEWPORT} return viewport.getCurrentImageIdIndex() + 1"
+        self._until(lambda: self.driver.execute_script(shown) == number, "the frame was not shown")
+
+    def shown_image(self) -> str:
+        """SOP Instance UID and frame of what is shown, in the form of a DICOMweb path."""
+        path: str = self.driver.execute_script(f"{_VIEWPORT} return viewport.getCurrentImageId()")
+        return path
+
+    def segmented_frames(self) -> list[int]:
+        """The frames on which the viewer holds a segment, 1-based."""
+        frames: list[int] = self.driver.execute_script(_SEGMENTED_FRAMES)
+        return frames
+
+    def panel_rows(self) -> list[str]:
+        """What the measurement panel says, a text for each measurement."""
+        if not self._all("[data-cy=trackedMeasurements-panel]"):
+            self._all("[data-cy=trackedMeasurements-btn]")[0].click()
+        self._until(lambda: self._all("[data-cy=data-row]"), "the panel holds no measurement")
+        return [element.text for element in self._all("[data-cy=data-row]")]
+
+    def go_to_measurement(self, position: int) -> None:
+        """Click a row of the measurement panel."""
+        self._all("[data-cy=data-row]")[position].click()
 
     def measurements(self) -> list[str]:
         """The tools of all annotations that the viewer holds."""
@@ -144,6 +190,11 @@ class Viewer:
         )
         tools: list[str] = self.driver.execute_script(script)
         return tools
+
+    def error_messages(self) -> list[str]:
+        """Texts of the dialogs and error notices that stand before the image."""
+        selector = "[role=dialog], [role=alertdialog], [data-sonner-toast][data-type=error]"
+        return [element.text for element in self._all(selector)]
 
     def _listed(self) -> list[WebElement]:
         return self._all("[data-cy=study-browser-thumbnail-no-image]")

@@ -34,9 +34,14 @@ class Screen:
     def coloured(self) -> NDArray[np.bool_]:
         """bool (height, width): where something coloured was drawn, the furniture aside."""
         spread: NDArray[np.bool_] = np.ptp(self.pixels.astype(np.int16), axis=2) > COLOURED
+        return spread & self.open()
+
+    def open(self) -> NDArray[np.bool_]:
+        """bool (height, width): where no furniture stands before the image."""
+        free = np.ones(self.pixels.shape[:2], np.bool_)
         for x, y, width, height in self.furniture:
-            spread[y : y + height, x : x + width] = False
-        return spread
+            free[max(y, 0) : y + height, max(x, 0) : x + width] = False
+        return free
 
     def place(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """A mask (rows, columns) of the image, bool (height, width) on the screen."""
@@ -47,24 +52,24 @@ class Screen:
 
 @dataclass(frozen=True)
 class Coverage:
-    """Shares of coloured pixels, in [0, 1]: of the region, and of the rest of the image."""
+    """Shares of coloured pixels, in [0, 1]: of the least coloured region, and outside of all."""
 
     inside: float
     outside: float
 
     @property
     def is_region(self) -> bool:
-        """The region is filled, and nothing else is."""
+        """Each region is filled, and nothing else is."""
         return self.inside > 0.95 and self.outside < 0.002
 
 
-def fill_coverage(screen: Screen, mask: NDArray[np.bool_]) -> Coverage:
-    """How well a filled overlay matches `mask`, edges aside."""
-    region, image = screen.place(mask), screen.place(np.ones_like(mask))
-    coloured = screen.coloured()
-    inside = coloured[_shrunk(region)]
-    outside = coloured[_shrunk(image) & ~_grown(region)]
-    return Coverage(float(inside.mean()), float(outside.mean()))
+def fill_coverage(screen: Screen, *masks: NDArray[np.bool_]) -> Coverage:
+    """How well a filled overlay matches `masks`, each for itself, edges and furniture aside."""
+    regions = [screen.place(mask) for mask in masks]
+    image, free, coloured = screen.place(np.ones_like(masks[0])), screen.open(), screen.coloured()
+    beside = _shrunk(image) & ~_grown(np.logical_or.reduce(regions)) & free
+    inside = min(float(coloured[_core(region) & free].mean()) for region in regions)
+    return Coverage(inside, float(coloured[beside].mean()))
 
 
 def outline_share(screen: Screen, mask: NDArray[np.bool_]) -> float:
@@ -73,13 +78,19 @@ def outline_share(screen: Screen, mask: NDArray[np.bool_]) -> float:
     A dashed outline counts in full when its gaps are no longer than twice the tolerance.
     """
     region = screen.place(mask)
-    outline = _grown(region, 1) & ~region
+    outline = _grown(region, 1) & ~region & screen.open()
     return float(_grown(screen.coloured())[outline].mean())
 
 
 def core_share(screen: Screen, mask: NDArray[np.bool_]) -> float:
     """The share of the region away from its outline that has colour, in [0, 1]."""
     return float(screen.coloured()[_shrunk(screen.place(mask), 3 * TOLERANCE_PX)].mean())
+
+
+def _core(region: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The region without its edge; of one as thin as an artery, what is left of it."""
+    cores = (_shrunk(region, by_px) for by_px in range(TOLERANCE_PX, -1, -1))
+    return next(core for core in cores if core.sum() > region.sum() / 20)
 
 
 def _grown(mask: NDArray[np.bool_], by_px: int = TOLERANCE_PX) -> NDArray[np.bool_]:

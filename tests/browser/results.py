@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -10,7 +9,6 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset
-from pydicom.filebase import DicomFileLike
 
 from models.contract import FindingKind, Region
 from phantoms.mammogram import mammogram as draw
@@ -20,6 +18,7 @@ from tests.peers.orthanc import Orthanc
 from workers.analyses import ImageAnalysis
 from workers.findings import Finding, RunOutcome, measure
 from workers.report import encode_report
+from workers.results import part10
 from workers.segmentation import encode_segmentation
 
 CONTENT_AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -101,10 +100,13 @@ def report(case: Case, mask: NDArray[np.bool_], segmented: Dataset) -> Dataset:
 
 def upload(orthanc: Orthanc, *objects: Dataset) -> None:
     """Store objects in the archive."""
-    for each in objects:
-        buffer = io.BytesIO()
-        each.save_as(DicomFileLike(buffer), enforce_file_format=True)
+    upload_files(orthanc, *map(part10, objects))
+
+
+def upload_files(orthanc: Orthanc, *files: bytes) -> None:
+    """Store Part 10 files in the archive."""
+    for content in files:
         answer = httpx.post(
-            f"{orthanc.url}/instances", content=buffer.getvalue(), timeout=60, trust_env=False
+            f"{orthanc.url}/instances", content=content, timeout=60, trust_env=False
         )
         answer.raise_for_status()
