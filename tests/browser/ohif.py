@@ -90,10 +90,10 @@ class Viewer:
         """Modalities of the series that have no thumbnail, as the study browser lists them."""
         return [element.text.split("\n")[0] for element in self._listed()]
 
-    def open_series(self, modality: str, position: int = 0, description: str = "") -> None:
+    def open_series(self, modality: str, saying: str = "") -> None:
         """Double-click a series of this modality until the viewer shows that it took it.
 
-        `description`: how its description begins. `position`: among those, in the order listed.
+        `saying`: part of its description, or "S:" and its number; the first that says so is opened.
         """
         clicked_at = float("-inf")
 
@@ -102,9 +102,9 @@ class Viewer:
             if self._all("[data-cy^=ModalityLoadBadge]"):
                 return True
             if time.monotonic() - clicked_at > CLICK_AGAIN_SECONDS:
-                head = f"{modality}\n{description}"
-                found = [each for each in self._listed() if each.text.startswith(head)]
-                ActionChains(self.driver).double_click(found[position]).perform()
+                listed = [each for each in self._listed() if each.text.startswith(modality)]
+                found = next(each for each in listed if saying in each.text)
+                ActionChains(self.driver).double_click(found).perform()
                 clicked_at = time.monotonic()
             return False
 

@@ -33,6 +33,7 @@ WHOLE = os.environ.get("SENTINODE_BROWSER_MATRIX") == "1"
 SEGMENTATIONS = tuple(CASES) if WHOLE else ("MONOCHROME1, edges", "ultrasound cine")
 REPORTS = tuple(CASES) if WHOLE else ()
 ALL_KINDS: tuple[ResultKind, ...] = ("CADSR", "GSPS", "SC", "KOS", "COMBINED")
+FIRST_SEGMENTATION_SERIES = 9001
 # Share of an outline that is drawn; sharp corners are cut.
 CONTOUR_DRAWN = 0.95
 
@@ -72,7 +73,7 @@ def _check_segmentation(viewer: Viewer, case: Case, position: int) -> None:
         before = fill_coverage(viewer.screen(), *picture.masks)
         assert before.inside == 0.0
         assert before.outside < 1e-4
-        viewer.open_series("SEG", position)
+        viewer.open_series("SEG", f"S:{FIRST_SEGMENTATION_SERIES + position}")
         viewer.answer_yes()
         return viewer.wait_until(
             lambda screen: fill_coverage(screen, *picture.masks).is_region,
@@ -206,7 +207,7 @@ def test_study_opens_beside_all_other_kinds_of_results(viewer: Viewer, web: Web)
 
     def open_report() -> Screen:
         viewer.open(case.study_uid)
-        viewer.open_series("SR", description="AI report")
+        viewer.open_series("SR", "AI report")
         return viewer.wait_until(
             lambda screen: _least_outlined(screen, case.findings, picture) > CONTOUR_DRAWN,
             "a contour was not drawn",
