@@ -37,8 +37,10 @@ def test_full_disk_at_every_moment(kind: str, tmp_path: Path) -> None:
     with mounted(kind, 24 * _MIB, tmp_path / "disk") as disk:
         values = prepared(tmp_path, state_dir=disk.folder / "state")
         with receiver(values, tmp_path):
-            for free_bytes in range(0, 240_000, 12_288):
-                one = objects.new()
+            # The first has a file of its own; the others share one that is allocated ahead.
+            large = Objects(LARGE).new()
+            for free_bytes in (0, *range(0, 240_000, 12_288)):
+                one = objects.new() if acknowledged else large
                 before = files_of(values["state_dir"])
                 disk.leave_free(free_bytes)
                 status = _store(values, one)
