@@ -23,6 +23,8 @@ from tests.browser.overlay import Screen
 PATIENCE_SECONDS = 75
 # A double-click that the busy viewer missed is repeated after this long.
 CLICK_AGAIN_SECONDS = 20
+# OHIF 3.12 now and then starts with an empty page and stays so; then it is loaded again.
+OPEN_AGAIN_SECONDS = 15
 _VIEWPORT = "const viewport = cornerstone.getRenderingEngines()[0].getViewports()[0];"
 _SHOWS_IMAGE = """
   const viewport = window.cornerstone?.getRenderingEngines()?.[0]?.getViewports()?.[0];
@@ -79,9 +81,21 @@ class Viewer:
             return gesture()
 
     def open(self, study_uid: str) -> None:
-        """Open a study and wait until its image is drawn."""
-        self.driver.get(f"{self.url}/viewer?StudyInstanceUIDs={study_uid}")
-        self._until(lambda: self.driver.execute_script(_SHOWS_IMAGE), "the image was not drawn")
+        """Open a study and wait until its image is drawn; a page that stays empty is reloaded."""
+        address = f"{self.url}/viewer?StudyInstanceUIDs={study_uid}"
+        opened_at = float("-inf")
+
+        def drawn() -> bool:
+            nonlocal opened_at
+            is_late = time.monotonic() - opened_at > OPEN_AGAIN_SECONDS
+            if is_late and not self.driver.execute_script("return document.body.innerText"):
+                self.driver.get(address)
+                opened_at = time.monotonic()
+            return bool(self.driver.execute_script(_SHOWS_IMAGE))
+
+        # Whatever was shown before is gone, so that nothing of it is taken for this study.
+        self.driver.get("about:blank")
+        self._until(drawn, "the image was not drawn")
         # The tour, and the player that stands before a loop.
         for button in self._all("[data-cy=confirm-and-hide-button], [data-cy=cine-player-close]"):
             button.click()
