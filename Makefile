@@ -36,7 +36,7 @@ test-slow: ## What takes long: every fault with a part away for a whole minute
 	@SENTINODE_FAULT_SECONDS=60 $(BIN)/pytest tests/faults tests/integration/test_priors.py
 
 .PHONY: test-browser
-test-browser: ## OHIF on every sort of image: MG, US, loops, edges, spacings; some 15 minutes
+test-browser: ## OHIF on every sort of image: MG, US, loops, edges, spacings; 6 minutes
 	@scripts/bootstrap.sh test
 	@SENTINODE_BROWSER_MATRIX=1 $(BIN)/pytest --durations=0 tests/browser/test_ohif_matrix.py
 
