@@ -32,7 +32,7 @@ pytestmark = pytest.mark.timeout(600)
 WHOLE = os.environ.get("SENTINODE_BROWSER_MATRIX") == "1"
 # Those that differ most from the case of test_ohif_overlay.py.
 SEGMENTATIONS = tuple(CASES) if WHOLE else ("MONOCHROME1, edges", "ultrasound cine")
-REPORTS = tuple(CASES) if WHOLE else ()
+in_the_matrix = pytest.mark.skipif(not WHOLE, reason="part of `make test-browser`")
 ALL_KINDS: tuple[ResultKind, ...] = ("CADSR", "GSPS", "SC", "KOS", "COMBINED")
 FIRST_SEGMENTATION_SERIES = 9001
 # Share of an outline that is drawn; sharp corners are cut.
@@ -99,7 +99,8 @@ def _check_frames(viewer: Viewer, picture: Picture) -> None:
     assert viewer.segmented_frames() == [picture.frame_number]
 
 
-@pytest.mark.parametrize("name", REPORTS)
+@in_the_matrix
+@pytest.mark.parametrize("name", tuple(CASES))
 def test_report_draws_every_contour_with_its_numbers(viewer: Viewer, web: Web, name: str) -> None:
     """The SR outlines each finding, tells its size, and hydrates into labelled measurements."""
     case = _stored(web, name)
@@ -181,7 +182,7 @@ def _enclosed(found: Finding, picture: Picture) -> NDArray[np.bool_]:
     return filled.astype(np.bool_)
 
 
-@pytest.mark.skipif(not WHOLE, reason="part of `make test-browser`")
+@in_the_matrix
 def test_study_opens_beside_all_other_kinds_of_results(viewer: Viewer, web: Web) -> None:
     """GSPS, SC, KOS, CAD SR and combined SR of other destinations neither stop nor confuse OHIF."""
     case, scan = draw("right CC, three kinds"), draw("ultrasound")
