@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -89,11 +90,16 @@ def test_peers_are_told_apart(
 
     The peers are IPv4 hosts on a dual-stack socket, which shows them as ::ffff:127.0.0.1.
     """
+    logged = len(_rejections(guarded))
     assert answer(guarded, **peer) == expected
     if expected:
-        host = peer.get("source", "127.0.0.1")
-        rejected = [line for line in guarded.log_lines() if "rejected" in line["message"]]
-        assert rejected[-1]["peer_host"] == host
+        # The line is written after the answer.
+        wait_until(lambda: len(_rejections(guarded)) > logged, 10.0, "a log line")
+        assert _rejections(guarded)[-1]["peer_host"] == peer.get("source", "127.0.0.1")
+
+
+def _rejections(receiver: RunningReceiver) -> list[dict[str, Any]]:
+    return [line for line in receiver.log_lines() if "rejected" in line["message"]]
 
 
 def test_one_host_does_not_take_all_places(guarded: RunningReceiver) -> None:

@@ -172,7 +172,7 @@ def test_a_peer_that_fails_in_the_middle(
     """Whatever breaks off, nothing is taken for delivered and the reason is told."""
     need("storescp")
     with running_dcmtk("storescp", tmp_path, *options) as receiver:
-        destination = at(receiver.port, timeout_seconds=1)
+        destination = at(receiver.port, timeout_seconds=10)
         with pytest.raises(DestinationUnavailableError, match=reason):
             deliver(segmentation, destination)
 
