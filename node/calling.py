@@ -19,6 +19,7 @@ from typing import Any
 
 from pynetdicom import AE, build_context, evt
 from pynetdicom.association import Association
+from pynetdicom.pdu import A_ASSOCIATE_RJ
 
 from node.errors import DestinationRefusedError, DestinationUnavailableError
 from node.peers import Peer
@@ -53,6 +54,11 @@ def call(
     entity.acse_timeout = entity.dimse_timeout = peer.timeout_seconds
     entity.network_timeout = peer.timeout_seconds
     tls = _tls(peer, settings)
+    rejections: list[A_ASSOCIATE_RJ] = []
+    handlers: list[Any] = [
+        (evt.EVT_CONN_OPEN, _prepare_socket, [peer]),
+        (evt.EVT_PDU_RECV, _note_rejection, [rejections]),
+    ]
     try:
         association = entity.associate(
             peer.host,
@@ -62,13 +68,13 @@ def call(
             settings.dicom_max_pdu_bytes,
             list(roles),
             tls_args=None if tls is None else (tls, peer.host),
-            evt_handlers=[(evt.EVT_CONN_OPEN, _prepare_socket, [peer]), *evt_handlers],
+            evt_handlers=[*handlers, *evt_handlers],
         )
     except OSError as error:  # the host name does not resolve
         raise DestinationUnavailableError(f"{_where(peer)}: {error.strerror}") from error
     if not association.is_established:
         _close_socket(association)
-    _check_established(association, peer, _told(tls))
+    _check_established(association, peer, rejections, _told(tls))
     return association
 
 
@@ -177,6 +183,13 @@ def _prepare_socket(event: evt.Event, peer: Peer) -> None:
     connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
+def _note_rejection(event: evt.Event, rejections: list[A_ASSOCIATE_RJ]) -> None:
+    # pynetdicom 3.0.4 takes a peer that closes right after its rejection for one that never was
+    # there, when the close is seen before the rejection is read.
+    if isinstance(event.pdu, A_ASSOCIATE_RJ):
+        rejections.append(event.pdu)
+
+
 def _close_socket(association: Association) -> None:
     """Close what pynetdicom leaves to garbage collection when the peer closed first."""
     connection: Any = association.dul.socket
@@ -184,7 +197,9 @@ def _close_socket(association: Association) -> None:
         connection.socket.close()
 
 
-def _check_established(association: Association, peer: Peer, told: str) -> None:
+def _check_established(
+    association: Association, peer: Peer, rejections: Sequence[A_ASSOCIATE_RJ], told: str
+) -> None:
     if association.is_established:
         return
     # With no context left pynetdicom aborts on its own, so look at the contexts first.
@@ -193,8 +208,8 @@ def _check_established(association: Association, peer: Peer, told: str) -> None:
         raise DestinationRefusedError(
             f"{_where(peer)} accepts none of the presentation contexts ({', '.join(names)})"
         )
-    if association.is_rejected:
-        reason = getattr(association.acceptor.primitive, "reason_str", "no reason given")
+    if rejections:
+        reason = rejections[0].reason_str
         raise DestinationUnavailableError(
             f"{_where(peer)} rejects the association: {reason}; check both AE titles there and here"
         )
