@@ -24,8 +24,10 @@ fi
 
 # A private state of apt, so that the machine's own sources stay as they are.
 cd "$home/apt"
-echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] \
-${DEBIAN_MIRROR:-http://deb.debian.org/debian} bookworm main" > sources.list
+mirror="${DEBIAN_MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' \
+  'Codename: bookworm' | sort -u | head -n 1)}"
+echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror bookworm main" \
+  > sources.list
 options=(-o "Dir::Etc::sourcelist=$PWD/sources.list" -o Dir::Etc::sourceparts=/dev/null
   -o "Dir::State::lists=$PWD/lists" -o "Dir::Cache=$PWD" -o APT::Get::List-Cleanup=0
   -o APT::Sandbox::User=root)

@@ -12,6 +12,7 @@ Of 2003, the viewer knows no recommended CIELab colours: all lines are red.
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -56,16 +57,21 @@ def draw(drawings: Sequence[Drawing]) -> None:
         text=True,
         check=False,
         timeout=_SECONDS,
+        env={**os.environ, "LD_LIBRARY_PATH": _native_folders()},
     )
     assert done.returncode == 0, done.stderr
+
+
+def _native_folders() -> str:
+    """Where Debian keeps libraries that Java programs load."""
+    return ":".join(str(path) for path in Path("/usr/lib").glob("*/jni"))
 
 
 def main(arguments: Sequence[str]) -> None:
     """Draw; see above."""
     import jpype  # noqa: PLC0415  # only this process starts a Java machine
 
-    libraries = ":".join(str(path) for path in Path("/usr/lib").glob("*/jni"))
-    jpype.startJVM(*_OPTIONS, f"-Djava.library.path={libraries}", classpath=[str(_JAR)])
+    jpype.startJVM(*_OPTIONS, classpath=[str(_JAR)])
     java = jpype.java
     # Its static part loads the native library for the classes of the viewer.
     java.lang.Class.forName("main.MainContext", True, java.lang.ClassLoader.getSystemClassLoader())

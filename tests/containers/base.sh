@@ -9,7 +9,9 @@ here="$(cd "$(dirname "$0")" && pwd)"
 
 arch="${ARCH:-$(dpkg --print-architecture)}"
 suite="${SUITE:-bookworm}"
-mirror="${MIRROR:-http://deb.debian.org/debian}"
+# That of this machine, unless told.
+mirror="${MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' \
+  "Codename: $suite" | sort -u | head -n 1)}"
 root="${1:-/var/tmp/sentinode-base-$arch}"
 tag="${TAG:-python:3.11-slim-bookworm}"
 authorities=/etc/ssl/certs/ca-certificates.crt
