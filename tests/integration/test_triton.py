@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import subprocess
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -126,11 +127,11 @@ def test_requests_of_several_clients_share_a_batch(served: Served) -> None:
     """Sixteen requests at once run in fewer executions, and each gets its own answer."""
     requests = [_tiles(1, seed) for seed in range(16)]
     alone = [served.client.infer(SPEC, request)[0]["probabilities"] for request in requests[:3]]
-    before = _counts(served.metrics_port)
+    before = _settled_counts(served.metrics_port)
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(lambda r: served.client.infer(SPEC, r)[0], requests))
     inferences, executions = (
-        after - old for after, old in zip(_counts(served.metrics_port), before, strict=True)
+        after - old for after, old in zip(_settled_counts(served.metrics_port), before, strict=True)
     )
     assert inferences == 16
     assert executions < 16
@@ -174,6 +175,16 @@ def test_a_killed_model_process_is_started_again(served: Served) -> None:
     os.kill(_stub_pid(served.pid), signal.SIGKILL)
     outputs, _ = served.client.infer(SPEC, _tiles(2))
     np.testing.assert_array_equal(outputs["probabilities"], expected["probabilities"])
+
+
+def _settled_counts(metrics_port: int) -> tuple[int, int]:
+    """The counts once they stand still: Triton counts an inference after it has answered."""
+    counts = _counts(metrics_port)
+    while True:
+        time.sleep(0.5)
+        earlier, counts = counts, _counts(metrics_port)
+        if counts == earlier:
+            return counts
 
 
 def _counts(metrics_port: int) -> tuple[int, int]:
