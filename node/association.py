@@ -106,7 +106,7 @@ def open_listeners(inbox: Inbox, shared: Shared | None = None) -> list[Listener]
     retrieval = partial(serve_retrieval, reception=inbox.reception)
     entity.services = {C_GET: retrieval, C_MOVE: retrieval}
     opened: list[Listener] = []
-    turns = Turns()
+    turns = Turns() if shared is None else Turns.among_processes(shared.competing_until)
     for port, tls in _ports(settings):
         acceptance = _acceptance(inbox, settings, tls)
         acceptance = replace(

@@ -3,6 +3,9 @@
 In: threads that have bytes to work on. Out: the same threads, a few at a time, hosts in turn. A
 turn is taken for work only, never while a thread waits for the network, so that no peer can hold
 one up. As long as one host sends alone there are no turns to wait for.
+
+That hosts compete is known to all processes of a receiver: else a crowd that one process serves
+would take the disk and the processors from a host that competes with it in another.
 """
 
 from __future__ import annotations
@@ -11,14 +14,28 @@ import threading
 import time
 from collections import Counter, OrderedDict, deque
 from dataclasses import dataclass, field
+from typing import Protocol
 
 # While hosts compete, so many threads work at once on bytes that came. With more, each return from
 # a system call queues for the interpreter among all, and whoever has most threads gets most.
 _WORK_SLOTS = 2
 # And so many make objects durable: they wait for the disk, mostly, and share commits.
-_SETTLE_SLOTS = 3
+_SETTLE_SLOTS = 2
 # Hosts compete as long as their turns are not further apart than this.
 _MEMORY_SECONDS = 1.0
+
+
+class Moment(Protocol):
+    """A time on the clock of time.monotonic, which is the same for all processes of a machine."""
+
+    value: float
+
+
+@dataclass(slots=True)
+class _OwnMoment:
+    """One that no other process knows."""
+
+    value: float = 0.0
 
 
 class Turn:
@@ -40,16 +57,19 @@ class Turn:
 
 
 class Turnstile:
-    """A few slots, for which hosts take turns."""
+    """A few slots, for which hosts take turns.
 
-    def __init__(self, slots: int) -> None:
+    `competing_until`: what turnstiles of several processes share.
+    """
+
+    def __init__(self, slots: int, competing_until: Moment | None = None) -> None:
         self._lock = threading.Lock()
         self._free = slots
         # One slot is always left for whoever comes next from another host.
         self._most_per_host = max(1, slots - 1)
         self._working: Counter[str] = Counter()
         self._last_host = ""
-        self._competing_until = 0.0
+        self._competing_until = _OwnMoment() if competing_until is None else competing_until
         # The host whose turn is next stands first; its threads, in the order they came.
         self._waiting: OrderedDict[str, deque[threading.Lock]] = OrderedDict()
 
@@ -60,7 +80,7 @@ class Turnstile:
     def enter(self, host: str) -> bool:
         """Wait for a turn; whether there is a slot to `leave`."""
         alone = host == self._last_host and not self._waiting
-        if alone and time.monotonic() >= self._competing_until:
+        if alone and time.monotonic() >= self._competing_until.value:
             # The way of every fragment of a host that sends alone: without the lock.
             return False
         with self._lock:
@@ -109,9 +129,10 @@ class Turnstile:
         now = time.monotonic()
         if host != self._last_host:
             # The first host ever competes with nobody.
-            self._competing_until = now + _MEMORY_SECONDS if self._last_host else 0.0
+            if self._last_host:
+                self._competing_until.value = now + _MEMORY_SECONDS
             self._last_host = host
-        return now < self._competing_until or bool(self._waiting)
+        return now < self._competing_until.value or bool(self._waiting)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,3 +141,10 @@ class Turns:
 
     work: Turnstile = field(default_factory=lambda: Turnstile(_WORK_SLOTS))
     settling: Turnstile = field(default_factory=lambda: Turnstile(_SETTLE_SLOTS))
+
+    @classmethod
+    def among_processes(cls, competing_until: Moment) -> Turns:
+        """Turns of one process, which knows when hosts compete in another."""
+        return cls(
+            Turnstile(_WORK_SLOTS, competing_until), Turnstile(_SETTLE_SLOTS, competing_until)
+        )

@@ -1,4 +1,5 @@
-"""What several processes of a receiver share: their listening sockets, and whom they serve.
+"""What several processes of a receiver share: their listening sockets, whom they serve, and whether
+hosts compete.
 
 A socket is bound once, and whoever serves fewest connections accepts.
 
@@ -60,6 +61,8 @@ class Shared:
     ports: Mapping[int, SharedPort]
     # How many associations of each place of hosts each process serves.
     places: Any
+    # Until when hosts compete in any of them (`node.upper_layer.fairness`).
+    competing_until: Any
     number: int = 0
 
     def of(self, number: int) -> Shared:
@@ -112,7 +115,7 @@ def share(addresses: Sequence[tuple[str, int]], processes: int) -> Shared:
         address[1]: SharedPort(_bind(address), context.RawArray("I", processes))
         for address in addresses
     }
-    return Shared(ports, context.RawArray("I", processes * _PLACES))
+    return Shared(ports, context.RawArray("I", processes * _PLACES), context.RawValue("d", 0.0))
 
 
 def _place(host: str) -> int:

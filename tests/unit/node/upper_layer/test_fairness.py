@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import threading
 import time
 from contextlib import ExitStack
 
-from node.upper_layer.fairness import Turnstile
+from node.upper_layer.fairness import Turns, Turnstile
 from node.upper_layer.limits import Admission, Notices
 
 
@@ -47,6 +48,23 @@ def test_one_slot_is_left_for_another_host() -> None:
             pass
     with turnstile.turn("a"), turnstile.turn("a"), turnstile.turn("b"):
         pass
+
+
+def test_competition_in_one_process_is_known_in_another() -> None:
+    """A crowd that is alone in its process leaves the rest to a host that is in another one."""
+    competing_until = multiprocessing.get_context("spawn").RawValue("d", 0.0)
+    here, there = (Turns.among_processes(competing_until) for _ in range(2))
+    assert not there.settling.enter("a")
+    for host in ("b", "a"):
+        with here.settling.turn(host):
+            pass
+    assert there.settling.enter("a")
+    second = threading.Thread(target=there.settling.enter, args=("a",), daemon=True)
+    second.start()
+    wait_for_waiting(there.settling, 1)
+    there.settling.leave("a")
+    second.join(10)
+    assert not second.is_alive()
 
 
 def test_connections_of_a_host_and_in_all() -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from multiprocessing import get_context
-
-from node.upper_layer.sharing import _PLACES, Shared, Tally
+from node.upper_layer.sharing import Tally, share
 
 
 def test_hosts_are_counted_over_all_processes() -> None:
     """Each process sees what the others serve; what it gives back is free for all."""
-    shared = Shared({}, get_context("spawn").RawArray("I", 2 * _PLACES))
+    shared = share([], 2)
     one, other = Tally(shared.of(0)), Tally(shared.of(1))
     assert one.enter("10.0.0.1") == (1, 1)
     assert other.enter("10.0.0.1") == (2, 2)
@@ -20,7 +18,7 @@ def test_hosts_are_counted_over_all_processes() -> None:
 
 def test_what_a_dead_process_served_is_forgotten() -> None:
     """The one that begins in its place serves nobody yet; the others' counts stay."""
-    shared = Shared({}, get_context("spawn").RawArray("I", 2 * _PLACES))
+    shared = share([], 2)
     dead, alive = Tally(shared.of(0)), Tally(shared.of(1))
     for host in ("10.0.0.1", "10.0.0.2"):
         dead.enter(host)
