@@ -3,7 +3,8 @@
 In: `host:port`, several of them with commas between; a host with several addresses (a headless
 service) counts as several. Out: what one server's client gives. What must hold: one replica that is
 away, full or busy with another version costs a request nothing but the time to ask the next; each
-replica's models are checked against their specs before their first image.
+replica's models are checked against their specs before their first image; a resolver that is away
+takes no replica away that is known.
 
 Balancing is the client's, by request: a connection balanced once would stay where it is for as long
 as the worker lives. The queue of each model is Triton's own (`max_queue_size` in its
@@ -16,6 +17,7 @@ import random
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
+from ipaddress import ip_address
 from typing import Any
 
 from numpy.typing import NDArray
@@ -59,6 +61,15 @@ def _one_family(found: Sequence[Any]) -> Sequence[Any]:
     return old or found
 
 
+def _is_name(address: str) -> bool:
+    """Whether this host:port is one that the resolver could not tell."""
+    try:
+        ip_address(address.rpartition(":")[0].strip("[]"))
+    except ValueError:
+        return True
+    return False
+
+
 class BalancedClient:
     """One client for all replicas; not to be shared between threads or across forks."""
 
@@ -87,6 +98,8 @@ class BalancedClient:
                 failure = error
                 self._resting[address] = time.monotonic() + _REST_SECONDS
         assert failure is not None, "there is at least one address"
+        # All of them may be new ones behind the name by the time the job tries again.
+        self._resolved_at = -_RESOLVE_SECONDS
         raise failure
 
     def close(self) -> None:
@@ -112,8 +125,11 @@ class BalancedClient:
         if now - self._resolved_at < _RESOLVE_SECONDS:
             return
         self._resolved_at = now
-        addresses = self._resolver(self._urls)
-        for gone in self._clients.keys() - set(addresses):
+        addresses = set(self._resolver(self._urls))
+        unresolved = {address for address in addresses if _is_name(address)}
+        if unresolved and self._clients:
+            addresses = addresses - unresolved | self._clients.keys()
+        for gone in self._clients.keys() - addresses:
             self._clients.pop(gone)[0].close()
         for address in addresses:
             if address not in self._clients:
