@@ -46,11 +46,11 @@ def render(
 ) -> dict[str, str]:
     """Text by template; raises HelmRenderError and HelmValuesError as `helm install` does."""
     options = {
-        **more,
         "name": "trial",
         "namespace": "clinic",
         "kube_version": f"v{version}.0",
         "api_versions": list(operators),
+        **more,
     }
     # The library takes these options, its Python wrapper has no arguments for them.
     handle = chart()._raw()

@@ -252,6 +252,7 @@ _DECIDED: dict[str, tuple[dict[str, Any], str]] = {
     "http_host": ({"web": {"listenAddress": "::"}}, "::"),
     "http_port": ({"web": {"listenPort": 9000}}, "9000"),
     "state_dir": ({}, "/var/lib/sentinode"),
+    "beat_file": ({}, "/tmp/sentinode.beat"),
     "database_url": ({"database": {"url": {"secretName": "urls", "key": "db"}}}, "urls/db"),
     "broker_url": ({"broker": {"url": {"secretName": "urls", "key": "mq"}}}, "urls/mq"),
     "triton_url": ({"triton": {"enabled": False, "url": "gpu:9"}}, "gpu:9"),

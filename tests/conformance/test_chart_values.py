@@ -28,6 +28,7 @@ from tests.conformance.chart import (
 # Enough to install; each case below adds what is wrong.
 _FITTING = {"database": {"host": "db"}, "broker": {"host": "mq"}}
 _CA_FILE = "/etc/sentinode/secrets/pacs/ca.crt"
+_KEY_FILE = "/etc/sentinode/secrets/own/tls.key"
 _SCHEMA = chart_schema.closed_schema()
 _RENAMED = chart_schema.renamed()
 
@@ -153,6 +154,15 @@ def test_renamed_keys_are_refused_without_the_schema(tmp_path: Path) -> None:
             {"peers": [{"ae_title": "A", "host": "a", "port": 1, "ca_file": _CA_FILE}]},
             "Add to secretMounts an entry named pacs",
         ),
+        (
+            {"peers": [{"ae_title": "A", "host": "a", "port": 1, "key_file": _KEY_FILE}]},
+            "Add to secretMounts an entry named own",
+        ),
+        (
+            {"settings": {"stow_token_file": "/etc/sentinode/secrets/stow/token"}},
+            "Add to secretMounts an entry named stow",
+        ),
+        ({"web": {"service": {"type": "NodePort"}}}, "Add an ipBlock"),
         ({"secretMounts": [{"name": "orthanc", "secretName": "a"}]}, "Choose another"),
         (
             {"broker": {"host": "", "url": {"secretName": "a"}}}

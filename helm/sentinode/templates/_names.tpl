@@ -64,3 +64,8 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- define "sentinode.keda" -}}
 {{- if .Capabilities.APIVersions.Has "keda.sh/v1alpha1" -}}true{{- end -}}
 {{- end -}}
+{{/* Whether KEDA asks the broker how much waits. */}}
+{{- define "sentinode.scaledByKEDA" -}}
+{{- $workers := .Values.workers -}}
+{{- if and (include "sentinode.keda" .) (or $workers.analysis.autoscaling.enabled (and $workers.delivery.enabled $workers.delivery.autoscaling.enabled)) -}}true{{- end -}}
+{{- end -}}

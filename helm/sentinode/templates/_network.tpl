@@ -1,6 +1,6 @@
 {{/* Pieces of network policies. */}}
 
-{{/* component: whose pods; root */}}
+{{/* component: whose pods; root, annotations */}}
 {{- define "sentinode.networkPolicyHead" -}}
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
@@ -8,6 +8,10 @@ metadata:
   name: {{ include "sentinode.componentName" . }}
   labels:
     {{- include "sentinode.labels" . | nindent 4 }}
+  {{- with .annotations }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
 spec:
   podSelector:
     matchLabels:
@@ -27,6 +31,14 @@ spec:
 {{- define "sentinode.cidrs" -}}
 {{- range . }}
 - ipBlock: {cidr: {{ . | quote }}}
+{{- end }}
+{{- end -}}
+
+{{/* A list of NetworkPolicyPeers: where archives are; nothing where that is nowhere. */}}
+{{- define "sentinode.archivePeers" -}}
+{{- include "sentinode.cidrs" .Values.networkPolicy.archiveCIDRs }}
+{{- with .Values.networkPolicy.archiveTo }}
+{{ toYaml . }}
 {{- end }}
 {{- end -}}
 
@@ -92,13 +104,26 @@ spec:
 {{- end -}}
 
 {{- define "sentinode.egressArchives" -}}
-{{- with include "sentinode.archivePorts" . | fromJsonArray }}
+{{- include "sentinode.egressTo" (dict "root" . "ports" (include "sentinode.archivePorts" . | fromJsonArray)) }}
+{{- end -}}
+
+{{/* The archive whose images the viewer shows, where it is not the trial's. */}}
+{{- define "sentinode.egressViewer" -}}
+{{- with .Values.settings.orthanc_url }}
+{{- include "sentinode.egressTo" (dict "root" $ "ports" (list (include "sentinode.urlPort" .))) }}
+{{- end }}
+{{- end -}}
+
+{{/* root, ports. An empty `to` would be a rule that lets everything out. */}}
+{{- define "sentinode.egressTo" -}}
+{{- $peers := include "sentinode.archivePeers" .root | trim -}}
+{{- if and .ports $peers }}
 - ports:
-{{- range . }}
+{{- range .ports }}
     - {protocol: TCP, port: {{ int . }}}
 {{- end }}
   to:
-    {{- include "sentinode.cidrs" $.Values.networkPolicy.archiveCIDRs | trim | nindent 4 }}
+    {{- $peers | nindent 4 }}
 {{- end }}
 {{- end -}}
 

@@ -28,6 +28,11 @@ postgresql+psycopg://{{ $db.user | urlquery }}@{{ include "sentinode.databaseHos
 {{- end -}}
 {{- end -}}
 
+{{- define "sentinode.brokerHostAnywhere" -}}
+{{- $host := include "sentinode.brokerHost" . -}}
+{{- if contains "." $host -}}{{ $host }}{{- else -}}{{ $host }}.{{ .Release.Namespace }}.svc{{- end -}}
+{{- end -}}
+
 {{- define "sentinode.brokerPort" -}}
 {{- if .Values.redis.enabled -}}6379{{- else -}}{{ .Values.broker.port }}{{- end -}}
 {{- end -}}
@@ -65,17 +70,13 @@ postgresql+psycopg://{{ $db.user | urlquery }}@{{ include "sentinode.databaseHos
 {{ include "sentinode.fullname" . }}-generated
 {{- end -}}
 
-{{/* Where several servers stand behind the name, the worker resolves it and goes round them. */}}
+{{/* The name has the addresses of all servers; the worker resolves it and goes round them. */}}
 {{- define "sentinode.tritonURL" -}}
 {{- if .Values.triton.enabled -}}
 {{ include "sentinode.fullname" . }}-triton:8001
 {{- else -}}
 {{ .Values.triton.url }}
 {{- end -}}
-{{- end -}}
-
-{{- define "sentinode.tritonMany" -}}
-{{- if or (gt (int .Values.triton.replicaCount) 1) .Values.triton.autoscaling.enabled -}}true{{- end -}}
 {{- end -}}
 
 {{- define "sentinode.migration" -}}
@@ -120,15 +121,18 @@ hook
 {{ $mounts | toJson }}
 {{- end -}}
 
+{{- define "sentinode.urlPort" -}}
+{{- $url := urlParse . -}}
+{{ regexFind ":[0-9]+$" $url.host | trimPrefix ":" | default (ternary "443" "80" (eq $url.scheme "https")) }}
+{{- end -}}
+
 {{/* JSON list: ports of destinations and peers, for network policies. */}}
 {{- define "sentinode.archivePorts" -}}
 {{- $ports := .Values.networkPolicy.archivePorts -}}
 {{- range .Values.destinations -}}
 {{- if .port -}}{{- $ports = append $ports .port -}}{{- end -}}
 {{- if .url -}}
-{{- $url := urlParse .url -}}
-{{- $port := regexFind ":[0-9]+$" $url.host | trimPrefix ":" -}}
-{{- $ports = append $ports ($port | default (ternary "443" "80" (eq $url.scheme "https"))) -}}
+{{- $ports = append $ports (include "sentinode.urlPort" .url) -}}
 {{- end -}}
 {{- end -}}
 {{- range .Values.peers -}}

@@ -41,6 +41,18 @@ priorityClassName: {{ . }}
 {{- end }}
 {{- end -}}
 
+{{/* Values of the component on whose nodes a hook's pod goes too. */}}
+{{- define "sentinode.sameNodes" -}}
+{{- with .nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
 {{/* Where the pods go. root, name, values, state: whether they need the state folder */}}
 {{- define "sentinode.placement" -}}
 {{- $oneNode := and .state (include "sentinode.oneNode" .root) -}}

@@ -28,6 +28,10 @@ SENTINODE_DICOM_PLAIN: {{ $dicom.tls.plain | quote }}
 SENTINODE_HTTP_HOST: {{ .Values.web.listenAddress | quote }}
 SENTINODE_HTTP_PORT: {{ .Values.web.listenPort | quote }}
 SENTINODE_STATE_DIR: /var/lib/sentinode
+SENTINODE_BEAT_FILE: /tmp/sentinode.beat
+{{- with .Values.timeZone }}
+TZ: {{ . | quote }}
+{{- end }}
 {{- if and (eq .Values.database.kind "postgresql") (not .Values.database.url.secretName) }}
 SENTINODE_DATABASE_URL: {{ include "sentinode.databaseURL" . | quote }}
 {{- end }}

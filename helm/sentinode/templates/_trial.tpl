@@ -33,7 +33,7 @@ spec:
   {{- end }}
 {{- end -}}
 
-{{/* root, name, port, callers */}}
+{{/* root, name, port, callers, more: NetworkPolicyPeers beside them */}}
 {{- define "sentinode.trialNetworkPolicy" -}}
 {{ include "sentinode.networkPolicyHead" . }}
   ingress:
@@ -41,6 +41,9 @@ spec:
         - {protocol: TCP, port: {{ .port }}}
       from:
         {{- include "sentinode.pods" (dict "root" .root "names" .callers) | nindent 8 }}
+        {{- with .more }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
 {{- end -}}
 
 {{- define "sentinode.orthancConfiguration" -}}

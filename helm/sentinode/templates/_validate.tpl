@@ -112,11 +112,18 @@
 {{- if and .Values.web.ingress.enabled (not .Values.web.ingress.host) -}}
 {{- $wrong = append $wrong "web.ingress.enabled needs web.ingress.host" -}}
 {{- end -}}
+{{- if and .Values.networkPolicy.enabled (ne .Values.web.service.type "ClusterIP") -}}
+{{- $addresses := list -}}
+{{- range .Values.networkPolicy.webFrom -}}{{- if .ipBlock -}}{{- $addresses = append $addresses .ipBlock -}}{{- end -}}{{- end -}}
+{{- if not $addresses -}}
+{{- $wrong = append $wrong (printf "web.service.type %s brings callers from outside the cluster, and networkPolicy.webFrom lets in pods only. Add an ipBlock to it, e.g. {ipBlock: {cidr: 10.20.0.0/16}}" .Values.web.service.type) -}}
+{{- end -}}
+{{- end -}}
 {{- if and .Values.web.httpRoute.enabled (not .Values.web.httpRoute.parentRefs) -}}
 {{- $wrong = append $wrong "web.httpRoute.enabled needs web.httpRoute.parentRefs, the Gateways that serve it" -}}
 {{- end -}}
 
-{{- /* Files that destinations and peers name must be mounted. */ -}}
+{{- /* Files that destinations, peers and settings name must be mounted. */ -}}
 {{- $mounted := list "orthanc" "database-ca" "dicom-tls" "dicom-client-ca" -}}
 {{- range .Values.secretMounts -}}
 {{- if has .name $mounted -}}
@@ -124,8 +131,9 @@
 {{- end -}}
 {{- $mounted = append $mounted .name -}}
 {{- end -}}
-{{- range concat .Values.destinations .Values.peers -}}
-{{- range list .password_file .token_file .ca_file -}}
+{{- $settings := dict "password_file" .Values.settings.orthanc_password_file "token_file" .Values.settings.stow_token_file -}}
+{{- range append (concat .Values.destinations .Values.peers) $settings -}}
+{{- range list .password_file .token_file .ca_file .certificate_file .key_file -}}
 {{- if hasPrefix "/etc/sentinode/secrets/" (. | default "") -}}
 {{- if not (has (index (splitList "/" .) 4) $mounted) -}}
 {{- $wrong = append $wrong (printf "%s is not mounted. Add to secretMounts an entry named %s" . (index (splitList "/" .) 4)) -}}

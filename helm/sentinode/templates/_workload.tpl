@@ -90,6 +90,10 @@ metadata:
     {{- include "sentinode.labels" . | nindent 4 }}
 spec:
   maxUnavailable: {{ include "sentinode.text" .values.podDisruptionBudget.maxUnavailable }}
+  {{- if semverCompare ">=1.27.0-0" .root.Capabilities.KubeVersion.Version }}
+  # Pods that serve nobody must not keep a node from being drained.
+  unhealthyPodEvictionPolicy: AlwaysAllow
+  {{- end }}
   selector:
     matchLabels:
       {{- include "sentinode.selectorLabels" . | nindent 6 }}
@@ -140,11 +144,17 @@ spec:
     name: {{ include "sentinode.componentName" . }}
   minReplicaCount: {{ $scaling.minReplicas }}
   maxReplicaCount: {{ $scaling.maxReplicas }}
-  cooldownPeriod: {{ $scaling.cooldownSeconds }}
+  # KEDA's cooldownPeriod is only about the last pod, which always stays.
+  advanced:
+    horizontalPodAutoscalerConfig:
+      behavior:
+        scaleDown:
+          stabilizationWindowSeconds: {{ $scaling.cooldownSeconds }}
   triggers:
     - type: redis
       metadata:
-        address: {{ include "sentinode.brokerHost" .root }}:{{ include "sentinode.brokerPort" .root }}
+        # KEDA asks from a namespace of its own, where a bare name is another Service's.
+        address: {{ include "sentinode.brokerHostAnywhere" .root }}:{{ include "sentinode.brokerPort" .root }}
         {{- if (include "sentinode.brokerPassword" .root | fromJson).secretName }}
         # Read from the environment of the worker's own container.
         passwordFromEnv: BROKER_PASSWORD

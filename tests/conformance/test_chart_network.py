@@ -1,0 +1,88 @@
+"""Network policies of the chart: what a value opens, and that an empty list opens nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.conformance.chart import OPERATORS, Manifest, find, objects, render
+
+_FITTING = {"database": {"host": "db"}, "broker": {"host": "mq"}}
+
+
+def _policies(values: dict[str, Any], **more: Any) -> dict[str, Manifest]:
+    """Spec by component."""
+    return {
+        item["metadata"]["name"].removeprefix("trial-sentinode-"): item["spec"]
+        for item in objects(render(values, **more))
+        if item["kind"] == "NetworkPolicy"
+    }
+
+
+def _ports(rules: list[Any]) -> set[int]:
+    return {port["port"] for rule in rules for port in rule["ports"]}
+
+
+@pytest.mark.parametrize("operators", [OPERATORS, ()])
+def test_keda_reads_the_queue_where_it_scales_by_it(operators: tuple[str, ...]) -> None:
+    """The trial's Redis lets KEDA in; without KEDA, only the node's own pods."""
+    workers = {"analysis": {"autoscaling": {"enabled": True}}}
+    values = {"database": {"host": "db"}, "redis": {"enabled": True}, "workers": workers}
+    [rule] = _policies(values, operators=operators)["redis"]["ingress"]
+    outside = [peer["namespaceSelector"] for peer in rule["from"] if "namespaceSelector" in peer]
+    keda = {"matchLabels": {"kubernetes.io/metadata.name": "keda"}}
+    assert outside == ([keda] if operators else [])
+
+
+def test_the_viewer_reaches_an_archive_elsewhere() -> None:
+    """What `settings.orthanc_url` names is opened for the web process, on its port."""
+    settings = {"orthanc_url": "https://pacs.example:8443/orthanc"}
+    values = {**_FITTING, "settings": settings, "networkPolicy": {"archiveCIDRs": ["10.0.0.0/24"]}}
+    opened = {
+        "ports": [{"protocol": "TCP", "port": 8443}],
+        "to": [{"ipBlock": {"cidr": "10.0.0.0/24"}}],
+    }
+    assert opened in _policies(values)["web"]["egress"]
+
+
+def test_an_archive_in_the_cluster_can_be_named() -> None:
+    """Beside networks, pods by their labels."""
+    pods = {"podSelector": {"matchLabels": {"app": "orthanc"}}}
+    destinations = [{"name": "a", "protocol": "stow", "url": "http://orthanc:8042/dicom-web"}]
+    only = {"archiveCIDRs": [], "archiveTo": [pods]}
+    values = {**_FITTING, "destinations": destinations, "networkPolicy": only}
+    opened = {"ports": [{"protocol": "TCP", "port": 8042}], "to": [pods]}
+    assert opened in _policies(values)["worker-delivery"]["egress"]
+
+
+def test_an_empty_list_lets_nobody_in_or_out() -> None:
+    """Kubernetes reads an empty `from` or `to` as everybody; such a rule is not written."""
+    nobody = {"webFrom": [], "metricsFrom": [], "modalityCIDRs": [], "archiveCIDRs": []}
+    destinations = [{"name": "a", "protocol": "stow", "url": "https://a"}]
+    values = {**_FITTING, "networkPolicy": nobody, "destinations": destinations}
+    found = _policies(values)
+    for name, spec in found.items():
+        for rule in [*spec.get("ingress", []), *spec.get("egress", [])]:
+            assert all(rule.values()), name
+    assert _ports(found["triton"]["ingress"]) == {8001}
+    assert 443 not in _ports(found["worker-delivery"]["egress"])
+    for component in ("web", "receiver"):
+        [rule] = found[component]["ingress"]
+        [peer] = rule["from"]
+        [labels] = peer["podSelector"]["matchExpressions"]
+        assert labels["values"] == ["test"]
+
+
+def test_services_for_people_outside_want_a_network() -> None:
+    """With an ipBlock in webFrom a Service of another type is written."""
+    outside = [{"ipBlock": {"cidr": "10.20.0.0/16"}}]
+    values = {
+        **_FITTING,
+        "web": {"service": {"type": "NodePort"}},
+        "networkPolicy": {"webFrom": outside},
+    }
+    service = find(objects(render(values)), "Service", "web")
+    assert service["spec"]["type"] == "NodePort"
+    [rule] = _policies(values)["web"]["ingress"]
+    assert outside[0] in rule["from"]
