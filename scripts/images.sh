@@ -3,6 +3,7 @@
 #
 #   TAG=1.2.3 scripts/images.sh [node|web|worker|triton]...
 #
+# REGISTRY=registry.example/pacs puts that before each name, and PUSH=1 sends them there.
 # PLATFORM=linux/arm64 builds for that architecture (on another one: emulated, with qemu-user-static);
 # PYTHON_IMAGE names another base, e.g. one by digest.
 set -euo pipefail
@@ -13,11 +14,11 @@ tag="${TAG:-latest}"
 [ $# -gt 0 ] || set -- node web worker triton
 
 build() {
-  local name="$1"; shift
+  local image="${REGISTRY:+${REGISTRY%/}/}sentinode/$1:$tag"; shift
   docker build --quiet ${PLATFORM:+--platform "$PLATFORM"} \
-    ${PYTHON_IMAGE:+--build-arg PYTHON_IMAGE="$PYTHON_IMAGE"} --tag "sentinode/$name:$tag" "$@" . >/dev/null
-  echo "sentinode/$name:$tag $(docker image inspect --format '{{.Size}}' "sentinode/$name:$tag" |
-    numfmt --to=si)B"
+    ${PYTHON_IMAGE:+--build-arg PYTHON_IMAGE="$PYTHON_IMAGE"} --tag "$image" "$@" . >/dev/null
+  echo "$image $(docker image inspect --format '{{.Size}}' "$image" | numfmt --to=si)B"
+  [ -z "${PUSH:-}" ] || docker push --quiet "$image"
 }
 
 for name in "$@"; do

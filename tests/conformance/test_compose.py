@@ -97,6 +97,14 @@ def test_data_reaches_the_outside_through_no_shortcut() -> None:
         assert set(SERVICES[name]["networks"]) <= internal
 
 
+def test_a_worker_may_end_its_study() -> None:
+    """It is given as long as in the chart before it is cut off."""
+    values = yaml.safe_load((ROOT / "helm/sentinode/values.yaml").read_text(encoding="utf-8"))
+    seconds = values["workers"]["analysis"]["terminationGracePeriodSeconds"]
+    for name in ("worker", "delivery", "worker-edge"):
+        assert SERVICES[name]["stop_grace_period"] == f"{seconds // 60}m"
+
+
 def test_images_have_versions() -> None:
     """Images of others carry a version, and can be given by digest."""
     for service in SERVICES.values():

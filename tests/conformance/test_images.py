@@ -56,6 +56,17 @@ def test_an_image_is_confined_and_watched(name: str, lines: list[str]) -> None:
     assert not any(line.startswith("ADD ") for line in lines)
 
 
+@pytest.mark.parametrize(("name", "lines"), final_stages())
+def test_an_image_lists_its_packages(name: str, lines: list[str]) -> None:
+    """Where pip has installed something, the CycloneDX list of it is in the image."""
+    copied = [line for line in lines if line.startswith("COPY --from=build /opt/")]
+    assert bool(copied) == (name != "triton-jetson:tarball")
+    assert all(
+        line.endswith(("/opt/sbom.cdx.json /opt/sentinode/sbom.cdx.json", "/opt/sentinode"))
+        for line in copied
+    )
+
+
 @pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.parent.name)
 def test_bases_are_versions_that_can_be_given_by_digest(path: Path) -> None:
     """FROM names a build argument with a version, or a stage."""
