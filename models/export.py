@@ -7,6 +7,7 @@ batch axis and static sizes. What must hold: opset 13 and IR 8 at most, so that 
 
 from __future__ import annotations
 
+import tempfile
 import warnings
 from pathlib import Path
 
@@ -16,12 +17,28 @@ import onnxruntime
 import torch
 from torch import nn
 
+from models import repository
 from models.contract import ModelSpec, TensorSpec
 
 OPSET = 13
 IR_VERSION = 8
 
 _DTYPES = {"FP32": torch.float32, "INT32": torch.int32, "UINT8": torch.uint8}
+
+
+def publish(module: nn.Module, spec: ModelSpec, root: Path, tolerance: float) -> Path:
+    """Write `root/<name>` from a module in memory; returns the model's folder.
+
+    Raises ValueError where ONNX Runtime differs from torch by more than `tolerance`.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        path = Path(temporary) / "model.onnx"
+        to_onnx(module, spec, path)
+        difference = largest_difference(module, spec, path)
+        if difference > tolerance:
+            raise ValueError(f"ONNX Runtime differs from torch by {difference}")
+        parity = {"largest_difference": difference, "tolerance": tolerance}
+        return repository.write(spec, path, root, parity=parity)
 
 
 def to_onnx(module: nn.Module, spec: ModelSpec, path: Path) -> None:

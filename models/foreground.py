@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.contract import ModelInputError
+from models.imaging.usable import refuse_unusable
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -60,10 +61,7 @@ def breast_mask(pixels: NDArray[np.float32]) -> NDArray[np.bool_]:
 
     Raises ModelInputError: too small, values that are not numbers, no breast in it.
     """
-    if pixels.ndim != 2 or min(pixels.shape) < MIN_IMAGE_PX:
-        raise ModelInputError(f"an image of {pixels.shape} px is too small for a mammogram")
-    if not np.isfinite(pixels).all():
-        raise ModelInputError("the image holds values that are not numbers")
+    refuse_unusable(pixels, MIN_IMAGE_PX, "a mammogram")
     rows, columns = pixels.shape
     scale = min(1.0, SEARCH_PX / max(rows, columns))
     size = (max(1, round(columns * scale)), max(1, round(rows * scale)))

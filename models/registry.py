@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from models.contract import Model
-from models.mask_rcnn_mg.model import MammogramMaskRCNN
-from models.mask_rcnn_us.model import UltrasoundMaskRCNN
+from models.mask_rcnn_mg.model import MODEL as MAMMOGRAM_MASK_RCNN
+from models.mask_rcnn_us.model import MODEL as ULTRASOUND_MASK_RCNN
 from models.mtu_net.model import MTUNetModel
 from models.resnet50.model import ResNet50Model
 
 _ALL: tuple[Model, ...] = (
-    MammogramMaskRCNN(),
-    UltrasoundMaskRCNN(),
+    MAMMOGRAM_MASK_RCNN,
+    ULTRASOUND_MASK_RCNN,
     MTUNetModel(),
     ResNet50Model(),
 )

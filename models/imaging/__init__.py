@@ -4,5 +4,5 @@
 predicted mask into image pixels. `intensity` makes grey mean the same from every vendor, `sifting`
 makes the pseudo-colour mammogram, `anscombe` denoises it, `speckle` calms ultrasound. `patches`
 cuts training patches with their masks, `tiles` predicts on overlapping tiles and merges, `whole`
-puts the whole image on 256 x 256 px.
+puts the whole image on 256 x 256 px. `usable` refuses what no model can be given.
 """

@@ -67,13 +67,20 @@ _LARGEST_PROBABILITY = 1e-3
 TOLERANCE = {"tolerance_px": _LARGEST_BOX_PX, "tolerance": _LARGEST_PROBABILITY}
 
 
+def trained(config: NetworkConfig, weights_dir: Path | None) -> MaskRCNN:
+    """What is exported, with the weights of a training run, or with any."""
+    network = MaskRCNN(config)
+    if weights_dir is not None:
+        weights.load(network, weights_dir)
+    return network
+
+
 def publish(config: NetworkConfig, spec: ModelSpec, weights_dir: Path, root: Path) -> Path:
     """Write `root/<name>` from the parts in `weights_dir`; returns the model's folder.
 
     Raises ValueError where ONNX Runtime answers otherwise than the network on phantoms.
     """
-    network = MaskRCNN(config)
-    weights.load(network, weights_dir)
+    network = trained(config, weights_dir)
     make, first = SAMPLES[spec.name], FIRST_VALIDATION_SEED
     images = np.stack([make(first + number)[0] for number in range(_PARITY_IMAGES)])
     with tempfile.TemporaryDirectory() as temporary:

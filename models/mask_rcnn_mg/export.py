@@ -6,10 +6,8 @@ from pathlib import Path
 
 from torch import nn
 
-from models.mask_rcnn.export import publish
-from models.mask_rcnn.network import MaskRCNN
+from models.mask_rcnn.export import publish, trained
 from models.mask_rcnn_mg.spec import CONFIG, SPEC
-from models.training import weights as parts
 
 
 def export(weights: Path, repository: Path) -> Path:
@@ -18,8 +16,5 @@ def export(weights: Path, repository: Path) -> Path:
 
 
 def module(weights: Path | None) -> nn.Module:
-    """What is exported, with the weights of a training run, or with any."""
-    network = MaskRCNN(CONFIG)
-    if weights is not None:
-        parts.load(network, weights)
-    return network
+    """See `models.mask_rcnn.export.trained`."""
+    return trained(CONFIG, weights)

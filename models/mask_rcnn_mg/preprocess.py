@@ -18,6 +18,7 @@ from models.imaging.anscombe import denoise
 from models.imaging.geometry import Placement
 from models.imaging.intensity import presented
 from models.imaging.sifting import WORKING_SPACING_MM, pseudo_colour
+from models.imaging.usable import refuse_unusable
 from models.mask_rcnn import tensors
 from models.mask_rcnn_mg.spec import (
     ASSUMED_HEIGHT_MM,
@@ -32,10 +33,7 @@ from models.mask_rcnn_mg.spec import (
 def preprocess(image: BreastImage) -> Prepared:
     """Tensors of one mammogram. Raises ModelInputError: too small, not finite, no breast in it."""
     pixels = image.pixels
-    if pixels.ndim != 2 or min(pixels.shape) < SMALLEST_IMAGE_PX:
-        raise ModelInputError(f"an image of {pixels.shape} px is too small for a mammogram")
-    if not np.isfinite(pixels).all():
-        raise ModelInputError("the image holds values that are not numbers")
+    refuse_unusable(pixels, SMALLEST_IMAGE_PX, "a mammogram")
     mask = breast_mask(pixels)
     placement = place_breast(image, mask)
     ready = presented(image, mask)

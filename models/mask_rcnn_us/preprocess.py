@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from models.contract import BreastImage, ModelInputError, Prepared
 from models.imaging.geometry import letterbox
 from models.imaging.speckle import three_channels
+from models.imaging.usable import refuse_unusable
 from models.mask_rcnn import tensors
 from models.mask_rcnn_us.spec import CONFIG, SMALLEST_IMAGE_PX, WINDOW_PERCENTILES
 
@@ -20,10 +21,7 @@ _FLATTEST = 1e-3  # of the full range: below that there is no picture
 def preprocess(image: BreastImage) -> Prepared:
     """Tensors of one frame. Raises ModelInputError: too small, not finite, or empty."""
     pixels = image.pixels
-    if pixels.ndim != 2 or min(pixels.shape) < SMALLEST_IMAGE_PX:
-        raise ModelInputError(f"an image of {pixels.shape} px is too small for ultrasound")
-    if not np.isfinite(pixels).all():
-        raise ModelInputError("the image holds values that are not numbers")
+    refuse_unusable(pixels, SMALLEST_IMAGE_PX, "ultrasound")
     rows, columns = pixels.shape
     placement = letterbox((rows, columns), CONFIG.input_px)
     channels = three_channels(_bytes(placement.resize(pixels)))

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 from torch import nn
 
-from models import repository
-from models.export import largest_difference, to_onnx
+from models.export import publish
 from models.mtu_net.network import MTUNet, ServedMTUNet
 from models.mtu_net.spec import SPEC
 from models.training import weights
@@ -19,9 +17,7 @@ TOLERANCE = 1.0
 
 def export(weights_dir: Path, root: Path) -> Path:
     """Write `root/mtu_net`. Raises ValueError where ONNX Runtime disagrees with torch."""
-    network = MTUNet()
-    weights.load(network, weights_dir)
-    return export_module(network, root)
+    return publish(module(weights_dir), SPEC, root, TOLERANCE)
 
 
 def module(weights_dir: Path | None) -> nn.Module:
@@ -34,12 +30,4 @@ def module(weights_dir: Path | None) -> nn.Module:
 
 def export_module(network: MTUNet, root: Path) -> Path:
     """The same from a network in memory."""
-    served = ServedMTUNet(network)
-    with tempfile.TemporaryDirectory() as temporary:
-        path = Path(temporary) / "model.onnx"
-        to_onnx(served, SPEC, path)
-        difference = largest_difference(served, SPEC, path)
-        if difference > TOLERANCE:
-            raise ValueError(f"ONNX Runtime differs from torch by {difference}")
-        parity = {"largest_difference": difference, "tolerance": TOLERANCE}
-        return repository.write(SPEC, path, root, parity=parity)
+    return publish(ServedMTUNet(network), SPEC, root, TOLERANCE)

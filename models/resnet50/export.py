@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 from torch import nn
 
-from models import repository
-from models.export import largest_difference, to_onnx
+from models.export import publish
 from models.resnet50.network import ResNet50, ServedResNet50
 from models.resnet50.spec import SPEC
 from models.training import weights
@@ -18,9 +16,7 @@ TOLERANCE = 1e-4  # of a probability; fifty layers of float32 in another order o
 
 def export(weights_dir: Path, root: Path) -> Path:
     """Write `root/resnet50`. Raises ValueError where ONNX Runtime disagrees with torch."""
-    network = ResNet50()
-    weights.load(network, weights_dir)
-    return export_module(network, root)
+    return publish(module(weights_dir), SPEC, root, TOLERANCE)
 
 
 def module(weights_dir: Path | None) -> nn.Module:
@@ -33,12 +29,4 @@ def module(weights_dir: Path | None) -> nn.Module:
 
 def export_module(network: ResNet50, root: Path) -> Path:
     """The same from a network in memory."""
-    served = ServedResNet50(network)
-    with tempfile.TemporaryDirectory() as temporary:
-        path = Path(temporary) / "model.onnx"
-        to_onnx(served, SPEC, path)
-        difference = largest_difference(served, SPEC, path)
-        if difference > TOLERANCE:
-            raise ValueError(f"ONNX Runtime differs from torch by {difference}")
-        parity = {"largest_difference": difference, "tolerance": TOLERANCE}
-        return repository.write(SPEC, path, root, parity=parity)
+    return publish(ServedResNet50(network), SPEC, root, TOLERANCE)

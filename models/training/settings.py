@@ -32,20 +32,14 @@ class Watch:
     margin: float = 0.0  # how much better counts as better
 
 
-@dataclass(frozen=True, slots=True)
-class FitConfig:
-    """Everything about a run that is not the model. `decay` 0 trains without an average.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course:
+    """What a `train.toml` says and a run does, in the same words. `decay` 0: without an average.
 
-    `label` names the run in its progress line; `validations` are spread evenly over the budget,
-    the last one at its end. `checkpoint_seconds` 0 writes none; `resume` goes on from one.
-    `pause_minutes` ends this call early, with a checkpoint, though the budget is not spent: for
-    machines that are lent by the quarter of an hour. `tensorboard` writes `out_dir/tensorboard`.
+    `validations` are spread evenly over the budget, the last one at its end. `checkpoint_seconds` 0
+    writes none. `tensorboard` writes `out_dir/tensorboard`.
     """
 
-    out_dir: Path
-    budget: Budget
-    label: str = "train"
-    device: str = "cpu"
     seed: int = 1
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
@@ -55,15 +49,30 @@ class FitConfig:
     precision: Precision = "auto"
     validations: int = 4
     checkpoint_seconds: float = 120.0
-    resume: bool = False
     watch: Watch = field(default_factory=Watch)
-    pause_minutes: float | None = None
     tensorboard: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class FitSettings:
-    """The `[fit]` table of a `train.toml`; names as in FitConfig.
+class FitConfig(Course):
+    """Everything about a run that is not the model.
+
+    `label` names the run in its progress line; `resume` goes on from a checkpoint. `pause_minutes`
+    ends this call early, with a checkpoint, though the budget is not spent: for machines that are
+    lent by the quarter of an hour.
+    """
+
+    out_dir: Path
+    budget: Budget
+    label: str = "train"
+    device: str = "cpu"
+    resume: bool = False
+    pause_minutes: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FitSettings(Course):
+    """The `[fit]` table of a `train.toml`.
 
     `minutes` and `steps` are the budget (0: not limited by it); `device` "auto" takes a GPU where
     there is one; `threads` of the processor, 0 for torch's own choice.
@@ -73,18 +82,7 @@ class FitSettings:
     steps: int = 0
     device: str = "auto"
     threads: int = 0
-    seed: int = 1
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-4
-    warm_up: float = 0.03
-    gradient_norm: float = 5.0
-    decay: float = 0.998
-    precision: Precision = "auto"
-    validations: int = 4
-    checkpoint_seconds: float = 120.0
     pause_minutes: float = 0.0
-    tensorboard: bool = True
-    watch: Watch = field(default_factory=Watch)
 
     def device_name(self) -> str:
         """The device that "auto" stands for on this machine, or the one that is named."""
@@ -94,8 +92,7 @@ class FitSettings:
 
     def config(self, out_dir: Path, label: str, resume: bool = False) -> FitConfig:
         """Raises ValueError where neither minutes nor steps are given."""
-        shared = {item.name for item in fields(FitConfig)} & {item.name for item in fields(self)}
-        same = {name: getattr(self, name) for name in shared - {"device", "pause_minutes"}}
+        same = {item.name: getattr(self, item.name) for item in fields(Course)}
         return FitConfig(
             out_dir=out_dir,
             budget=Budget(steps=self.steps or None, minutes=self.minutes or None),

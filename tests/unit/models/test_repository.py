@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
-onnx = pytest.importorskip("onnx")
+torch = pytest.importorskip("torch", reason="torch is not installed: extra `train`")
+onnx = pytest.importorskip("onnx", reason="onnx is not installed: extra `train`")
 
 from models import repository  # noqa: E402
 from models.contract import TensorSpec  # noqa: E402

@@ -1,17 +1,7 @@
-"""One thread per test: on tensors this small, threads wait for each other more than they work."""
+"""One thread per test."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from tests.unit.models.one_thread import one_thread
 
-import pytest
-import torch
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Give torch one thread for the length of the test."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+__all__ = ["one_thread"]

@@ -10,7 +10,6 @@ import onnx
 import pytest
 import torch
 
-from models.contract import ModelSpec
 from models.mask_rcnn import tensors
 from models.mask_rcnn.configuration import NetworkConfig
 from models.mask_rcnn.export import PORTABLE_OPERATORS, export, parity
@@ -18,6 +17,7 @@ from models.mask_rcnn.labelled import MALIGNANT
 from models.mask_rcnn.losses import LossConfig, losses
 from models.mask_rcnn.network import MaskRCNN
 from models.mask_rcnn.targets import truth_of
+from tests.unit.models.mask_rcnn.small import spec_of
 
 SMALL = NetworkConfig(
     (128, 128), width=0.25, channels=32, hidden=64, before_nms=40, proposals=24, detections=8
@@ -54,21 +54,6 @@ def images() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (3, 3, 128, 128)).astype(np.float32)
 
 
-def _spec(config: NetworkConfig) -> ModelSpec:
-    return ModelSpec(
-        name="small",
-        version="1",
-        modality="US",
-        task="detection",
-        inputs=tensors.inputs(config),
-        outputs=tensors.outputs(config),
-        classes=("background", "benign", "malignant")[: config.classes],
-        thresholds={"mass": 0.5},
-        preprocessing={},
-        max_batch_size=4,
-    )
-
-
 def test_outputs_are_padded_sorted_and_inside_the_image(
     network: MaskRCNN, images: np.ndarray
 ) -> None:
@@ -98,7 +83,7 @@ def test_exported_file_is_portable_and_agrees(
 ) -> None:
     """Opset 13, IR 8 at most, portable operators only, the same detections in a batch."""
     path = tmp_path / "model.onnx"
-    export(network, _spec(SMALL), path)
+    export(network, spec_of(SMALL), path)
     model = onnx.load(str(path))
     assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", 13)]
     assert model.ir_version <= 8
@@ -114,7 +99,7 @@ def test_refined_network_of_three_classes_is_portable_too(
     """Stride 2, all levels, semantic map and image head export with the same answers."""
     network = _spread(FULL)
     path = tmp_path / "model.onnx"
-    export(network, _spec(FULL), path)
+    export(network, spec_of(FULL), path)
     found = parity(network, path, images)
     assert found.detections > 0
     assert found.close, found

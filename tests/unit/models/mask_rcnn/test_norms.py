@@ -8,14 +8,13 @@ import onnx
 import pytest
 import torch
 
-from models.contract import ModelSpec
-from models.mask_rcnn import tensors
 from models.mask_rcnn.configuration import NetworkConfig
 from models.mask_rcnn.export import export
 from models.mask_rcnn.network import MaskRCNN
 from models.mask_rcnn.norms import calibrate, settle
 from models.restore import restore
 from models.serving.weights import halve_weights
+from tests.unit.models.mask_rcnn.small import spec_of
 
 CONFIG = NetworkConfig(
     (128, 128), width=0.25, channels=32, hidden=64, proposals=24, detections=8, semantic=True
@@ -33,20 +32,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> tuple[MaskRCNN, Path]:
             module.running_var.uniform_(0.5, 2.0)
             torch.nn.init.uniform_(module.weight, 0.5, 1.5)
             torch.nn.init.normal_(module.bias)
-    spec = ModelSpec(
-        name="small",
-        version="1",
-        modality="MG",
-        task="detection",
-        inputs=tensors.inputs(CONFIG),
-        outputs=tensors.outputs(CONFIG),
-        classes=("background", "mass"),
-        thresholds={"mass": 0.5},
-        preprocessing={},
-        max_batch_size=2,
-    )
     path = tmp_path_factory.mktemp("served") / "model.onnx"
-    export(network, spec, path)
+    export(network, spec_of(CONFIG), path)
     onnx.save(halve_weights(onnx.load(str(path))), str(path))
     return network.eval(), path
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("torch")
+pytest.importorskip("torch", reason="torch is not installed: extra `train`")
 
 from models.mask_rcnn_mg.compare import ARMS, REPORTED, main, table
 from models.mask_rcnn_mg.train import Config, sides

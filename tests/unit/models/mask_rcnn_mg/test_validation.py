@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-pytest.importorskip("torch")
+pytest.importorskip("torch", reason="torch is not installed: extra `train`")
 
 from models.contract import BreastImage, FindingKind, Region
 from models.datasets.cases import Case, Lesion, Truth

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="torch is not installed: extra `train`")
 
 from models.mtu_net.baselines import METHODS, categorical_cross_entropy  # noqa: E402
 from models.mtu_net.spec import CLASSES  # noqa: E402

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="torch is not installed: extra `train`")
 
 from models.mtu_net.network import MTUNet, ServedMTUNet, negative_dice, objectives  # noqa: E402
 from models.mtu_net.spec import CLASSES  # noqa: E402

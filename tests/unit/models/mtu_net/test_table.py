@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("torch")
+pytest.importorskip("torch", reason="torch is not installed: extra `train`")
 
 from models.evaluation.metrics import Counts
 from models.mtu_net import fold, table, table_report

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="torch is not installed: extra `train`")
 
 from models.export import to_onnx  # noqa: E402
 from models.mtu_net import warm_start  # noqa: E402

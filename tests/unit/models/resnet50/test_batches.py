@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="torch is not installed: extra `train`")
 
 from models.resnet50.augment import augment  # noqa: E402
 from models.resnet50.batches import FACTS, counts, some_missing  # noqa: E402

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("torch")
+pytest.importorskip("torch", reason="torch is not installed: extra `train`")
 
 from models.datasets.folders import read_folder
 from models.evaluation.local import LocalServer

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="torch is not installed: extra `train`")
 
 from models.resnet50.network import ResNet50, ServedResNet50, channels, shrunk  # noqa: E402
 from models.resnet50.spec import CHANNELS, CLINICAL, COLUMNS_PX, ROWS_PX  # noqa: E402

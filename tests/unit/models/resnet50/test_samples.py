@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="torch is not installed: extra `train`")
 
 from models.contract import FindingKind  # noqa: E402
 from models.datasets.cases import Case, Lesion, Truth  # noqa: E402

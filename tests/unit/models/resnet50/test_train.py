@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="torch is not installed: extra `train`")
 
 from models.resnet50.network import ResNet50  # noqa: E402
 from models.resnet50.settings import Data, Stage  # noqa: E402

@@ -3,7 +3,9 @@ from __future__ import annotations
 import pytest
 from google.protobuf import text_format
 
-service = pytest.importorskip("tritonclient.grpc.model_config_pb2")
+service = pytest.importorskip(
+    "tritonclient.grpc.model_config_pb2", reason="tritonclient is not installed: extra `worker`"
+)
 
 from models.registry import MODELS  # noqa: E402
 from models.serving.configuration import OVERLAYS, Overlay, render  # noqa: E402

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-onnx = pytest.importorskip("onnx")
-onnxruntime = pytest.importorskip("onnxruntime")
+onnx = pytest.importorskip("onnx", reason="onnx is not installed: extra `train`")
+onnxruntime = pytest.importorskip(
+    "onnxruntime", reason="onnxruntime is not installed: extra `embedded`"
+)
 
 from models.serving.weights import halve_weights  # noqa: E402
 
