@@ -34,6 +34,7 @@ from node.elements import (
 from node.errors import CannotUnderstandError
 from node.identifiers import is_uid
 from node.routes import ROUTABLE
+from node.views import VIEW_BY_CODE
 
 # A deflated data set is inflated this far at most: a bomb must not cost memory.
 _INFLATED_BYTES = 1 << 24
@@ -251,22 +252,9 @@ def _view(dataset: Dataset, found: dict[str, Any]) -> dict[str, Any]:
     modifiers = view.get("ViewModifierCodeSequence") or []
     return {
         "ViewCodeValue": code,
-        "ViewPosition": found.get("ViewPosition") or _VIEW_BY_CODE.get(code, ""),
+        "ViewPosition": found.get("ViewPosition") or VIEW_BY_CODE.get(code, ""),
         "ViewModifierCodeValue": [str(item.get("CodeValue", "")) for item in modifiers],
     }
-
-
-# PS3.16 CID 4014, in SNOMED CT and in the retired SNOMED RT values that older devices send.
-_VIEW_BY_CODE = {
-    "399162004": "CC",
-    "R-10242": "CC",
-    "399368009": "MLO",
-    "R-10226": "MLO",
-    "399260004": "ML",
-    "R-10224": "ML",
-    "399352003": "LM",
-    "R-10228": "LM",
-}
 
 
 def _columns(elements: Elements, widths: dict[str, int], encodings: list[str]) -> dict[str, str]:

@@ -143,3 +143,21 @@ def outcome(source: Dataset, **changes: Any) -> RunOutcome:
         "probabilities": {},
     }
     return RunOutcome(**values | changes)
+
+
+def referenced(document: Dataset, keyword: str) -> dict[str, set[str]]:
+    """SOP Instance UIDs by Study Instance UID of a hierarchical reference (PS3.3 table 10-3b)."""
+    return {
+        str(study.StudyInstanceUID): {
+            str(reference.ReferencedSOPInstanceUID)
+            for series in study.ReferencedSeriesSequence
+            for reference in series.ReferencedSOPSequence
+        }
+        for study in document.get(keyword, ())
+    }
+
+
+def evidence(document: Dataset) -> set[str]:
+    """SOP Instance UIDs of everything that a document was made from."""
+    studies = referenced(document, "CurrentRequestedProcedureEvidenceSequence")
+    return set[str]().union(*studies.values())

@@ -7,7 +7,7 @@ that it gives back. An object has a *variant* where viewers need different bytes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -15,6 +15,7 @@ from pydicom.dataset import Dataset
 
 from node.destinations import ResultKind, Variant
 from node.errors import EncodingError
+from workers.dicom.equipment import ModelIdentity
 from workers.dicom.inheritance import ImageReference, reference_to
 from workers.findings import Finding, RunOutcome
 from workers.images import SourceImage
@@ -74,3 +75,14 @@ class EncodedResult:
     variant: Variant
     dataset: Dataset
     source_sop_uid: str | None = None
+
+
+def models_of(runs: Iterable[RunOutcome]) -> list[ModelIdentity]:
+    """Every model that ran, in the order in which results name them; each once."""
+    return sorted({ModelIdentity(run.model, run.model_version) for run in runs})
+
+
+def shortfall(runs: Sequence[RunOutcome]) -> str | None:
+    """What people read before anything else where an analysis failed; None where none did."""
+    failed = sum(run.error is not None for run in runs)
+    return f"INCOMPLETE: {failed} of {len(runs)} analyses failed." if failed else None

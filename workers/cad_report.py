@@ -23,22 +23,16 @@ from pydicom.sr.coding import Code
 from models.contract import FindingKind
 from node.errors import EncodingError
 from node.identifiers import derived_uid
-from workers.analyses import ImageAnalysis
+from workers.analyses import ImageAnalysis, models_of, shortfall
 from workers.dicom import codes, equipment
 from workers.dicom.cad_algorithms import algorithm_for, algorithms_of, identification, summaries
 from workers.dicom.cad_document import MammographyCADSR
 from workers.dicom.cad_findings import impression
 from workers.dicom.cad_items import CONCEPT_MODIFIER, CONTAINS, PROPERTIES, code, container, text
 from workers.dicom.cad_library import library_entry
-from workers.dicom.equipment import ModelIdentity
-from workers.dicom.inheritance import (
-    inherit,
-    plain_header,
-    requested_procedure,
-    site_time,
-    stamp_creation,
-)
+from workers.dicom.inheritance import plain_header, site_time
 from workers.dicom.measurement import run_sentence
+from workers.dicom.provenance import refer_to_order, state_origin
 from workers.findings import RunOutcome
 
 # Before the report (9000): a workstation that knows both shows its own kind first.
@@ -69,7 +63,7 @@ def encode_cad_report(
     headers = [plain_header(analysis.source) for analysis in mammograms]
     source, study_uid = mammograms[0].source, str(headers[0].StudyInstanceUID)
     at = site_time(content_at, source)
-    models = sorted({ModelIdentity(run.model, run.model_version) for run in runs})
+    models = models_of(runs)
     names = [f"{model.name}:{model.version}" for model in models]
     scores = presentation_scores or {}
     # Another choice of the site makes other bytes, so another object.
@@ -91,12 +85,8 @@ def encode_cad_report(
         )
     except ValueError as error:
         raise EncodingError(f"the CAD report cannot be written: {error}") from error
-    inherit(result, source)
-    stamp_creation(result, at)
-    equipment.identify(result, source, models, at)
-    request = requested_procedure(source)
-    if request is not None:
-        result.ReferencedRequestSequence = [request]
+    state_origin(result, source, models, at)
+    refer_to_order(result, source)
     return result
 
 
@@ -170,10 +160,9 @@ def _authors(runs: Sequence[RunOutcome]) -> list[ContentItem]:
 def _description(mammograms: Sequence[ImageAnalysis]) -> str:
     """TID 4002 row 5: what a person reads."""
     runs = [run for analysis in mammograms for run in analysis.runs]
-    failed = sum(run.error is not None for run in runs)
     lines = [equipment.RESEARCH_USE_ONLY]
-    if failed:
-        lines.append(f"INCOMPLETE: {failed} of {len(runs)} analyses failed.")
+    if incomplete := shortfall(runs):
+        lines.append(incomplete)
     for number, analysis in enumerate(mammograms, start=1):
         lines.extend(f"Image {number}: {_sentence(run)}" for run in analysis.runs)
     return "\r\n".join(lines)

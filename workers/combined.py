@@ -33,20 +33,15 @@ from pydicom.valuerep import DA
 
 from node.errors import EncodingError
 from node.identifiers import derived_uid
-from workers.analyses import ImageAnalysis, StudyAnalysis
+from workers.analyses import ImageAnalysis, StudyAnalysis, models_of
 from workers.assessment import Source, breasts_of, sources_of
 from workers.dicom import codes, equipment
 from workers.dicom.breast_assessment import SOURCE_NAME, assessment_summary, breast_group
 from workers.dicom.equipment import ModelIdentity
 from workers.dicom.image_library import image_library
-from workers.dicom.inheritance import (
-    inherit,
-    plain_header,
-    requested_procedure,
-    site_time,
-    stamp_creation,
-)
+from workers.dicom.inheritance import plain_header, site_time, standard_form
 from workers.dicom.observer import device_observer, name_modalities
+from workers.dicom.provenance import refer_to_order, state_origin
 
 # Behind the images and before the report of the study, which has 9000: it is read first.
 COMBINED_SERIES_NUMBER: Final = 8990
@@ -77,8 +72,7 @@ def encode_combined(study: StudyAnalysis, partner: Partner) -> Dataset:
             raise EncodingError(f"nothing to combine: no {SOURCE_NAME[each.modality].lower()}")
     headers = [plain_header(analysis.source) for analysis in analyses]
     first, study_uid = study.analyses[0].source, str(headers[0].StudyInstanceUID)
-    runs = [run for each in sources for run in each.runs]
-    models = sorted({ModelIdentity(run.model, run.model_version) for run in runs})
+    models = models_of(run for each in sources for run in each.runs)
     at = site_time(study.content_at, first)
     try:
         result = ComprehensiveSR(
@@ -106,12 +100,8 @@ def encode_combined(study: StudyAnalysis, partner: Partner) -> Dataset:
         )
     except ValueError as error:
         raise EncodingError(f"the combined report cannot be written: {error}") from error
-    inherit(result, first)
-    stamp_creation(result, at)
-    equipment.identify(result, first, models, at)
-    request = requested_procedure(first)
-    if request is not None:
-        result.ReferencedRequestSequence = [request]
+    state_origin(result, first, models, at)
+    refer_to_order(result, first)
     return result
 
 
@@ -158,16 +148,12 @@ def _library(studies: Sequence[Sequence[ImageAnalysis]]) -> ContainerContentItem
 
 
 def _date(source: Dataset) -> DateContentItem | None:
-    text = str(source.get("StudyDate") or "")
-    try:
-        value = DA(text)
-    except ValueError:
-        return None
+    text = standard_form("DA", str(source.get("StudyDate") or ""))
     if not text:
         return None
     return DateContentItem(
         name=dictionary.DCM.StudyDate,
-        value=value,
+        value=DA(text),
         relationship_type=RelationshipTypeValues.HAS_ACQ_CONTEXT,
     )
 

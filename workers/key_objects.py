@@ -24,13 +24,14 @@ from pydicom.uid import SecondaryCaptureImageStorage, SegmentationStorage
 
 from node.errors import EncodingError
 from node.identifiers import derived_uid
-from workers.analyses import ImageAnalysis
+from workers.analyses import ImageAnalysis, models_of, shortfall
 from workers.dicom import codes, equipment
 from workers.dicom.anatomy import read_laterality, read_view
 from workers.dicom.equipment import ModelIdentity
 from workers.dicom.inheritance import inherit, plain_header, site_time, stamp_creation
 from workers.dicom.measurement import run_sentence
 from workers.dicom.observer import device_observer
+from workers.dicom.provenance import state_origin
 
 # Behind images, report and segmentations.
 KEY_OBJECTS_SERIES_NUMBER: Final = 9800
@@ -60,9 +61,7 @@ def encode_key_objects(
     if not chosen:
         raise EncodingError("a key object selection needs an image with findings")
     headers = [_as_image(plain_header(analysis.source)) for analysis in chosen]
-    models = sorted(
-        {ModelIdentity(run.model, run.model_version) for each in analyses for run in each.runs}
-    )
+    models = models_of(run for each in analyses for run in each.runs)
     names = [f"{model.name}:{model.version}" for model in models]
     study_uid = str(headers[0].StudyInstanceUID)
     sop_uids = sorted(str(header.SOPInstanceUID) for header in headers)
@@ -81,9 +80,7 @@ def encode_key_objects(
         at=at,
     )
     _name_frames(result, chosen)
-    inherit(result, source)
-    stamp_creation(result, at)
-    equipment.identify(result, source, models, at)
+    state_origin(result, source, models, at)
     return result
 
 
@@ -176,10 +173,9 @@ def _document(
 def _description(analyses: Sequence[ImageAnalysis]) -> str:
     """Key Object Description: what viewers show beside the images. Failures come first."""
     runs = [run for analysis in analyses for run in analysis.runs]
-    failed = sum(run.error is not None for run in runs)
     lines = [equipment.RESEARCH_USE_ONLY]
-    if failed:
-        lines.append(f"INCOMPLETE: {failed} of {len(runs)} analyses failed.")
+    if incomplete := shortfall(runs):
+        lines.append(incomplete)
     lines.extend(
         f"{_place(analysis)}: {_counts(analysis)}" for analysis in analyses if analysis.findings
     )

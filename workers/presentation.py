@@ -22,19 +22,13 @@ from pydicom.dataset import Dataset
 
 from node.errors import EncodingError
 from node.identifiers import derived_uid
-from workers.analyses import EncodedResult, ImageAnalysis, StudyAnalysis
+from workers.analyses import EncodedResult, ImageAnalysis, StudyAnalysis, models_of
 from workers.dicom import equipment
 from workers.dicom.annotation import annotations_of, layers_of
 from workers.dicom.colour_profile import srgb_profile
 from workers.dicom.display import aspect_ratio, copy_grayscale
-from workers.dicom.equipment import ModelIdentity
-from workers.dicom.inheritance import (
-    inherit,
-    plain_header,
-    single_frame_class,
-    site_time,
-    stamp_creation,
-)
+from workers.dicom.inheritance import plain_header, single_frame_class, site_time
+from workers.dicom.provenance import state_origin
 
 PRESENTATION_SERIES_NUMBER: Final = 9600
 
@@ -70,7 +64,7 @@ def encode_presentation(
     header = _header(source)
     if not is_presentable(analysis):
         raise EncodingError("a presentation state needs a finding or a failure to tell of")
-    models = sorted({ModelIdentity(run.model, run.model_version) for run in analysis.runs})
+    models = models_of(analysis.runs)
     names = [f"{model.name}:{model.version}" for model in models]
     study_uid, at = str(header.StudyInstanceUID), site_time(content_at, source)
     is_grey = header.SamplesPerPixel == 1
@@ -102,9 +96,7 @@ def encode_presentation(
     _complete(result, analysis, at)
     if is_grey:
         copy_grayscale(result, source, analysis.frame_number)
-    inherit(result, source)
-    stamp_creation(result, at)
-    equipment.identify(result, source, models, at)
+    state_origin(result, source, models, at)
     return result
 
 

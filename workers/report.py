@@ -28,21 +28,16 @@ from pydicom.dataset import Dataset
 from node.destinations import SegmentsPer
 from node.errors import EncodingError
 from node.identifiers import derived_uid
-from workers.analyses import ImageAnalysis
+from workers.analyses import ImageAnalysis, models_of
 from workers.dicom import codes, equipment
 from workers.dicom.anatomy import read_location
 from workers.dicom.burden import Burden, burden_group, burdens_of
 from workers.dicom.equipment import ModelIdentity
 from workers.dicom.image_library import image_library
-from workers.dicom.inheritance import (
-    inherit,
-    plain_header,
-    requested_procedure,
-    site_time,
-    stamp_creation,
-)
+from workers.dicom.inheritance import plain_header, site_time
 from workers.dicom.measurement import Profile, SegmentReference, finding_group
 from workers.dicom.observer import device_observer, name_modalities
+from workers.dicom.provenance import refer_to_order, state_origin
 from workers.dicom.run_status import run_group
 from workers.dicom.segments import segment_numbers
 from workers.dicom.study_summary import study_summary
@@ -110,12 +105,8 @@ def encode_report(
     except ValueError as error:
         raise EncodingError(f"the report cannot be written: {error}") from error
     result.ContentSequence = tree
-    inherit(result, source)
-    stamp_creation(result, at)
-    equipment.identify(result, source, models, at)
-    request = requested_procedure(source)
-    if request is not None:
-        result.ReferencedRequestSequence = [request]
+    state_origin(result, source, models, at)
+    refer_to_order(result, source)
     return result
 
 
@@ -197,8 +188,7 @@ def _move_statuses(
 
 
 def _models(analyses: Sequence[ImageAnalysis]) -> list[ModelIdentity]:
-    runs = [run for analysis in analyses for run in analysis.runs]
-    return sorted({ModelIdentity(run.model, run.model_version) for run in runs})
+    return models_of(run for analysis in analyses for run in analysis.runs)
 
 
 def _private_scheme(runs: Sequence[RunOutcome]) -> list[CodingSchemeIdentificationItem] | None:

@@ -27,11 +27,11 @@ from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
 from node.errors import EncodingError
 from node.identifiers import derived_uid
-from workers.analyses import EncodedResult, ImageAnalysis, StudyAnalysis
+from workers.analyses import EncodedResult, ImageAnalysis, StudyAnalysis, models_of, shortfall
 from workers.dicom import codes, equipment
 from workers.dicom.anatomy import read_laterality, read_view
-from workers.dicom.equipment import ModelIdentity
-from workers.dicom.inheritance import inherit, plain_header, site_time, stamp_creation
+from workers.dicom.inheritance import plain_header, site_time
+from workers.dicom.provenance import state_origin
 from workers.findings import RunOutcome
 from workers.pictures.overlay import draw_overlay
 from workers.pictures.summary_page import summary_pages
@@ -136,7 +136,7 @@ def _capture(
     headers = [plain_header(analysis.source) for analysis in analyses]
     source, study_uid = analyses[0].source, str(headers[0].StudyInstanceUID)
     runs = [run for analysis in analyses for run in analysis.runs]
-    models = sorted({ModelIdentity(run.model, run.model_version) for run in runs})
+    models = models_of(runs)
     names = [f"{model.name}:{model.version}" for model in models]
     sop_uids = sorted(str(header.SOPInstanceUID) for header in headers)
     at = site_time(content_at, source)
@@ -156,9 +156,7 @@ def _capture(
         content_date=at.date(),
         content_time=at.time(),
     )
-    inherit(result, source)
-    stamp_creation(result, at)
-    equipment.identify(result, source, models, at)
+    state_origin(result, source, models, at)
     _describe(result, analyses, at)
     _add_pixels(result, picture)
     return result
@@ -207,10 +205,8 @@ def _add_pixels(result: Dataset, picture: Image.Image) -> None:
 
 
 def _comment(runs: Sequence[RunOutcome]) -> str:
-    failed = sum(run.error is not None for run in runs)
-    if not failed:
-        return equipment.RESEARCH_USE_ONLY
-    return f"{equipment.RESEARCH_USE_ONLY} INCOMPLETE: {failed} of {len(runs)} analyses failed."
+    incomplete = shortfall(runs)
+    return f"{equipment.RESEARCH_USE_ONLY} {incomplete or ''}".strip()
 
 
 def _failure(run: RunOutcome) -> str:

@@ -28,14 +28,14 @@ from workers.dicom.binary_frames import overlap, pack_frames
 from workers.dicom.equipment import ModelIdentity
 from workers.dicom.inheritance import (
     ImageReference,
-    inherit,
+    pair_of,
     plain_header,
     reference_to,
     single_frame_class,
     site_time,
-    stamp_creation,
 )
 from workers.dicom.planes import place, place_as_the_image, read_plane
+from workers.dicom.provenance import state_origin
 from workers.dicom.segments import Segment, describe, segments_of
 from workers.findings import Finding
 
@@ -144,9 +144,7 @@ def _complete(
     result: Segmentation, source: Dataset, models: Sequence[ModelIdentity], at: datetime
 ) -> None:
     """Everything that the constructor draws at random, takes from the clock or cannot know."""
-    inherit(result, source)
-    stamp_creation(result, at)
-    equipment.identify(result, source, models, at)
+    state_origin(result, source, models, at)
     organization_uid = derived_uid("dimensions", result.SOPInstanceUID)
     for item in (*result.DimensionIndexSequence, *result.DimensionOrganizationSequence):
         item.DimensionOrganizationUID = organization_uid
@@ -174,4 +172,4 @@ def _place(result: Segmentation, source: Dataset, frame_number: int, profile: Pr
         place_as_the_image(result, source)
     else:
         # PS3.3 C.7.6.1.1.1: the segmentation lies in the source's own pixel matrix.
-        result.PatientOrientation = source.get("PatientOrientation")
+        result.PatientOrientation = pair_of(source, "PatientOrientation")

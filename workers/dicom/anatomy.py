@@ -9,30 +9,7 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from models.contract import Laterality
-
-# PS3.16 CID 4014 "View for Mammography" with its ACR MQCM 1999 equivalents: SNOMED CT, and the
-# retired SNOMED RT values that older devices still send.
-_VIEW_BY_CODE = {
-    "399162004": "CC",
-    "R-10242": "CC",
-    "399368009": "MLO",
-    "R-10226": "MLO",
-    "399260004": "ML",
-    "R-10224": "ML",
-    "399352003": "LM",
-    "R-10228": "LM",
-    "399099002": "LMO",
-    "R-10230": "LMO",
-    "399196006": "FB",
-    "R-10244": "FB",
-    "399188001": "SIO",
-    "R-102D0": "SIO",
-    "441555000": "ISO",
-    "399192008": "XCCL",
-    "R-1024A": "XCCL",
-    "399101009": "XCCM",
-    "R-1024B": "XCCM",
-}
+from node.views import VIEW_BY_CODE
 
 # PS3.16 CID 6018 "Clockface or Regions" and CID 6020 "Quadrant Locations". Code takes the retired
 # SNOMED RT values for their SNOMED CT successors.
@@ -64,7 +41,7 @@ def read_view(dataset: Dataset) -> str | None:
     """Return CC, MLO, ...: View Position (C.8.11.1), else the view's code (C.8.11.7.1.2)."""
     position = str(dataset.get("ViewPosition") or "").strip().upper()
     code = str(_first(dataset, "ViewCodeSequence").get("CodeValue", ""))
-    return position or _VIEW_BY_CODE.get(code)
+    return position or VIEW_BY_CODE.get(code)
 
 
 def read_location(dataset: Dataset) -> Code | None:

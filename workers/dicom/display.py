@@ -7,7 +7,6 @@ identity, whatever the image says, so all that the image has is copied, nothing 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from typing import Any
@@ -19,6 +18,7 @@ from pydicom.filewriter import correct_ambiguous_vr
 from pydicom.valuerep import DSfloat
 
 from workers.dicom.inheritance import pair_of
+from workers.dicom.numbers import finite_number
 
 # A damaged aspect ratio must not squeeze the picture.
 _LARGEST_RATIO = 2.0
@@ -53,7 +53,7 @@ def aspect_ratio(source: Dataset) -> list[int]:
         values = pair_of(source, keyword)
         if values is None:
             continue
-        vertical, horizontal = (round((_number(value) or 0.0) * scale) for value in values)
+        vertical, horizontal = (round((finite_number(value) or 0.0) * scale) for value in values)
         if vertical > 0 and horizontal > 0:
             if vertical == horizontal:
                 return [1, 1]
@@ -79,8 +79,8 @@ def _copy_modality_lut(result: Dataset, groups: list[Dataset], source: Dataset) 
             result.ModalityLUTSequence = _tables(group.ModalityLUTSequence[:1], source)
             return
         slope, intercept = (
-            _number(group.get("RescaleSlope")),
-            _number(group.get("RescaleIntercept")),
+            finite_number(group.get("RescaleSlope")),
+            finite_number(group.get("RescaleIntercept")),
         )
         if slope is not None or intercept is not None:
             # A slope of zero would erase the image; it is an empty value written as a number.
@@ -115,7 +115,7 @@ def _copy_voi_lut(result: Dataset, groups: list[Dataset], source: Dataset) -> No
 def _window(group: Dataset) -> tuple[float, float] | None:
     """Center and width of the first window, if it can be used."""
     centers, widths = _values(group.get("WindowCenter")), _values(group.get("WindowWidth"))
-    center, width = (_number(values[0]) if values else None for values in (centers, widths))
+    center, width = (finite_number(values[0]) if values else None for values in (centers, widths))
     return (center, width) if center is not None and width and width > 0 else None
 
 
@@ -154,11 +154,3 @@ def _values(value: Any) -> list[Any]:
 def _decimal(number: float) -> DSfloat:
     """At most 16 characters, whatever the source wrote (PS3.5 table 6.2-1, DS)."""
     return DSfloat(number, auto_format=True)
-
-
-def _number(value: Any) -> float | None:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    return number if math.isfinite(number) else None

@@ -6,13 +6,13 @@ hold: no spacing is better than a wrong one, since areas and axes are reported i
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 from pydicom.dataset import Dataset
 from pydicom.uid import BreastTomosynthesisImageStorage
 
+from workers.dicom.numbers import finite_number
 from workers.images import SpacingSource
 
 # mm; a 10 um specimen detector and a coarse secondary capture bound what a breast image can have.
@@ -67,7 +67,7 @@ def _calibrated(dataset: Dataset, imager: tuple[float, float] | None) -> Spacing
 def _projected(dataset: Dataset, imager: tuple[float, float] | None) -> Spacing | None:
     if imager is None:
         return None
-    factor = _number(dataset.get("EstimatedRadiographicMagnificationFactor"))
+    factor = finite_number(dataset.get("EstimatedRadiographicMagnificationFactor"))
     if factor is None or not _MAGNIFICATION[0] < factor <= _MAGNIFICATION[1]:
         return imager, "ImagerPixelSpacing"
     return (imager[0] / factor, imager[1] / factor), "ImagerPixelSpacing/magnification"
@@ -96,7 +96,10 @@ def _region_pair(region: Dataset) -> tuple[float, float] | None:
         == (_UNITS_CM)
     ):
         return None
-    deltas = (_number(region.get("PhysicalDeltaY")), _number(region.get("PhysicalDeltaX")))
+    deltas = (
+        finite_number(region.get("PhysicalDeltaY")),
+        finite_number(region.get("PhysicalDeltaX")),
+    )
     # A negative delta only says that the axis points the other way (C.8.5.5.1.17).
     return _pair([abs(delta) * _MM_PER_CM for delta in deltas if delta is not None])
 
@@ -104,18 +107,10 @@ def _region_pair(region: Dataset) -> tuple[float, float] | None:
 def _pair(value: Any) -> tuple[float, float] | None:
     if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
         return None
-    rows, columns = _number(value[0]), _number(value[1])
+    rows, columns = finite_number(value[0]), finite_number(value[1])
     if rows is None or columns is None:
         return None
     low, high = _PLAUSIBLE_MM
     if not (low <= rows <= high and low <= columns <= high):
         return None
     return (rows, columns) if max(rows, columns) <= _LARGEST_RATIO * min(rows, columns) else None
-
-
-def _number(value: Any) -> float | None:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    return number if math.isfinite(number) else None

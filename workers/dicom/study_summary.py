@@ -17,7 +17,7 @@ from highdicom.sr import (
 )
 from pydicom.sr.codedict import codes as dictionary
 
-from workers.analyses import ImageAnalysis
+from workers.analyses import ImageAnalysis, shortfall
 from workers.dicom import codes, equipment
 from workers.dicom.burden import Burden
 from workers.dicom.measurement import run_sentence
@@ -61,15 +61,15 @@ def study_summary(
 def _text(analyses: Sequence[ImageAnalysis], burdens: Sequence[Burden]) -> str:
     """The first lines a person reads."""
     runs = [run for analysis in analyses for run in analysis.runs]
-    failed = [run for run in runs if run.error is not None]
+    incomplete = shortfall(runs)
     n_findings = sum(len(run.findings) for run in runs)
     lines = [equipment.RESEARCH_USE_ONLY]
     if n_findings:
         lines.append(f"{n_findings} finding(s) on {len(analyses)} image(s).")
-    elif not failed:
+    elif not incomplete:
         lines.append(f"No findings on {len(analyses)} image(s).")
-    if failed:
-        lines.append(f"INCOMPLETE: {len(failed)} of {len(runs)} analyses failed.")
+    if incomplete:
+        lines.append(incomplete)
     lines.extend(burden.sentence for burden in burdens)
     for number, analysis in enumerate(analyses, start=1):
         lines.extend(f"Image {number}: {run_sentence(run)}" for run in analysis.runs)

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from PIL import Image, ImageDraw
 
-from workers.analyses import ImageAnalysis, StudyAnalysis
+from workers.analyses import ImageAnalysis, StudyAnalysis, shortfall
 from workers.dicom import codes, equipment
 from workers.dicom.anatomy import read_laterality, read_view
 from workers.findings import Finding, RunOutcome
@@ -51,10 +51,9 @@ def summary_pages(study: StudyAnalysis, at: datetime) -> list[Image.Image]:
 def _head(study: StudyAnalysis, at: datetime) -> list[_Line]:
     """Every page says whose words these are, and whether they are complete."""
     runs = [run for analysis in study.analyses for run in analysis.runs]
-    failed = sum(run.error is not None for run in runs)
     state = _Line(f"Complete: all {len(runs)} analyses succeeded.")
-    if failed:
-        state = _Line(f"INCOMPLETE: {failed} of {len(runs)} analyses failed.", WARNING_RGB)
+    if incomplete := shortfall(runs):
+        state = _Line(incomplete, WARNING_RGB)
     version = f"{equipment.MANUFACTURER} {equipment.software_version()}"
     written = f"{at:%Y-%m-%d %H:%M}, revision {study.revision}, {version}"
     return [

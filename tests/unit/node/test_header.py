@@ -23,14 +23,15 @@ def test_header_of_a_mammogram(tmp_path: Path) -> None:
     assert "TEST" in header.study["PatientName"]
 
 
-def test_view_comes_from_its_code(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("value", "view"), [("399368009", "MLO"), ("R-1024A", "XCCL")])
+def test_view_comes_from_its_code(tmp_path: Path, value: str, view: str) -> None:
     """A device that sends only View Code Sequence has a view all the same."""
     image = mammogram()
     del image.ViewPosition
     code = encapsulated_pdf()
-    code.CodeValue, code.CodingSchemeDesignator = "399368009", "SCT"
+    code.CodeValue, code.CodingSchemeDesignator = value, "SCT"
     image.ViewCodeSequence = [code]
-    assert read_file(saved(image, tmp_path))[0].attributes["ViewPosition"] == "MLO"
+    assert read_file(saved(image, tmp_path))[0].attributes["ViewPosition"] == view
 
 
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian])

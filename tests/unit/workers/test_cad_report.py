@@ -23,7 +23,7 @@ from tests.cad_studies import (
     part10,
     run,
 )
-from tests.results import CONTENT_AT, finding, header, outcome, ultrasound_header
+from tests.results import CONTENT_AT, evidence, finding, header, outcome, ultrasound_header
 from workers.analyses import StudyAnalysis
 from workers.cad_report import encode_cad_report
 from workers.dicom.cad_codes import KIND_OF_CLASS
@@ -218,13 +218,7 @@ def test_ultrasound_beside_mammograms_is_left_out() -> None:
 def test_every_mammogram_is_evidence() -> None:
     """(0040,A375), findings or not."""
     analyses, report = encoded_study("without findings")
-    referenced = {
-        instance.ReferencedSOPInstanceUID
-        for study in report.CurrentRequestedProcedureEvidenceSequence
-        for series in study.ReferencedSeriesSequence
-        for instance in series.ReferencedSOPSequence
-    }
-    assert referenced == {each.source.SOPInstanceUID for each in analyses}
+    assert evidence(report) == {each.source.SOPInstanceUID for each in analyses}
 
 
 @pytest.mark.parametrize(

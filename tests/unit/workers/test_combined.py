@@ -12,7 +12,7 @@ from pydicom.sr.coding import Code
 from models.registry import MODELS
 from node.errors import EncodingError
 from tests.combined_studies import STATES, combined, mammogram, scan
-from tests.results import CONTENT_AT, finding
+from tests.results import CONTENT_AT, finding, referenced
 from workers.analyses import StudyAnalysis
 from workers.analysis import _results
 from workers.combined import Partner, encode_combined
@@ -47,26 +47,14 @@ def _value(container: Dataset, name: str) -> str:
     return str(item.ConceptCodeSequence[0].CodeValue)
 
 
-def evidence(report: Dataset, keyword: str) -> dict[str, set[str]]:
-    """SOP Instance UIDs by Study Instance UID."""
-    return {
-        str(study.StudyInstanceUID): {
-            str(reference.ReferencedSOPInstanceUID)
-            for series in study.ReferencedSeriesSequence
-            for reference in series.ReferencedSOPSequence
-        }
-        for study in report.get(keyword, ())
-    }
-
-
 def test_both_studies_are_evidence_each_in_its_sequence() -> None:
     """PS3.3 C.17.2.3: the other study's images are pertinent other evidence; nothing is both."""
     own, other = mammogram(), scan()
     report = combined(own, other)
-    assert evidence(report, "CurrentRequestedProcedureEvidenceSequence") == {
+    assert referenced(report, "CurrentRequestedProcedureEvidenceSequence") == {
         str(own.source.StudyInstanceUID): {str(own.source.SOPInstanceUID)}
     }
-    assert evidence(report, "PertinentOtherEvidenceSequence") == {
+    assert referenced(report, "PertinentOtherEvidenceSequence") == {
         str(other.source.StudyInstanceUID): {str(other.source.SOPInstanceUID)}
     }
     assert report.StudyInstanceUID == own.source.StudyInstanceUID
@@ -178,7 +166,7 @@ def test_the_predecessor_may_be_of_the_other_study() -> None:
     own, other = mammogram(), scan()
     first = encode_combined(StudyAnalysis((other,), 1, CONTENT_AT), Partner((own,)))
     second = combined(own, other, predecessor=first)
-    assert evidence(second, "PredecessorDocumentsSequence") == {
+    assert referenced(second, "PredecessorDocumentsSequence") == {
         str(other.source.StudyInstanceUID): {str(first.SOPInstanceUID)}
     }
     assert "PredecessorDocumentsSequence" not in first

@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
 from node.errors import EncodingError
-from tests.results import CONTENT_AT, findings_of, header, outcome, ultrasound_header
+from tests.results import CONTENT_AT, evidence, findings_of, header, outcome, ultrasound_header
 from workers.analyses import ImageAnalysis
 from workers.key_objects import RejectionReason, encode_key_objects, encode_rejection_note
 from workers.report import encode_report
@@ -50,15 +50,6 @@ def _references(document: Dataset) -> list[tuple[str, str, int | None]]:
         for item in document.ContentSequence
         for reference in item.get("ReferencedSOPSequence", ())
     ]
-
-
-def _evidence(document: Dataset) -> set[str]:
-    return {
-        reference.ReferencedSOPInstanceUID
-        for study in document.CurrentRequestedProcedureEvidenceSequence
-        for series in study.ReferencedSeriesSequence
-        for reference in series.ReferencedSOPSequence
-    }
 
 
 def _text(document: Dataset) -> str:
@@ -100,7 +91,7 @@ def test_the_images_with_findings_are_selected() -> None:
     document = pydicom.dcmread(BytesIO(_bytes(_encode(analyses))))
     first, _, loop = (str(each.source.SOPInstanceUID) for each in analyses)
     assert _references(document) == [("IMAGE", first, None), ("IMAGE", loop, 15)]
-    assert _evidence(document) == {first, loop}
+    assert evidence(document) == {first, loop}
     title = document.ConceptNameCodeSequence[0]
     assert (title.CodeValue, title.CodingSchemeDesignator) == ("113000", "DCM")
     assert highdicom.ko.KeyObjectSelectionDocument.from_dataset(document).content is not None
@@ -159,7 +150,7 @@ def test_a_rejection_note_names_every_object(
     note = pydicom.dcmread(BytesIO(_bytes(note)))
     segmentation, report = (str(each.SOPInstanceUID) for each in old)
     assert _references(note) == [("IMAGE", segmentation, None), ("COMPOSITE", report, None)]
-    assert _evidence(note) == {segmentation, report}
+    assert evidence(note) == {segmentation, report}
     assert note.Modality == "KO"
     assert (note.StudyInstanceUID, note.PatientName) == (source.StudyInstanceUID, "Äßøn^Zoë")
     name = note.ConceptNameCodeSequence[0]

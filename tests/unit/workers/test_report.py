@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 from node.errors import EncodingError
 from tests.results import (
     CONTENT_AT,
+    evidence,
     findings_of,
     header,
     in_a_quadrant,
@@ -212,13 +213,7 @@ def test_no_findings_is_said_when_every_model_succeeded() -> None:
     assert (processing, analyses) == ("111241", "111222")
     assert "No findings on 2 image(s)." in text
     assert report.CompletionFlag == "COMPLETE"
-    referenced = {
-        instance.ReferencedSOPInstanceUID
-        for study in report.CurrentRequestedProcedureEvidenceSequence
-        for series in study.ReferencedSeriesSequence
-        for instance in series.ReferencedSOPSequence
-    }
-    assert referenced == {first.SOPInstanceUID, second.SOPInstanceUID}
+    assert evidence(report) == {first.SOPInstanceUID, second.SOPInstanceUID}
 
 
 def test_findings_are_summarised() -> None:
@@ -241,13 +236,7 @@ def test_evidence_lists_images_and_segmentations() -> None:
         profile="ohif",
     )
     report = _encode(analysis, segmentations={str(source.SOPInstanceUID): segmentation})
-    referenced = {
-        instance.ReferencedSOPInstanceUID
-        for study in report.CurrentRequestedProcedureEvidenceSequence
-        for series in study.ReferencedSeriesSequence
-        for instance in series.ReferencedSOPSequence
-    }
-    assert referenced == {source.SOPInstanceUID, segmentation.SOPInstanceUID}
+    assert evidence(report) == {source.SOPInstanceUID, segmentation.SOPInstanceUID}
     tracked = {segment.TrackingUID for segment in segmentation.SegmentSequence}
     assert tracked == {
         _items(group, "Tracking Unique Identifier")[0].UID for group in _finding_groups(report)

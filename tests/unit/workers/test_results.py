@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from pydicom.dataset import Dataset
 
 from node.destinations import Variant
-from tests.results import CONTENT_AT, findings_of, header, outcome
+from tests.results import CONTENT_AT, evidence, findings_of, header, outcome
 from workers.analyses import Form, ImageAnalysis, StudyAnalysis
 from workers.results import encode_study
 
@@ -25,15 +24,6 @@ def _study() -> StudyAnalysis:
     )
 
 
-def _evidence(report: Dataset) -> set[str]:
-    return {
-        instance.ReferencedSOPInstanceUID
-        for study in report.CurrentRequestedProcedureEvidenceSequence
-        for series in study.ReferencedSeriesSequence
-        for instance in series.ReferencedSOPSequence
-    }
-
-
 @pytest.mark.parametrize("variant", ["ohif", "plain", "c-ohif", "c-plain"])
 def test_a_report_names_the_segmentations_of_its_variant(variant: Variant) -> None:
     """One segmentation for the image with findings; the other image is evidence all the same."""
@@ -44,7 +34,7 @@ def test_a_report_names_the_segmentations_of_its_variant(variant: Variant) -> No
     assert segmentation.variant == report.variant == variant
     assert segmentation.source_sop_uid == study.analyses[0].source.SOPInstanceUID
     images = {analysis.source.SOPInstanceUID for analysis in study.analyses}
-    assert _evidence(report.dataset) == images | {segmentation.dataset.SOPInstanceUID}
+    assert evidence(report.dataset) == images | {segmentation.dataset.SOPInstanceUID}
 
 
 def test_every_variant_is_an_object_of_its_own() -> None:
@@ -60,5 +50,5 @@ def test_a_report_alone_names_no_segmentation() -> None:
     study = _study()
     (report,) = encode_study(study, {("SR", "plain")})
     images = {analysis.source.SOPInstanceUID for analysis in study.analyses}
-    assert _evidence(report.dataset) == images
+    assert evidence(report.dataset) == images
     assert "Referenced Segment" not in str(report.dataset)
