@@ -10,17 +10,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 
+from node.entries import read_entries, refuse_repeats
 from node.errors import ConfigurationError
 from node.peers import Peer
 
@@ -247,12 +246,10 @@ def load_destinations(path: Path | None) -> tuple[Destination, ...]:
     if path is None:
         return ()
     destinations = tuple(
-        _destination(entry, number, path) for number, entry in enumerate(_entries(path), start=1)
+        _beside(path, destination)
+        for destination in read_entries(path, "destinations", Destination)
     )
-    names = [destination.name for destination in destinations]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ConfigurationError(f"destinations file {path}: name {', '.join(twice)} is used twice")
+    refuse_repeats(path, "destinations", "name", [each.name for each in destinations])
     for destination in destinations:
         destination.password()
         destination.token()
@@ -269,33 +266,9 @@ def _check_tls(destination: Destination) -> None:
             )
 
 
-def _entries(path: Path) -> list[Any]:
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigurationError(f"destinations file {path}: {error}") from error
-    entries = document.get("destinations") if isinstance(document, dict) else None
-    if not isinstance(entries, list):
-        raise ConfigurationError(
-            f"destinations file {path}: expected a list under the key `destinations`"
-        )
-    return entries
-
-
-def _destination(entry: Any, number: int, path: Path) -> Destination:
-    name = entry.get("name") if isinstance(entry, dict) else None
-    where = f"destinations file {path}, entry {number}" + (f" ({name})" if name else "")
-    try:
-        destination = Destination.model_validate(entry)
-    except ValidationError as error:
-        wrong = "; ".join(
-            f"{'.'.join(str(part) for part in item['loc']) or 'entry'}: {item['msg']}"
-            for item in error.errors(include_input=False)
-        )
-        raise ConfigurationError(f"{where}: {wrong}") from error
-    beside = {name: _beside(path, getattr(destination, name)) for name in _FILES}
-    return destination.model_copy(update=beside)
-
-
-def _beside(path: Path, secret: Path | None) -> Path | None:
-    return None if secret is None else path.parent / secret
+def _beside(path: Path, destination: Destination) -> Destination:
+    """The same with its files where the destinations file names them, relative to itself."""
+    named = {field: getattr(destination, field) for field in _FILES}
+    return destination.model_copy(
+        update={field: file and path.parent / file for field, file in named.items()}
+    )

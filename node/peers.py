@@ -8,10 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from node.errors import ConfigurationError
+from node.entries import read_entries, refuse_repeats
 
 
 class Peer(BaseModel):
@@ -40,20 +39,9 @@ class Peer(BaseModel):
 
 
 def load_peers(path: Path | None) -> dict[str, Peer]:
-    """Peers by AE title. Raises ConfigurationError naming the file and the entry."""
+    """Peers by AE title. Raises ConfigurationError naming the file, the entry and the field."""
     if path is None:
         return {}
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-        peers = [Peer.model_validate(entry) for entry in document["peers"]]
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
-        raise ConfigurationError(
-            f"peers file {path}: {type(error).__name__}; expected a list under the key `peers`"
-        ) from error
-    except ValidationError as error:
-        raise ConfigurationError(f"peers file {path}: {error}") from error
-    titles = [peer.ae_title for peer in peers]
-    twice = sorted({title for title in titles if titles.count(title) > 1})
-    if twice:
-        raise ConfigurationError(f"peers file {path}: AE title {', '.join(twice)} is used twice")
+    peers = read_entries(path, "peers", Peer)
+    refuse_repeats(path, "peers", "AE title", [peer.ae_title for peer in peers])
     return {peer.ae_title: peer for peer in peers}

@@ -13,17 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
-    ValidationError,
     model_validator,
 )
 
-from node.errors import ConfigurationError
+from node.entries import read_entries
 
 BUILT_IN = Path(__file__).with_name("routes.yaml")
 
@@ -149,14 +147,8 @@ class Routes:
 
 
 def load_routes(path: Path | None) -> Routes:
-    """Read the rules. Raises ConfigurationError naming the file and the rule."""
-    source = path or BUILT_IN
-    try:
-        document = yaml.safe_load(source.read_text(encoding="utf-8"))
-        rules = [Rule.model_validate(entry) for entry in document["routes"]]
-    except (OSError, yaml.YAMLError, KeyError, TypeError, ValidationError) as error:
-        raise ConfigurationError(f"routes file {source}: {error}") from error
-    return Routes(rules)
+    """Read the rules. Raises ConfigurationError naming the file, the rule and the field."""
+    return Routes(read_entries(path or BUILT_IN, "routes", Rule))
 
 
 def _hashable(value: Any) -> Any:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from node.entries import read_entries, refuse_repeats
 from node.errors import ConfigurationError
 from node.peers import Peer
 from node.priors.storage import MOST_CONTEXTS, STORAGE_BY_MODALITY, storage_contexts
@@ -65,13 +65,8 @@ def load_priors(path: Path | None, peers: Mapping[str, Peer]) -> tuple[PriorRule
     """The rules, in order. Raises ConfigurationError naming the file, the entry and the field."""
     if path is None:
         return ()
-    rules = tuple(
-        _rule(entry, number, path) for number, entry in enumerate(_entries(path), start=1)
-    )
-    names = [rule.name for rule in rules]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ConfigurationError(f"priors file {path}: name {', '.join(twice)} is used twice")
+    rules = read_entries(path, "priors", PriorRule)
+    refuse_repeats(path, "priors", "name", [rule.name for rule in rules])
     for rule in rules:
         if rule.source not in peers:
             raise ConfigurationError(
@@ -79,27 +74,3 @@ def load_priors(path: Path | None, peers: Mapping[str, Peer]) -> tuple[PriorRule
                 f"peers file; known: {', '.join(peers) or 'none'}"
             )
     return rules
-
-
-def _entries(path: Path) -> Sequence[Any]:
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigurationError(f"priors file {path}: {error}") from error
-    entries = document.get("priors") if isinstance(document, dict) else None
-    if not isinstance(entries, list):
-        raise ConfigurationError(f"priors file {path}: expected a list under the key `priors`")
-    return entries
-
-
-def _rule(entry: Any, number: int, path: Path) -> PriorRule:
-    try:
-        return PriorRule.model_validate(entry)
-    except ValidationError as error:
-        name = entry.get("name") if isinstance(entry, dict) else None
-        where = f"priors file {path}, entry {number}" + (f" ({name})" if name else "")
-        wrong = "; ".join(
-            f"{'.'.join(str(part) for part in item['loc']) or 'entry'}: {item['msg']}"
-            for item in error.errors(include_input=False)
-        )
-        raise ConfigurationError(f"{where}: {wrong}") from error

@@ -1,0 +1,57 @@
+"""Configuration files that hold one list, read once and checked whole.
+
+In: the path of a file with its list under a key, as `SENTINODE_ROUTES`, `SENTINODE_PEERS`,
+`SENTINODE_PRIORS` and `SENTINODE_DESTINATIONS` name them. Out: the list's entries. What must hold:
+whoever reads the error knows which entry and field to change; the value of a wrong field, which may
+be a secret, is never told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from node.errors import ConfigurationError
+
+Entry = TypeVar("Entry", bound=BaseModel)
+
+
+def read_entries(path: Path, key: str, kind: type[Entry]) -> tuple[Entry, ...]:
+    """The list under `key`, in order.
+
+    Raises ConfigurationError naming the file, the entry and the field.
+    """
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigurationError(f"{key} file {path}: {error}") from error
+    entries = document.get(key) if isinstance(document, dict) else None
+    if not isinstance(entries, list):
+        raise ConfigurationError(f"{key} file {path}: expected a list under the key `{key}`")
+    return tuple(
+        _checked(entry, kind, f"{key} file {path}, entry {number}")
+        for number, entry in enumerate(entries, start=1)
+    )
+
+
+def refuse_repeats(path: Path, key: str, what: str, values: Sequence[str]) -> None:
+    """Raise ConfigurationError where two entries have the same `what`."""
+    twice = sorted({value for value in values if values.count(value) > 1})
+    if twice:
+        raise ConfigurationError(f"{key} file {path}: {what} {', '.join(twice)} is used twice")
+
+
+def _checked(entry: Any, kind: type[Entry], where: str) -> Entry:
+    try:
+        return kind.model_validate(entry)
+    except ValidationError as error:
+        name = entry.get("name") if isinstance(entry, dict) else None
+        wrong = "; ".join(
+            f"{'.'.join(str(part) for part in item['loc']) or 'entry'}: {item['msg']}"
+            for item in error.errors(include_input=False)
+        )
+        raise ConfigurationError(f"{where}{f' ({name})' if name else ''}: {wrong}") from error
