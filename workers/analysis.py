@@ -24,7 +24,7 @@ from node.study import leave_out_superfluous
 from workers.analyses import ImageAnalysis, StudyAnalysis
 from workers.assessment import holds_both
 from workers.combined import Partner
-from workers.dicom.decoding import read_source
+from workers.dicom.decoding import read_source, readable
 from workers.images import SourceImage
 from workers.inference import Server, run_model
 from workers.pictures.png import overlay_picture
@@ -98,7 +98,7 @@ def _look(
         for name in models
     ]
     return ImageAnalysis(
-        source.dataset,
+        readable(source.dataset),
         source.spacing_source,
         tuple(runs),
         source.frame_number,

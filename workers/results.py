@@ -27,7 +27,7 @@ from node.store.tables import Combination, Instance, Job, ModelRun, Result
 from workers.analyses import EncodedResult, Form, ImageAnalysis, StudyAnalysis
 from workers.cad_report import encode_cad_report
 from workers.combined import Partner, encode_combined
-from workers.dicom.decoding import chosen_frame, read_source
+from workers.dicom.decoding import chosen_frame, read_header, read_source
 from workers.dicom.measurement import Profile
 from workers.dicom.spacing import read_spacing
 from workers.images import SourceImage
@@ -190,7 +190,7 @@ def _read_partner(session: Session, files: Files, decided: Combination) -> Partn
 def _analysis(files: Files, instance: Instance, runs: Sequence[ModelRun]) -> ImageAnalysis:
     place = Place(instance.path, instance.pack_offset, instance.size_bytes, instance.content)
     with open_original(files, place) as stream:
-        header = pydicom.dcmread(stream, stop_before_pixels=True)
+        header = read_header(stream)
     spacing = read_spacing(header)
     return ImageAnalysis(
         source=header,

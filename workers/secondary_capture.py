@@ -30,7 +30,7 @@ from node.identifiers import derived_uid
 from workers.analyses import EncodedResult, ImageAnalysis, StudyAnalysis, models_of, shortfall
 from workers.dicom import codes, equipment
 from workers.dicom.anatomy import read_laterality, read_view
-from workers.dicom.inheritance import plain_header, site_time
+from workers.dicom.inheritance import is_code_string, pair_of, plain_header, site_time
 from workers.dicom.provenance import state_origin
 from workers.findings import RunOutcome
 from workers.pictures.overlay import draw_overlay
@@ -48,8 +48,6 @@ _LOSSY: Final = (
     "LossyImageCompressionRatio",
     "LossyImageCompressionMethod",
 )
-# What hangs the picture the right way round and on the right side; views are not part of the IOD.
-_HANGING: Final = ("PatientOrientation", "BodyPartExamined")
 
 
 def encode_secondary_captures(study: StudyAnalysis) -> Iterator[EncodedResult]:
@@ -90,15 +88,22 @@ def encode_overlay(
         [analysis], picture, "overlay", revision, content_at, instance_number=instance_number
     )
     source = analysis.source
-    for keyword in (*_HANGING, *_LOSSY):
+    for keyword in _LOSSY:
         if source.get(keyword):
             result.add(source[keyword])
+    # What hangs the picture the right way round and on the right side; views are no part of the
+    # IOD.
+    result.PatientOrientation = pair_of(source, "PatientOrientation")
     laterality, view = read_laterality(source), read_view(source)
     if laterality:
         result.ImageLaterality = laterality
         del result.Laterality  # C.7.3.1: one or the other
-    if view:
-        result.ViewPosition = view
+    for keyword, value in (
+        ("BodyPartExamined", source.get("BodyPartExamined")),
+        ("ViewPosition", view),
+    ):
+        if is_code_string(value):
+            setattr(result, keyword, value)
     if view in codes.VIEW:
         result.ViewCodeSequence = [CodedConcept.from_code(codes.VIEW[view])]
     result.DerivationDescription = (

@@ -39,7 +39,9 @@ def read_laterality(dataset: Dataset) -> Laterality | None:
 
 def read_view(dataset: Dataset) -> str | None:
     """Return CC, MLO, ...: View Position (C.8.11.1), else the view's code (C.8.11.7.1.2)."""
-    position = str(dataset.get("ViewPosition") or "").strip().upper()
+    stated = dataset.get("ViewPosition")
+    # Several values say nothing: the attribute has one.
+    position = stated.strip().upper() if isinstance(stated, str) else ""
     code = str(_first(dataset, "ViewCodeSequence").get("CodeValue", ""))
     return position or VIEW_BY_CODE.get(code)
 

@@ -30,7 +30,7 @@ from workers.dicom.cad_items import (
     text,
 )
 from workers.dicom.codes import MILLIMETER
-from workers.dicom.inheritance import pair_of, reference_to
+from workers.dicom.inheritance import pair_of, reference_to, standard_form
 
 _DCM = codes.DCM
 _Value = TypeVar("_Value", DA, TM)
@@ -98,20 +98,23 @@ def _times(source: Dataset) -> Iterator[ContentItem]:
         ("Study", _DCM.StudyDate, _DCM.StudyTime),
         ("Content", _DCM.ContentDate, _DCM.ContentTime),
     ):
-        date = _readable(DA, source.get(f"{name}Date"))
+        date = _readable("DA", DA, source.get(f"{name}Date"))
         if date is not None:
             yield day(ACQUISITION_CONTEXT, date_name, date)
-        time = _readable(TM, source.get(f"{name}Time"))
+        time = _readable("TM", TM, source.get(f"{name}Time"))
         if time is not None:
             yield clock(ACQUISITION_CONTEXT, time_name, time)
 
 
-def _readable(kind: type[_Value], value: object) -> _Value | None:
-    """The value of a DA or TM element, None where it is empty or none ("00000000")."""
-    try:
-        return kind(str(value)) if value else None
-    except ValueError:
+def _readable(vr: str, kind: type[_Value], value: object) -> _Value | None:
+    """The value of a DA or TM element, None where it is empty or none ("00000000").
+
+    Without leap seconds: DCMTK refuses the whole report over one (PS3.5 table 6.2-1 allows 60).
+    """
+    text = standard_form(vr, str(value)) if value else None
+    if not text:
         return None
+    return kind(f"{text[:4]}59{text[6:]}" if vr == "TM" and text[4:6] == "60" else text)
 
 
 def _spacing(source: Dataset) -> Iterator[ContentItem]:

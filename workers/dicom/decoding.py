@@ -10,18 +10,22 @@ C.7.6.14), else the middle one: a sweep begins and ends beside the lesion it was
 
 from __future__ import annotations
 
+import math
 import struct
 import warnings
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.multival import MultiValue
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
+from pydicom.valuerep import VR
 
 from models.contract import BreastImage, Modality
 from node.errors import DecodingError
@@ -138,6 +142,41 @@ def _frame(dataset: Dataset, frame_number: int | None) -> Frame:
     if stored.is_luminance:
         return Frame(dataset, stored.values, number)
     return Frame(dataset, to_grey(dataset, stored.values, stored.bits), number)
+
+
+def read_header(stream: BinaryIO) -> Dataset:
+    """The header of a received Part 10 file, as results inherit from it."""
+    return readable(pydicom.dcmread(stream, stop_before_pixels=True))
+
+
+def readable(header: Dataset) -> Dataset:
+    """`header` with every value converted, sequences included, and without those that cannot be.
+
+    pydicom converts a value when it is first looked at: text of a sequence that nobody has looked
+    at would be copied into a result as bytes in the character set of the image. A decimal that is
+    no number ("0,1", "NaN") would take the report of the whole study with it.
+    """
+    for tag in list(header.keys()):
+        try:
+            element = header[tag]
+        except _PARSER_ERRORS:
+            del header[tag]
+            continue
+        if element.VR == VR.SQ:
+            for item in element.value:
+                readable(item)
+        elif element.VR in (VR.DS, VR.IS) and not _are_numbers(element.value):
+            del header[tag]
+    return header
+
+
+def _are_numbers(value: object) -> bool:
+    """Whether each of the values is a finite number, or empty."""
+    values = value if isinstance(value, MultiValue) else [value]
+    return all(
+        each in (None, "") or (isinstance(each, int | float) and math.isfinite(each))
+        for each in values
+    )
 
 
 def chosen_frame(dataset: Dataset) -> int:

@@ -8,6 +8,7 @@ and Study attributes unchanged, empty where the source has none (PS3.3 C.7.1.1, 
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta, timezone
 from typing import Final, NamedTuple
 
@@ -15,6 +16,7 @@ import highdicom
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.uid import (
+    UID,
     BreastTomosynthesisImageStorage,
     DigitalMammographyXRayImageStorageForPresentation,
     MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
@@ -62,6 +64,10 @@ _SINGLE_FRAME_CLASS: Final = {
 }
 _OPTIONAL: Final = ("Rows", "Columns", "LossyImageCompression", "LossyImageCompressionRatio")
 
+_CODE_STRING: Final = re.compile(r"[A-Z0-9 _]{1,16}")
+# -1200 to +1400.
+_OFFSET: Final = re.compile(r"(?P<sign>[+-])(?P<hours>0[0-9]|1[0-4])(?P<minutes>[0-5][0-9])")
+
 
 class ImageReference(NamedTuple):
     """What the SOP Instance Reference and Image Reference macros name (PS3.3 10.8, 10.3)."""
@@ -91,11 +97,17 @@ def plain_header(source: Dataset) -> Dataset:
 
     A 2D mammogram or ultrasound image has no place in the patient, even where it carries a Frame
     of Reference UID; results share its pixel matrix instead. Raises EncodingError naming what the
-    source lacks.
+    source lacks, or a SOP class that the libraries do not know.
     """
     missing = [keyword for keyword in _REQUIRED if not source.get(keyword)]
     if missing:
         raise EncodingError(f"the source image has no {', '.join(missing)}")
+    sop_class_uid = UID(str(source.SOPClassUID))
+    if sop_class_uid.is_private or sop_class_uid.is_retired:
+        raise EncodingError(
+            f"results cannot refer to SOP class {sop_class_uid}, which is retired or private; "
+            "let the routing rules skip it"
+        )
     header = Dataset()
     for keyword in _REQUIRED:
         setattr(header, keyword, source.get(keyword))
@@ -120,17 +132,25 @@ def pair_of(source: Dataset, *keywords: str) -> list[str] | None:
 def inherit(result: highdicom.SOPClass, source: Dataset) -> None:
     """Copy the Patient and Study attributes of `source` into `result`.
 
-    A date or time that is none ("00000000") stays behind: no viewer could read it.
+    A date or time that is none ("00000000") stays behind: no viewer could read it; and so does an
+    optional sequence without items, which is an error in the standard's eyes.
     """
     result.SpecificCharacterSet = CHARACTER_SET
+    own = set(result.keys())
     result.copy_patient_and_study_information(source)
     for element in list(result):
-        if not _is_readable(element.VR, element.value):
+        if element.VR in ("DA", "TM") and isinstance(element.value, str):
+            value = standard_form(element.VR, element.value)
+            del result[element.tag]
+            if value is not None:
+                # A new element: a copied one is the source's own.
+                result.add_new(element.tag, element.VR, value)
+        elif element.VR == "SQ" and not element.value and element.tag not in own:
             del result[element.tag]
     for keyword in _TYPE_2:
         if keyword not in result:
             setattr(result, keyword, None)
-    if source.get("TimezoneOffsetFromUTC"):
+    if _zone(source) is not None:
         result.TimezoneOffsetFromUTC = source.TimezoneOffsetFromUTC
 
 
@@ -156,15 +176,22 @@ def requested_procedure(source: Dataset) -> Dataset | None:
     return item
 
 
-def _is_readable(vr: str, value: object) -> bool:
-    """False for a DA or TM value (PS3.5 table 6.2-1) that is no date or time."""
-    if vr not in ("DA", "TM") or not isinstance(value, str):
-        return True
+def standard_form(vr: str, value: str) -> str | None:
+    """A DA or TM value as PS3.5 table 6.2-1 has it; None where it is no date or time.
+
+    Older devices write "2026.01.31" and "12:30:00", which is no longer allowed.
+    """
+    plain = value.replace("." if vr == "DA" else ":", "")
     try:
-        DA(value) if vr == "DA" else TM(value)
+        DA(plain) if vr == "DA" else TM(plain)
     except ValueError:
-        return False
-    return True
+        return None
+    return plain
+
+
+def is_code_string(value: object) -> bool:
+    """Whether a value may stand in a CS element (PS3.5 table 6.2-1)."""
+    return isinstance(value, str) and _CODE_STRING.fullmatch(value) is not None
 
 
 def site_time(content_at: datetime, source: Dataset) -> datetime:
@@ -173,12 +200,17 @@ def site_time(content_at: datetime, source: Dataset) -> datetime:
     That is Timezone Offset From UTC (0008,0201) where the source has it, else the zone of this
     machine: a date without an offset is local time (PS3.3 C.12.1.1.8).
     """
-    offset = str(source.get("TimezoneOffsetFromUTC") or "").strip()
-    if len(offset) == 5 and offset[0] in "+-" and offset[1:].isdigit():
-        minutes = int(offset[1:3]) * 60 + int(offset[3:5])
-        zone = timezone(timedelta(minutes=-minutes if offset[0] == "-" else minutes))
-        return content_at.astimezone(zone)
-    return content_at.astimezone()
+    return content_at.astimezone(_zone(source))
+
+
+def _zone(source: Dataset) -> timezone | None:
+    """Timezone Offset From UTC; None where it is absent or, like "+9999", none (C.12.1.1.8)."""
+    text = str(source.get("TimezoneOffsetFromUTC") or "").strip()
+    found = _OFFSET.fullmatch(text)
+    if found is None:
+        return None
+    offset = timedelta(hours=int(found["hours"]), minutes=int(found["minutes"]))
+    return timezone(-offset if found["sign"] == "-" else offset)
 
 
 def stamp_creation(result: Dataset, at: datetime) -> None:

@@ -11,6 +11,7 @@ import math
 from typing import Any, Final, NamedTuple
 
 from pydicom.dataset import Dataset
+from pydicom.valuerep import DSfloat
 
 from workers.dicom.inheritance import pair_of
 
@@ -60,7 +61,9 @@ def place_as_the_image(result: Dataset, source: Dataset) -> None:
     The spacing is the header's own, else 1 mm: it places the overlay, it measures nothing.
     """
     measures = Dataset()
-    measures.PixelSpacing = pair_of(source, "PixelSpacing", "ImagerPixelSpacing") or ["1", "1"]
+    spacing = pair_of(source, "PixelSpacing", "ImagerPixelSpacing") or ["1", "1"]
+    # Devices write more than the 16 characters of a DS.
+    measures.PixelSpacing = [DSfloat(float(value), auto_format=True) for value in spacing]
     measures.SliceThickness = 1
     _set_plane(result, [1, 0, 0, 0, 1, 0], [0, 0, 0], measures)
 
