@@ -100,6 +100,10 @@ def test_serving_pods_are_probed(scenario: str) -> None:
             for container in item["spec"]["template"]["spec"]["containers"]:
                 assert {"livenessProbe"} < container.keys(), item["metadata"]["name"]
                 assert {"startupProbe", "readinessProbe"} & container.keys()
+                # A machine at its limit is no reason to begin again.
+                probe = container["livenessProbe"]
+                assert probe["timeoutSeconds"] >= 5, item["metadata"]["name"]
+                assert probe["periodSeconds"] * probe["failureThreshold"] >= 60
 
 
 @everywhere

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import ssl
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import helm_python
 import pytest
 from helm_python import HelmRenderError, HelmValuesError
+from kombu import Connection
 
 from scripts import chart_schema
 from tests.conformance.chart import (
@@ -114,6 +116,7 @@ def test_renamed_keys_are_refused_without_the_schema(tmp_path: Path) -> None:
         ({"broker": {"host": ""}}, "Set broker.host"),
         ({"postgresql": {"enabled": True}}, "Set postgresql.enabled to false"),
         ({"redis": {"enabled": True}}, "Set redis.enabled to false"),
+        ({"broker": {"host": "mq", "caSecretName": "ca"}}, "Set broker.tls to true"),
         ({"database": {"kind": "sqlite"}}, "Set state.accessMode to ReadWriteOnce"),
         (
             {"database": {"kind": "sqlite", "migration": "hook"}},
@@ -255,6 +258,19 @@ def test_scaling_reads_the_queue_of_the_worker() -> None:
     worker = environment(written("production"), "worker-analysis")
     assert trigger["metadata"]["passwordFromEnv"] in worker
     assert "replicas" not in find(written("production"), "Deployment", "worker-analysis")["spec"]
+
+
+@pytest.mark.parametrize("authority", ["", "redis-ca"])
+def test_a_broker_with_tls_shows_a_certificate(authority: str) -> None:
+    """What Celery makes of the URL refuses a server that nobody vouches for."""
+    broker = {"host": "mq.example", "tls": True, "caSecretName": authority}
+    found = objects(render({**_FITTING, "broker": broker}))
+    asked = Connection(environment(found, "sweeper")["SENTINODE_BROKER_URL"]).ssl
+    assert asked["ssl_cert_reqs"] == ssl.CERT_REQUIRED
+    [container] = find(found, "Deployment", "sweeper")["spec"]["template"]["spec"]["containers"]
+    folders = [mount["mountPath"] for mount in container["volumeMounts"]]
+    named = asked.get("ssl_ca_certs", "").rpartition("/")[0]
+    assert (named in folders) == bool(authority)
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,9 @@ hook
 {{- if $root.Values.database.caSecretName -}}
 {{- $mounts = append $mounts (dict "name" "database-ca" "secretName" $root.Values.database.caSecretName) -}}
 {{- end -}}
+{{- if $root.Values.broker.caSecretName -}}
+{{- $mounts = append $mounts (dict "name" "broker-ca" "secretName" $root.Values.broker.caSecretName) -}}
+{{- end -}}
 {{- /* The node calls its peers with the listener's certificate. */ -}}
 {{- if and $root.Values.dicom.tls.enabled (has .name (list "receiver" "sweeper")) -}}
 {{- $mounts = append $mounts (dict "name" "dicom-tls" "secretName" $root.Values.dicom.tls.secretName) -}}

@@ -69,8 +69,16 @@ SENTINODE_{{ upper $name }}: {{ include "sentinode.text" $value | quote }}
   valueFrom:
     secretKeyRef: {name: {{ $broker.url.secretName }}, key: {{ $broker.url.key }}}
 {{- else }}
-{{- $scheme := ternary "rediss" "redis" (and $broker.tls (not .Values.redis.enabled)) }}
+{{- $tls := and $broker.tls (not .Values.redis.enabled) }}
+{{- $scheme := ternary "rediss" "redis" $tls }}
 {{- $place := printf "%s:%s/%v" (include "sentinode.brokerHost" .) (include "sentinode.brokerPort" .) $broker.database }}
+{{- if $tls }}
+{{- /* Without it kombu asks for no certificate at all. */}}
+{{- $place = printf "%s?ssl_cert_reqs=required" $place }}
+{{- if $broker.caSecretName }}
+{{- $place = printf "%s&ssl_ca_certs=/etc/sentinode/secrets/broker-ca/ca.crt" $place }}
+{{- end }}
+{{- end }}
 {{- $password := include "sentinode.brokerPassword" . | fromJson }}
 {{- if $password.secretName }}
 - name: BROKER_PASSWORD

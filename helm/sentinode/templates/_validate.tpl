@@ -59,6 +59,9 @@
 {{- if not (or .Values.redis.enabled $broker.host $broker.url.secretName) -}}
 {{- $wrong = append $wrong "no broker. Set broker.host (or broker.url.secretName), or redis.enabled for the chart's own" -}}
 {{- end -}}
+{{- if and $broker.caSecretName (not $broker.tls) -}}
+{{- $wrong = append $wrong "broker.caSecretName without broker.tls. Set broker.tls to true, or remove it" -}}
+{{- end -}}
 {{- if and (include "sentinode.keda" .) $broker.url.secretName (not $broker.host) -}}
 {{- if or .Values.workers.analysis.autoscaling.enabled .Values.workers.delivery.autoscaling.enabled -}}
 {{- $wrong = append $wrong "KEDA cannot read broker.url. Set broker.host and broker.password.secretName instead, or turn autoscaling of the workers off" -}}
@@ -124,7 +127,7 @@
 {{- end -}}
 
 {{- /* Files that destinations, peers and settings name must be mounted. */ -}}
-{{- $mounted := list "orthanc" "database-ca" "dicom-tls" "dicom-client-ca" -}}
+{{- $mounted := list "orthanc" "database-ca" "broker-ca" "dicom-tls" "dicom-client-ca" -}}
 {{- range .Values.secretMounts -}}
 {{- if has .name $mounted -}}
 {{- $wrong = append $wrong (printf "secretMounts: the name %s is taken. Choose another" .name) -}}

@@ -9,7 +9,7 @@
 {{- $ports = append $ports (merge $port (ternary (dict "hostPort" (int $one.port)) dict $hostPort)) -}}
 {{- end -}}
 {{- end -}}
-{{- $socket := dict "tcpSocket" (dict "port" (first $ports).name) -}}
+{{- $socket := dict "tcpSocket" (dict "port" (first $ports).name) "timeoutSeconds" 5 -}}
 {{- /* Two pods cannot hold one port of a node: the old one goes first. */ -}}
 {{- $rolling := ternary (dict "maxSurge" 0 "maxUnavailable" 1) (dict "maxSurge" 1 "maxUnavailable" 0) $hostPort -}}
 {{- dict "name" "receiver" "class" "reception" "args" (list "run" "receive") "ports" $ports
