@@ -45,7 +45,7 @@ def draw(drawings: Sequence[Drawing]) -> None:
         or shutil.which("java") is None
         or importlib.util.find_spec("jpype") is None
     ):
-        pytest.skip("no DICOMscope: install dicomscope")
+        pytest.skip("no DICOMscope, or no jpype: apt-get install dicomscope; extra `dev`")
     arguments = [
         str(part.resolve() if isinstance(part, Path) else part)
         for drawing in drawings

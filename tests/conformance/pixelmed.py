@@ -30,7 +30,8 @@ def sr_problems(paths: Sequence[Path]) -> dict[Path, list[str]]:
     """What the validator calls errors, by file. Skips where it is not installed."""
     missing = [str(jar) for jar in _JARS if not jar.exists()]
     if missing or shutil.which("java") is None or importlib.util.find_spec("jpype") is None:
-        pytest.skip("no pixelmed: install default-jre-headless, libpixelmed-java, libsaxonhe-java")
+        packages = "default-jre-headless libpixelmed-java libsaxonhe-java"
+        pytest.skip(f"no pixelmed, or no jpype: apt-get install {packages}; extra `dev`")
     argv = [sys.executable, "-m", "tests.conformance.pixelmed", *map(str, paths)]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=_SECONDS)
     assert done.returncode == 0, done.stderr

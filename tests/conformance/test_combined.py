@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from itertools import product
 from pathlib import Path
 
-import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
 from tests.combined_studies import STATES, combined, mammogram, scan
-from tests.conformance.dicom_tools import dciodvfy_errors, dsrdump
+from tests.conformance.dicom_tools import dciodvfy_errors, dsrdump, real_header
 from tests.conformance.pixelmed import sr_problems
 from tests.results import CONTENT_AT, outcome
 from workers.analyses import ImageAnalysis, StudyAnalysis
@@ -64,7 +62,7 @@ def test_the_template_holds(tmp_path: Path) -> None:
 
 def test_headers_of_real_devices(real_data: Path, tmp_path: Path) -> None:
     """A real mammogram beside a real ultrasound image, with what their headers lack."""
-    sources = {modality: _real_header(real_data / name) for modality, name in REAL.items()}
+    sources = {modality: real_header(real_data / name) for modality, name in REAL.items()}
     own, other = (
         ImageAnalysis(source, None, (outcome(source, model=model),))
         for source, model in zip(sources.values(), ("mask_rcnn_mg", "mask_rcnn_us"), strict=True)
@@ -73,15 +71,3 @@ def test_headers_of_real_devices(real_data: Path, tmp_path: Path) -> None:
     path = _written(report, tmp_path / "real.dcm")
     assert dciodvfy_errors(path) == []
     assert "Imaging Measurement Report" in dsrdump(path)
-
-
-def _real_header(path: Path) -> Dataset:
-    if not path.is_file():
-        pytest.skip(f"no {path.name} among the real data")
-    with warnings.catch_warnings():
-        # Real headers break length rules; reading them anyway is the point.
-        warnings.simplefilter("ignore")
-        source = pydicom.dcmread(path, stop_before_pixels=True)
-        # Values are converted at first access: do it here, once.
-        list(source.iterall())
-    return source

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +14,7 @@ from PIL import Image
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import UltrasoundMultiFrameImageStorage
 
+from tests.conformance.dicom_tools import run
 from tests.conformance.dicomscope import Drawing, draw
 from tests.datasets import mammogram, saved
 from tests.results import CONTENT_AT, disc, finding, findings_of, outcome
@@ -107,12 +105,7 @@ def _all_shown(folder: Path) -> list[Shown]:
 
 
 def _run(program: str, *arguments: str | Path) -> str:
-    found = shutil.which(program)
-    if found is None:
-        pytest.skip(f"no {program}: install dcmtk")
-    done = subprocess.run(
-        [found, *arguments], capture_output=True, text=True, check=False, env=os.environ
-    )
+    done = run(program, "dcmtk", *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
 

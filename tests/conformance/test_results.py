@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import copy
-import shutil
-import subprocess
-import warnings
 from pathlib import Path
 from typing import Literal
 
-import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
 from node.destinations import SegmentsPer
+from tests.conformance.dicom_tools import dumped, errors_in, real_header
 from tests.conformance.pixelmed import sr_problems
 from tests.results import (
     CONTENT_AT,
@@ -109,44 +106,6 @@ def _empty_report(source: Dataset, profile: Profile) -> Dataset:
     )
 
 
-def _errors(dataset: Dataset, folder: Path) -> list[str]:
-    """The lines that dciodvfy calls errors."""
-    program = shutil.which("dciodvfy")
-    if program is None:
-        pytest.skip("no dciodvfy: install dicom3tools")
-    path = folder / "result.dcm"
-    dataset.save_as(path, enforce_file_format=True)
-    done = subprocess.run([program, path], capture_output=True, text=True, check=False)
-    lines = (done.stdout + done.stderr).splitlines()
-    assert lines, "dciodvfy said nothing"
-    return [line for line in lines if "Error" in line]
-
-
-def _dumped(dataset: Dataset, folder: Path) -> str:
-    """What dsrdump reads in a report; it refuses a content tree that breaks the IOD."""
-    program = shutil.which("dsrdump")
-    if program is None:
-        pytest.skip("no dsrdump: install dcmtk")
-    path = folder / "report.dcm"
-    dataset.save_as(path, enforce_file_format=True)
-    done = subprocess.run([program, "+Pl", path], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "E:" not in done.stderr
-    return done.stdout
-
-
-def _real_header(path: Path) -> Dataset:
-    if not path.is_file():
-        pytest.skip(f"no {path.name} among the real data")
-    with warnings.catch_warnings():
-        # Real headers break length rules; reading them anyway is the point.
-        warnings.simplefilter("ignore")
-        source = pydicom.dcmread(path, stop_before_pixels=True)
-        # Values are converted at first access: do it here, once.
-        list(source.iterall())
-    return source
-
-
 @both_profiles
 @pytest.mark.parametrize(
     "source",
@@ -166,17 +125,17 @@ def test_made_images_give_objects_without_errors(
     """dciodvfy prints no Error for SEG and SR; dsrdump reads the SR."""
     findings = findings_of(source)
     report = _report(source, findings, profile)
-    assert _errors(_segmentation(source, findings, profile), tmp_path) == []
-    assert _errors(report, tmp_path) == []
-    assert "Triton did not answer in time" in _dumped(report, tmp_path)
+    assert errors_in(_segmentation(source, findings, profile), tmp_path) == []
+    assert errors_in(report, tmp_path) == []
+    assert "Triton did not answer in time" in dumped(report, tmp_path)
 
 
 @both_profiles
 def test_a_report_without_findings_has_no_errors(profile: Profile, tmp_path: Path) -> None:
     """Every image is still listed."""
     report = _empty_report(header(), profile)
-    assert _errors(report, tmp_path) == []
-    assert "No findings on 1 image(s)." in _dumped(report, tmp_path)
+    assert errors_in(report, tmp_path) == []
+    assert "No findings on 1 image(s)." in dumped(report, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -187,8 +146,8 @@ def test_a_report_without_findings_has_no_errors(profile: Profile, tmp_path: Pat
 def test_segments_of_classes_have_no_errors(source: Dataset, tmp_path: Path) -> None:
     """One segment for all findings of a class: its SEG, and the SR that names its segments."""
     findings = [*findings_of(source), *findings_of(source, score=0.5, first_number=4)]
-    assert _errors(_segmentation(source, findings, "ohif", "class"), tmp_path) == []
-    assert _errors(_report(source, findings, "ohif", "class"), tmp_path) == []
+    assert errors_in(_segmentation(source, findings, "ohif", "class"), tmp_path) == []
+    assert errors_in(_report(source, findings, "ohif", "class"), tmp_path) == []
 
 
 def _reports_for_pixelmed(profile: Profile) -> dict[str, Dataset]:
@@ -274,9 +233,9 @@ def test_real_ultrasound_gives_objects_without_errors(
 
 
 def _check_real(path: Path, profile: Profile, folder: Path) -> None:
-    source = _real_header(path)
+    source = real_header(path)
     findings = findings_of(source)
     report = _report(source, findings, profile)
-    assert _errors(_segmentation(source, findings, profile), folder) == []
-    assert _errors(report, folder) == []
-    assert "Imaging Measurement Report" in _dumped(report, folder)
+    assert errors_in(_segmentation(source, findings, profile), folder) == []
+    assert errors_in(report, folder) == []
+    assert "Imaging Measurement Report" in dumped(report, folder)

@@ -16,7 +16,7 @@ from models.registry import MODELS
 from node.destinations import SOP_CLASS_OF_KIND
 from node.status import FINDING_CODES
 from tests.conformance.statement import codes_in, sections
-from tests.results import CONTENT_AT, findings_of, header, outcome, ultrasound_header
+from tests.results import CONTENT_AT, evidence, findings_of, header, outcome, ultrasound_header
 from workers import combined
 from workers.analyses import Form, ImageAnalysis, StudyAnalysis
 from workers.assessment import Verdict
@@ -271,13 +271,7 @@ def test_documents_are_nobodys_word(objects: Encoded, kind: str) -> None:
         flags = (dataset.VerificationFlag, dataset.PreliminaryFlag, dataset.CompletionFlag)
         assert flags == ("UNVERIFIED", "PRELIMINARY", "PARTIAL")
         images = _IMAGES[:1] if kind == "CADSR" else _IMAGES
-        named = {
-            str(reference.ReferencedSOPInstanceUID)
-            for study in dataset.CurrentRequestedProcedureEvidenceSequence
-            for series in study.ReferencedSeriesSequence
-            for reference in series.ReferencedSOPSequence
-        }
-        assert {str(each.source.SOPInstanceUID) for each in images} <= named
+        assert {str(each.source.SOPInstanceUID) for each in images} <= evidence(dataset)
 
 
 @pytest.mark.parametrize("kind", ["SR", "CADSR", "COMBINED"])
