@@ -25,6 +25,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from node.commitment.custody import DUPLICATE_TRANSACTION_UID, RESOURCE_LIMITATION, failure_reason
 from node.commitment.event_report import event_information, send_report, wait_while_established
 from node.commitment.request import Refusal, read_request
+from node.errors import LeaseLostError
+from node.lease import renewed
 from node.logs import log
 from node.peers import Peer
 from node.settings import Settings
@@ -44,8 +46,6 @@ _MOMENT_SECONDS = 0.5
 _ANSWER_SECONDS = 10.0
 # Requests that one receiver answers itself at the same time; the rest are the sweeper's.
 _MOST_AT_ONCE = 16
-# Renewals per lease time: two may fail before the request is given away.
-_RENEWALS = 3
 
 
 @dataclass(frozen=True)
@@ -164,21 +164,10 @@ def facts_of(claim: Claim) -> dict[str, object]:
 @contextmanager
 def kept(archive: Archive, claim: Claim) -> Iterator[None]:
     """Renew a claim in the background; its loss is noticed when its end is written."""
-    stop = threading.Event()
 
     def renew() -> None:
-        while not stop.wait(archive.settings.lease_seconds / _RENEWALS):
-            try:
-                if not commitments.renew(archive.store, claim, archive.settings):
-                    return
-            except SQLAlchemyError as error:
-                reason = {"reason": type(error).__name__}
-                log.warning("lease not renewed", extra=facts_of(claim) | reason)
+        if not commitments.renew(archive.store, claim, archive.settings):
+            raise LeaseLostError(f"commitment {claim.commitment_id} belongs to another process now")
 
-    keeper = threading.Thread(target=renew, name="commitment lease", daemon=True)
-    keeper.start()
-    try:
+    with renewed(renew, archive.settings, facts_of(claim)):
         yield
-    finally:
-        stop.set()
-        keeper.join()

@@ -7,7 +7,6 @@ it and can no longer write; a row outlives every process.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,20 +14,17 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select, update
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from node.errors import LeaseLostError
 from node.job import record, utc_now
-from node.logs import log
+from node.lease import renewed
 from node.priors.rules import PriorRule
 from node.settings import Settings
 from node.store.session import Store, insert_for
 from node.store.tables import Instance, PriorRequest, Study
 
 WAITING, DONE, FAILED = "waiting", "done", "failed"
-# Renewals per lease time: two may fail before the request is given away.
-_RENEWALS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,25 +78,12 @@ def claim(store: Store, rules: Iterable[str], settings: Settings) -> Errand | No
 @contextmanager
 def kept(store: Store, errand: Errand, settings: Settings) -> Iterator[None]:
     """Renew the claim in the background for the length of a block."""
-    done = threading.Event()
 
-    def renew_until_done() -> None:
-        while not done.wait(settings.lease_seconds / _RENEWALS):
-            try:
-                renew(store, errand, settings)
-            except LeaseLostError:
-                return
-            except SQLAlchemyError as error:
-                facts = {"request": errand.request_id, "reason": type(error).__name__}
-                log.warning("prior request not renewed", extra=facts)
+    def renew_claim() -> None:
+        renew(store, errand, settings)
 
-    keeper = threading.Thread(target=renew_until_done, name="prior lease", daemon=True)
-    keeper.start()
-    try:
+    with renewed(renew_claim, settings, {"request": errand.request_id}):
         yield
-    finally:
-        done.set()
-        keeper.join()
 
 
 def renew(store: Store, errand: Errand, settings: Settings) -> None:
