@@ -30,7 +30,12 @@ from workers.dicom.cad_items import (
     text,
 )
 from workers.dicom.codes import MILLIMETER
-from workers.dicom.inheritance import pair_of, reference_to, standard_form
+from workers.dicom.inheritance import (
+    pair_of,
+    reference_to,
+    standard_form,
+    without_leap_second,
+)
 
 _DCM = codes.DCM
 _Value = TypeVar("_Value", DA, TM)
@@ -109,12 +114,12 @@ def _times(source: Dataset) -> Iterator[ContentItem]:
 def _readable(vr: str, kind: type[_Value], value: object) -> _Value | None:
     """The value of a DA or TM element, None where it is empty or none ("00000000").
 
-    Without leap seconds: DCMTK refuses the whole report over one (PS3.5 table 6.2-1 allows 60).
+    Without leap seconds: DCMTK refuses the whole report over one.
     """
     text = standard_form(vr, str(value)) if value else None
     if not text:
         return None
-    return kind(f"{text[:4]}59{text[6:]}" if vr == "TM" and text[4:6] == "60" else text)
+    return kind(without_leap_second(text) if vr == "TM" else text)
 
 
 def _spacing(source: Dataset) -> Iterator[ContentItem]:

@@ -156,6 +156,14 @@ def readable(header: Dataset) -> Dataset:
     at would be copied into a result as bytes in the character set of the image. A decimal that is
     no number ("0,1", "NaN") would take the report of the whole study with it.
     """
+    # pydicom's warnings quote attribute values, and those may be a patient's.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        _convert(header)
+    return header
+
+
+def _convert(header: Dataset) -> None:
     for tag in list(header.keys()):
         try:
             element = header[tag]
@@ -164,10 +172,9 @@ def readable(header: Dataset) -> Dataset:
             continue
         if element.VR == VR.SQ:
             for item in element.value:
-                readable(item)
+                _convert(item)
         elif element.VR in (VR.DS, VR.IS) and not _are_numbers(element.value):
             del header[tag]
-    return header
 
 
 def _are_numbers(value: object) -> bool:

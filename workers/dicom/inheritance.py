@@ -183,10 +183,15 @@ def standard_form(vr: str, value: str) -> str | None:
     """
     plain = value.replace("." if vr == "DA" else ":", "")
     try:
-        DA(plain) if vr == "DA" else TM(plain)
+        DA(plain) if vr == "DA" else TM(without_leap_second(plain))
     except ValueError:
         return None
     return plain
+
+
+def without_leap_second(time: str) -> str:
+    """A TM value with 59 for 60 seconds, which PS3.5 table 6.2-1 allows and libraries refuse."""
+    return f"{time[:4]}59{time[6:]}" if time[4:6] == "60" else time
 
 
 def is_code_string(value: object) -> bool:
