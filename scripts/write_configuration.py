@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic.fields import FieldInfo
 
+from node.destinations import KINDS_OF_PROFILE, Profile
 from node.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,7 +34,9 @@ _PAGE_TAIL = """
 `SENTINODE_ROUTES` names a YAML file of rules; [node/routes.yaml](../node/routes.yaml) is what is
 built in and serves as the example. The first rule that matches an instance decides: either its
 `models`, or `skip` with the reason that people will read. `only_without: RULE` leaves an image out
-when the study holds an image of RULE with the same laterality and view.
+when the study holds an image of RULE with the same laterality and view. Keep the first rule, `own
+results`, in a file of your own: without it a picture (SC) that the archive forwards to the node
+would be analysed as a digitised mammogram, and its results be forwarded in turn.
 
 ## Destinations
 
@@ -46,7 +49,7 @@ destinations:
     url: https://pacs.example/dicom-web
     username: sentinode
     password_file: /run/secrets/pacs-password   # secrets only from files; token_file for a bearer
-    profile: ohif               # ohif | workstation | legacy, see conformance.md
+    profile: ohif               # ohif | workstation | legacy, see below
     kinds: [SEG, SR]            # SEG, SR, CADSR, GSPS, SC, KOS, COMBINED; empty: the profile's
     segments_per: finding       # finding | class: what one segment of a SEG is
     ca_file: pacs-ca.pem        # who signed the server's certificate; empty: the system's
@@ -70,6 +73,14 @@ destinations:
 ```
 
 Paths may be relative to the file. Secrets are read at each visit; a new one needs no restart.
+
+| `profile` | `kinds`, unless given | SEG and SR are written |
+|---|---|---|
+@PROFILES@
+
+What each kind is, and what the OHIF viewer needs, is told in conformance.md 5. `COMBINED` comes
+only where a patient has both examinations, `CADSR` only for mammograms; nothing waits for them.
+
 `sentinode check` says of each destination which kinds it takes in which transfer syntaxes, and what
 it offers to confirm with.
 
@@ -152,7 +163,8 @@ def configuration_page() -> str:
         f"| `{_variable(name)}` | {_cell(_default(field))} | {field.description} |"
         for name, field in Settings.model_fields.items()
     ]
-    return _PAGE_HEAD + "\n".join(rows) + "\n" + _PAGE_TAIL
+    tail = _PAGE_TAIL.replace("@PROFILES@", "\n".join(map(_profile_row, KINDS_OF_PROFILE)))
+    return _PAGE_HEAD + "\n".join(rows) + "\n" + tail
 
 
 def example_file() -> str:
@@ -162,6 +174,11 @@ def example_file() -> str:
         for name, field in Settings.model_fields.items()
     ]
     return _EXAMPLE_HEAD + "\n" + "\n".join(blocks)
+
+
+def _profile_row(profile: Profile) -> str:
+    for_ohif = "as OHIF needs them" if profile == "ohif" else "plain"
+    return f"| `{profile}` | {', '.join(KINDS_OF_PROFILE[profile])} | {for_ohif} |"
 
 
 def _variable(name: str) -> str:

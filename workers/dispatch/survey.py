@@ -19,6 +19,7 @@ from workers.dicom.dimse import STUDY_ROOT_FIND, Line, open_line, query_context,
 from workers.dicom.identity import Identity
 from workers.dicom.stow import open_web
 
+_NOTES = "rejection notes"
 _SHORT_NAMES = {
     "Deflated Explicit VR Little Endian": "deflated",
     "Explicit VR Little Endian": "explicit",
@@ -61,10 +62,12 @@ def _survey_dimse(destination: Destination, settings: Settings) -> tuple[bool, s
         confirms, offer = _confirmation(destination, line)
         echo = _echo(line)
     taken = [f"{kind} ({', '.join(map(_short, found))})" for kind, found in takes.items() if found]
-    refused = [kind for kind, found in takes.items() if not found]
+    missing = [kind for kind, found in takes.items() if not found]
+    refused = [kind for kind in missing if kind != _NOTES]
     parts = [echo, f"takes {', '.join(taken)}" * bool(taken), offer]
     parts.append(f"does not take {', '.join(refused)}: take them out of `kinds`" * bool(refused))
-    return confirms and not refused, "; ".join(part for part in parts if part)
+    parts.append(f"does not take {_NOTES}: set another `replace`" * (_NOTES in missing))
+    return confirms and not missing, "; ".join(part for part in parts if part)
 
 
 def _confirmation(destination: Destination, line: Line) -> tuple[bool, str]:
@@ -91,6 +94,8 @@ def _classes(destination: Destination) -> dict[str, str]:
     classes: dict[str, str] = {kind: SOP_CLASS_OF_KIND[kind] for kind in destination.wanted_kinds}
     if "GSPS" in classes:
         classes["GSPS of colour images"] = ColorSoftcopyPresentationStateStorage
+    if destination.replace == "rejection-note":
+        classes[_NOTES] = SOP_CLASS_OF_KIND["REJECTED"]
     return classes
 
 

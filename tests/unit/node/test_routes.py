@@ -12,8 +12,13 @@ from node.routes import BUILT_IN, load_routes
 PRESENTATION = "1.2.840.10008.5.1.4.1.1.1.2"
 PROCESSING = "1.2.840.10008.5.1.4.1.1.1.2.1"
 ULTRASOUND = "1.2.840.10008.5.1.4.1.1.6.1"
+ULTRASOUND_VOLUME = "1.2.840.10008.5.1.4.1.1.6.2"
+RETIRED_ULTRASOUND = "1.2.840.10008.5.1.4.1.1.6"
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 TOMOSYNTHESIS = "1.2.840.10008.5.1.4.1.1.13.1.3"
+OWN = {"Manufacturer": "Sentinode", "ManufacturerModelName": "Sentinode breast imaging AI"}
+BREAST_SCAN = {"Modality": "US", "BodyPartExamined": "breast", "HasPixelData": "true"}
+NO_SCAN = "ultrasound volume or retired class"
 MG = {"Modality": "MG", "SOPClassUID": PRESENTATION, "HasPixelData": "true"}
 
 
@@ -29,16 +34,9 @@ MG = {"Modality": "MG", "SOPClassUID": PRESENTATION, "HasPixelData": "true"}
         (MG | {"SOPClassUID": TOMOSYNTHESIS}, "tomosynthesis", ()),
         (MG | {"ViewModifierCodeValue": ["399163009"]}, "magnification view", ()),
         (MG | {"HasPixelData": "false"}, "not an image", ()),
-        (
-            {
-                "Modality": "US",
-                "SOPClassUID": ULTRASOUND,
-                "BodyPartExamined": "breast",
-                "HasPixelData": "true",
-            },
-            "breast ultrasound",
-            ("mask_rcnn_us",),
-        ),
+        (BREAST_SCAN | {"SOPClassUID": ULTRASOUND}, "breast ultrasound", ("mask_rcnn_us",)),
+        (BREAST_SCAN | {"SOPClassUID": ULTRASOUND_VOLUME}, NO_SCAN, ()),
+        (BREAST_SCAN | {"SOPClassUID": RETIRED_ULTRASOUND}, NO_SCAN, ()),
         (
             {"Modality": "US", "BodyPartExamined": "LIVER", "HasPixelData": "true"},
             "ultrasound of another body part",
@@ -56,7 +54,19 @@ MG = {"Modality": "MG", "SOPClassUID": PRESENTATION, "HasPixelData": "true"}
             ("mask_rcnn_mg", "mtu_net", "resnet50"),
         ),
         ({"Modality": "CT", "HasPixelData": "true"}, "other images", ()),
-        ({"Modality": "SEG", "Manufacturer": "Sentinode"}, "own results", ()),
+        (OWN | {"Modality": "SEG", "HasPixelData": "true"}, "own results", ()),
+        (
+            OWN
+            | {
+                "Modality": "OT",
+                "SOPClassUID": SECONDARY_CAPTURE,
+                "BodyPartExamined": "BREAST",
+                "ViewPosition": "CC",
+                "HasPixelData": "true",
+            },
+            "own results",
+            (),
+        ),
     ],
 )
 def test_built_in_rules(attributes: dict[str, object], route: str, models: tuple[str, ...]) -> None:

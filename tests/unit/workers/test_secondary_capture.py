@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, ge
 
 from models.contract import BreastImage
 from node.errors import DecodingError, EncodingError
+from node.header import read_file
+from node.routes import load_routes
 from tests.results import CONTENT_AT, disc, finding, header, outcome, ultrasound_header
 from workers.analyses import ImageAnalysis, StudyAnalysis
 from workers.findings import Finding, RunOutcome
@@ -230,3 +233,13 @@ def test_an_image_that_cannot_be_read_again_is_an_error() -> None:
     )
     with pytest.raises(DecodingError, match="damaged"):
         list(encode_secondary_captures(_study(analysis)))
+
+
+def test_a_picture_that_comes_back_is_not_analysed(tmp_path: Path) -> None:
+    """An archive may forward it as any image: the built-in rules know it as the node's own."""
+    source = header()
+    path = tmp_path / "overlay.dcm"
+    path.write_bytes(_bytes(_overlay(_analysis(source, [finding()]))))
+    sent_back, _ = read_file(path)
+    assert sent_back.attributes["ViewPosition"] == "CC"
+    assert load_routes(None).decide(sent_back.attributes).route == "own results"
