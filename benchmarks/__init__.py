@@ -12,6 +12,7 @@ The files in the order of one run:
     summary    medians and ratios over the rounds
     page       table, page and picture; `picture` draws
     machine    on what it was measured
+    options    what several commands are told
 
     receive    the command `make bench-receive`
     filling    a store with many instances, without receiving them

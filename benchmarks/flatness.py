@@ -25,7 +25,8 @@ from rich.console import Console
 from benchmarks.filling import fill
 from benchmarks.machine import disk, machine, versions
 from benchmarks.measure import Cell, Measurement, measure_running, send, warm_up
-from benchmarks.receivers import ROOT, Receiver, running_sentinode
+from benchmarks.options import folder_option, json_option
+from benchmarks.receivers import Receiver, running_sentinode
 from node.settings import load_settings
 from node.store.session import open_store
 from tests.peers.postgresql import missing, running_postgresql
@@ -36,7 +37,6 @@ _TEMPLATE_OBJECTS = 100  # the study that is copied
 _LEFT_INSTANCES = 1000
 # Both stores have a receiver that runs for a whole round, and objects go to one of them at a time.
 _TURNS_PER_ROUND = 4
-_DEFAULT_JSON = ROOT / "docs" / "benchmarks" / "flatness.json"
 
 NewDatabase = Callable[[], str]
 
@@ -146,19 +146,8 @@ def _new_databases(database: str, folder: Path) -> Iterator[NewDatabase]:
     is_flag=True,
     help="Leave the bytes of small objects out of the copied rows: a tenth of the disk.",
 )
-@click.option(
-    "--folder",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=ROOT / "runs" / "benchmarks",
-    help="Where the stores are.  [default: runs/benchmarks]",
-)
-@click.option(
-    "--json",
-    "json_path",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=_DEFAULT_JSON,
-    help="Result; a page is written beside it.  [default: docs/benchmarks/flatness.json]",
-)
+@folder_option("Where the stores are.")
+@json_option("flatness")
 def flatness(
     instances: int,
     database: str,

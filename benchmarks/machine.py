@@ -16,7 +16,8 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.receivers import ROOT, orthanc_program
+from benchmarks.receivers import ROOT
+from tests.peers import orthanc
 
 _DISK_REPEATS = 10
 _LEFT_ALONE_BYTES = 2 << 30
@@ -52,7 +53,7 @@ def versions() -> dict[str, str]:
     """Everything that takes part, as it names itself."""
     return {
         "Sentinode": f"{version('sentinode')}, commit {_commit()}",
-        "Orthanc": _version(orthanc_program() or "Orthanc"),
+        "Orthanc": _version(orthanc.program() or "Orthanc"),
         "DCMTK": _version("storescp"),
         "pynetdicom": version("pynetdicom"),
         "pydicom": version("pydicom"),

@@ -18,6 +18,7 @@ from benchmarks import page
 from benchmarks.machine import disk, machine, touch_memory, versions
 from benchmarks.measure import MINIMUM_OBJECTS, Cell, Measurement, measure
 from benchmarks.objects import SIZES
+from benchmarks.options import folder_option
 from benchmarks.receivers import ROOT, VARIANTS, Variant
 from benchmarks.summary import Row, order, rows
 
@@ -67,12 +68,7 @@ def _numbers(_context: click.Context, _parameter: click.Parameter, value: str) -
 @click.option("--seconds", type=float, default=3.0, show_default=True, help="Of one run.")
 @click.option("--delayed-acks", is_flag=True, help="An ordinary socket; see the page.")
 @click.option("--quick", is_flag=True, help="One round of 0.2 s, 10 kB, 4 associations; no files.")
-@click.option(
-    "--folder",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=ROOT / "runs" / "benchmarks",
-    help="Where all receivers store, on the disk that counts.  [default: runs/benchmarks]",
-)
+@folder_option("Where all receivers store, on the disk that counts.")
 @click.option(
     "--json",
     "json_path",

@@ -14,13 +14,11 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
-
 from benchmarks.orthanc import write_configuration
-from tests.peers import postgresql
+from stack.process import running
+from tests.peers import orthanc, postgresql
 from tests.peers.node import running_role, sentinode
 from tests.peers.ports import free_port, free_ports, listens
-from tests.peers.server import running
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -91,8 +89,8 @@ def running_sentinode(
 def _orthanc(folder: Path, _: int) -> Iterator[Receiver]:
     http_port, dicom_port = free_ports(2)
     configuration = write_configuration(folder, http_port, dicom_port)
-    argv = [str(orthanc_program()), str(configuration)]
-    with running(argv, folder / "log", lambda: _answers(http_port)) as process:
+    argv = [str(orthanc.program()), str(configuration)]
+    with running(argv, folder / "log", lambda: orthanc.answers(http_port)) as process:
         yield Receiver(dicom_port, "ORTHANC", (process.pid,))
 
 
@@ -121,19 +119,6 @@ def _module(name: str, *arguments: str) -> Start:
     return start
 
 
-def orthanc_program() -> str | None:
-    """Orthanc's program; /usr/sbin is not on the PATH of ordinary users."""
-    return shutil.which("Orthanc", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
-
-
-def _answers(http_port: int) -> bool:
-    try:
-        httpx.get(f"http://127.0.0.1:{http_port}/system", timeout=2, trust_env=False)
-    except httpx.TransportError:
-        return False
-    return True
-
-
 def _needs(found: Callable[[], object], package: str) -> Callable[[], str | None]:
     return lambda: None if found() else f"not installed: apt-get install {package}"
 
@@ -159,7 +144,7 @@ VARIANTS = {
             postgresql.missing,
         ),
         Variant(
-            "orthanc", "Orthanc, Debian's defaults", _orthanc, _needs(orthanc_program, "orthanc")
+            "orthanc", "Orthanc, Debian's defaults", _orthanc, _needs(orthanc.program, "orthanc")
         ),
         Variant("storescp", "DCMTK storescp", _dcmtk(), _DCMTK),
         Variant(

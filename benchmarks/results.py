@@ -24,13 +24,12 @@ import cv2
 from rich.console import Console
 
 from benchmarks.machine import machine, versions
-from benchmarks.receivers import ROOT
+from benchmarks.options import json_option
 from benchmarks.results_study import SIZE_PX, analysed, write_images
 from workers.analyses import Form, StudyAnalysis
 from workers.dicom.transfer import deflated
 from workers.results import encode_study, part10
 
-_DEFAULT_JSON: Final = ROOT / "docs" / "benchmarks" / "results.json"
 # What an OHIF, a workstation and an archive of last resort want between them.
 _FORMS: Final[tuple[Form, ...]] = (
     ("SEG", "ohif"),
@@ -125,13 +124,7 @@ def _sent(kind: str, contents: Sequence[bytes]) -> list[bytes]:
     show_default=True,
     help="On each of the four images; may be given several times.",
 )
-@click.option(
-    "--json",
-    "json_path",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=_DEFAULT_JSON,
-    help="Result; a page is written beside it.  [default: docs/benchmarks/results.json]",
-)
+@json_option("results")
 def results(rounds: int, findings: tuple[int, ...], json_path: Path) -> None:
     """Measure what result objects cost. Needs a source checkout with the test extra."""
     console = Console()

@@ -25,12 +25,12 @@ import onnxruntime
 from rich.console import Console
 
 from benchmarks.machine import machine
+from benchmarks.options import json_option
 from benchmarks.receivers import ROOT
 from benchmarks.simulation import Demand, makespan_seconds
 from benchmarks.throughput import Run, measure, write_source
 from tests.peers.whole import running_whole
 
-_DEFAULT_JSON = ROOT / "docs" / "benchmarks" / "scale.json"
 _MODEL = ROOT / "model_repository" / "mask_rcnn_mg" / "1" / "model.onnx"
 _INPUT_SHAPE = (1, 3, 1024, 1024)
 _REPEATS = 3
@@ -64,13 +64,7 @@ def _infer(_number: int) -> float:
 @click.option("--workers", default="1,2,4", show_default=True)
 @click.option("--studies", default=8, show_default=True, help="Of each run.")
 @click.option("--rounds", default=2, show_default=True)
-@click.option(
-    "--json",
-    "json_path",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=_DEFAULT_JSON,
-    help="Result; a page is written beside it.  [default: docs/benchmarks/scale.json]",
-)
+@json_option("scale")
 def scale(workers: str, studies: int, rounds: int, json_path: Path) -> None:
     """Measure and simulate. Needs a source checkout with the test extra."""
     console = Console()

@@ -8,6 +8,7 @@
     supervisor  runs them, restarts them, stops them
     health      asks each of them whether it answers
     embedded    the above in order: prepare, start, wait, stop
+    process     one server for the length of a block; served: Triton, for reports
     display     one line for each part while it starts
     trial       one study from C-STORE to the archive; archive: what it asks of Orthanc;
                 truth: its findings beside what was drawn

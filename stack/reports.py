@@ -86,9 +86,9 @@ def _triton(wanted: bool) -> Iterator[None]:
     if not wanted:
         yield
         return
-    with served(load_settings().model_repository) as url:
+    with served(load_settings().model_repository) as triton:
         before = os.environ.get("SENTINODE_TRITON_URL")
-        os.environ["SENTINODE_TRITON_URL"] = url
+        os.environ["SENTINODE_TRITON_URL"] = triton.url
         try:
             yield
         finally:

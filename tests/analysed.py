@@ -7,26 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from pydicom.dataset import FileDataset
-from pydicom.uid import ExplicitVRLittleEndian, UltrasoundImageStorage
+from pydicom.uid import UltrasoundImageStorage
 from sqlalchemy import select
 
 from models.contract import FindingKind
 from models.registry import MODELS
-from node.instance import Claim, Inbox, Reception
 from node.job import RUNNING, Lease, claim, hold, instances_of, utc_now
-from node.routes import load_routes
-from node.settings import Settings
-from node.store.files import Files
-from node.store.session import Store
-from node.store.spool import Spool
 from node.store.tables import Instance, Job
-from node.study import complete_due
 from tests.datasets import mammogram
-from tests.peers.wire import encoded
+from tests.receiving import Receiving
 from tests.results import finding
 from workers.findings import RunOutcome
 from workers.records import store_outcomes
@@ -52,28 +44,13 @@ class Said:
     errors: Mapping[str, str] | None = None
 
 
-class Analysed:
-    """A node and its store, without processes."""
-
-    def __init__(self, settings: Settings, store: Store) -> None:
-        self.settings, self.store = settings, store
-        self.files = Files(settings.state_dir)
-        self.files.prepare()
-        self.routes = load_routes(None)
-        reception = Reception(settings, store, self.files, self.routes)
-        self._inbox = Inbox(reception, Spool(self.files.incoming))
+class Analysed(Receiving):
+    """A node whose models have answered, without processes."""
 
     def received(self, *datasets: FileDataset) -> int:
         """Store the objects of one study and complete it; its job."""
-        for dataset in datasets:
-            claim = Claim(
-                *(dataset.SOPClassUID, dataset.SOPInstanceUID, ExplicitVRLittleEndian),
-                *("MODALITY", "10.0.0.1"),
-            )
-            incoming = self._inbox.open(claim)
-            incoming.write(encoded(dataset))
-            assert self._inbox.settle([incoming])[0].kind == "new"
-        (bell,) = complete_due(self.store, self.routes, utc_now() + timedelta(seconds=1000))
+        assert {self.receive(dataset) for dataset in datasets} == {"new"}
+        (bell,) = self.sweep(1000)
         return int(bell.job_id)
 
     def claimed(self, job_id: int, owner: str = "w1") -> Lease:

@@ -9,20 +9,49 @@ from pathlib import Path
 from typing import Any
 
 from pydicom.dataset import Dataset
-from pydicom.uid import UID, generate_uid
+from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 from sqlalchemy import select, update
 
 from node.destinations import SOP_CLASS_OF_KIND, Destination
 from node.identifiers import JobId
 from node.job import DELIVERING, RUNNING, Lease, claim, move, new_job, utc_now
-from node.settings import Settings
+from node.settings import Settings, load_settings
 from node.store.files import Files
 from node.store.session import Store
 from node.store.tables import Delivery, DestinationState, Job, Result, Study
 from tests.datasets import mammogram, saved
 from workers.delivery import deliver_results
+from workers.dicom.identity import read_identity
+from workers.dispatch.route import Route
 
-DIMSE = {"protocol": "c-store", "host": "127.0.0.1", "confirm": "c-find", "timeout_seconds": 5}
+EXPLICIT = str(ExplicitVRLittleEndian)
+SETTINGS = load_settings(ae_title="SENTINODE")
+
+
+def at(port: int, name: str = "archive", /, **changes: Any) -> Destination:
+    """A destination at a DIMSE archive of this port on this machine."""
+    fields: dict[str, Any] = {
+        "name": name,
+        "protocol": "c-store",
+        "ae_title": "STRICT",
+        "host": "127.0.0.1",
+        "port": port,
+        "confirm": "c-find",
+        "timeout_seconds": 5,
+    }
+    return Destination.model_validate(fields | changes)
+
+
+def route(destination: Destination, *paths: Path, settings: Settings = SETTINGS) -> Route:
+    """The way of these objects; nothing that is done on it writes to the store."""
+    identities = [read_identity(path) for path in paths]
+    return Route(destination, identities, settings, store=None)  # type: ignore[arg-type]
+
+
+def deliver(path: Path, destination: Destination, settings: Settings = SETTINGS) -> str:
+    """Store one object; the transfer syntax that it went in."""
+    with route(destination, path, settings=settings) as way:
+        return way.store(path, read_identity(path))
 
 
 def result_object(kind: str = "SEG") -> Dataset:
@@ -112,7 +141,7 @@ def waiting_job(
         for dataset in objects:
             path = files.result_path(study_uid, 1, dataset.SOPInstanceUID)
             files.write(path, saved(dataset, folder).read_bytes())
-            job.results.append(_row(dataset, path, names))
+            job.results.append(result_row(dataset, path, names))
         job_id = JobId(job.id)
     assert claim(store, job_id, "first", RUNNING, settings) is not None
     with store.writing() as session:
@@ -120,7 +149,8 @@ def waiting_job(
     return Deliveries(store, files, settings, job_id, study_uid, objects)
 
 
-def _row(dataset: Dataset, path: str, names: Sequence[str]) -> Result:
+def result_row(dataset: Dataset, path: str, names: Sequence[str] = ()) -> Result:
+    """The row of a SEG kept at `path`, with a delivery to each of these destinations."""
     row = Result(
         kind="SEG",
         sop_instance_uid=dataset.SOPInstanceUID,

@@ -16,11 +16,11 @@ from node.settings import load_settings
 from node.store.files import Files
 from node.store.migrate import upgrade
 from node.store.session import Store, open_store
+from stack.process import running
 from tests.browser import chromium
 from tests.peers.node import environment
 from tests.peers.orthanc import Orthanc
 from tests.peers.ports import free_port
-from tests.peers.server import running
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -56,7 +56,7 @@ def ohif_dir() -> Path:
     """Return the folder of the built OHIF."""
     folder = Path(os.environ.get("SENTINODE_OHIF_DIR", _REPOSITORY / ".ohif" / "dist"))
     found = (folder / "index.html").is_file()
-    _need(None if found else f"OHIF is not in {folder}; fetch it or set SENTINODE_OHIF_DIR")
+    _need(None if found else f"OHIF is not in {folder}: make viewer, or set SENTINODE_OHIF_DIR")
     return folder
 
 

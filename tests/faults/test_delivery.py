@@ -22,6 +22,7 @@ from node.store.migrate import upgrade
 from node.store.session import Store, open_store
 from tests.deliveries import Deliveries, waiting_job
 from tests.peers import orthanc as orthanc_peer
+from tests.peers.needs import need
 from tests.peers.node import running_role
 from tests.peers.orthanc import Orthanc, running_orthanc
 from tests.peers.ports import free_port
@@ -55,8 +56,7 @@ class Place:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """Return the place where workers die."""
-    if orthanc_peer.missing():
-        pytest.skip(str(orthanc_peer.missing()))
+    need(orthanc_peer.missing())
     folder = tmp_path_factory.mktemp("node")
     values = {
         "state_dir": str(folder / "state"),

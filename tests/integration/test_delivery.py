@@ -13,40 +13,29 @@ from pydicom.uid import UID
 
 from node.destinations import Destination
 from node.errors import DestinationRefusedError, DestinationUnavailableError, NotFoundError
-from node.settings import Settings, load_settings
+from node.settings import load_settings
 from tests.datasets import mammogram, saved
+from tests.deliveries import SETTINGS, at, deliver, route
 from tests.peers import orthanc as orthanc_peer
+from tests.peers.needs import need
 from tests.peers.orthanc import Orthanc, running_orthanc
 from tests.peers.ports import free_port
 from workers.dicom.identity import read_identity
-from workers.dispatch.route import Route
 from workers.dispatch.survey import survey
 
 PASSWORD = "open sesame"
-SETTINGS = load_settings(ae_title="SENTINODE")
 
 
 @pytest.fixture(scope="module")
 def locked_orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
     """Return an Orthanc that asks for a password and knows no DICOM modality."""
-    if orthanc_peer.missing():
-        pytest.skip(str(orthanc_peer.missing()))
+    need(orthanc_peer.missing())
     with running_orthanc("node", PASSWORD, DicomAlwaysAllowStore=False) as server:
         yield server
 
 
-def route(result: Path, destination: Destination, settings: Settings = SETTINGS) -> Route:
-    """The way of one object; nothing that these tests do on it writes to the store."""
-    return Route(destination, [read_identity(result)], settings, store=None)  # type: ignore[arg-type]
-
-
-def deliver(result: Path, destination: Destination, settings: Settings = SETTINGS) -> str:
-    with route(result, destination, settings) as way:
-        return way.store(result, read_identity(result))
-
-
 def confirm(result: Path, destination: Destination) -> bool:
-    with route(result, destination) as way:
+    with route(destination, result) as way:
         return way.is_listed(read_identity(result))
 
 
@@ -56,15 +45,8 @@ def by_stow(orthanc: Orthanc, **changes: Any) -> Destination:
 
 
 def by_c_store(orthanc: Orthanc, **changes: Any) -> Destination:
-    fields = {
-        "name": "orthanc",
-        "protocol": "c-store",
-        "ae_title": orthanc.ae_title,
-        "host": orthanc.host,
-        "port": orthanc.dicom_port,
-        "confirm": "c-find",
-    }
-    return Destination.model_validate(fields | changes)
+    own = {"ae_title": orthanc.ae_title, "host": orthanc.host, "timeout_seconds": 60}
+    return at(orthanc.dicom_port, "orthanc", **(own | changes))
 
 
 PROTOCOLS = pytest.mark.parametrize("destination_of", [by_stow, by_c_store])
@@ -123,8 +105,7 @@ def test_an_archive_that_is_down_is_tried_again(
 
 def test_an_archive_that_dies_between_two_objects(result: Path, tmp_path: Path) -> None:
     """Before it dies the object is stored; afterwards both protocols say unavailable."""
-    if orthanc_peer.missing():
-        pytest.skip(str(orthanc_peer.missing()))
+    need(orthanc_peer.missing())
     with running_orthanc() as server:
         deliver(result, by_stow(server))
         server.stop()
@@ -172,8 +153,7 @@ def test_a_wrong_called_ae_title_is_tried_again(orthanc: Orthanc, result: Path) 
 
 def test_a_sop_class_that_is_not_taken_is_refused(result: Path) -> None:
     """A rejected presentation context cannot heal by trying again."""
-    if orthanc_peer.missing():
-        pytest.skip(str(orthanc_peer.missing()))
+    need(orthanc_peer.missing())
     syntaxes: dict[str, Any] = {
         "UnknownSopClassAccepted": False,
         "AcceptedTransferSyntaxes": ["1.2.840.10008.1.2"],

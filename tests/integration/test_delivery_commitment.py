@@ -18,15 +18,16 @@ from node.settings import Settings, load_settings
 from node.store.migrate import upgrade
 from node.store.session import Store, open_store
 from node.store.tables import CommitmentRequest
-from tests.deliveries import DIMSE, Deliveries, waiting_job
+from tests.deliveries import EXPLICIT, Deliveries, waiting_job
+from tests.deliveries import at as dimse_at
 from tests.peers import orthanc as orthanc_peer
+from tests.peers.needs import need
 from tests.peers.node import running_role
 from tests.peers.orthanc import Orthanc, running_orthanc
 from tests.peers.ports import free_port
 from tests.peers.postgresql import Postgresql
 from tests.peers.strict import COMMITMENT, FIND, StrictArchive, running_strict
 
-EXPLICIT = "1.2.840.10008.1.2.1"
 TAKES = {SOP_CLASS_OF_KIND["SEG"]: [EXPLICIT]}
 NO_SUCH_OBJECT, CLASS_CONFLICT, PROCESSING_FAILURE = 0x0112, 0x0119, 0x0110
 INSTANCE = "1.2.840.10008.1.20.1.1"  # PS3.4 J.3.5
@@ -73,9 +74,8 @@ def strict() -> Iterator[StrictArchive]:
         yield archive
 
 
-def at(port: int, ae_title: str = "STRICT", **changes: Any) -> Destination:
-    fields = DIMSE | {"name": "archive", "ae_title": ae_title, "port": port}
-    return Destination.model_validate(fields | {"confirm": "commitment"} | changes)
+def at(port: int, ae_title: str = "STRICT") -> Destination:
+    return dimse_at(port, ae_title=ae_title, confirm="commitment")
 
 
 def report(
@@ -236,8 +236,7 @@ def test_reported_on_the_same_association(deliveries: Deliveries, settings: Sett
 @pytest.fixture(scope="module")
 def orthanc(settings: Settings) -> Iterator[Orthanc]:
     """Return an Orthanc that knows where to report to."""
-    if orthanc_peer.missing():
-        pytest.skip(str(orthanc_peer.missing()))
+    need(orthanc_peer.missing())
     ours = {"AET": settings.ae_title, "Host": "127.0.0.1", "Port": settings.dicom_port}
     with running_orthanc(DicomModalities={"node": ours}) as server:
         yield server

@@ -13,31 +13,29 @@ import pydicom
 import pytest
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
-    ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
 )
 from pynetdicom import evt
 
 from node.destinations import SOP_CLASS_OF_KIND, Destination
 from node.errors import DestinationRefusedError, DestinationUnavailableError
-from node.settings import Settings, load_settings
+from node.settings import load_settings
 from tests.datasets import saved
-from tests.deliveries import DIMSE, result_object
+from tests.deliveries import EXPLICIT, SETTINGS, deliver, result_object, route
+from tests.deliveries import at as dimse_at
 from tests.peers import dcmtk, orthanc
 from tests.peers.certificates import Authority, Certificate
 from tests.peers.dcmtk import running_dcmtk
 from tests.peers.dicomweb import StrictWeb, running_web
+from tests.peers.needs import need
 from tests.peers.orthanc import running_orthanc
 from tests.peers.strict import StrictArchive, running_strict
 from tests.peers.tls_front import running_tls_front
 from workers.dicom.identity import read_identity
-from workers.dispatch.route import Route
 from workers.dispatch.survey import survey
 
-SETTINGS = load_settings()
 SEG = SOP_CLASS_OF_KIND["SEG"]
 DEFLATED = str(DeflatedExplicitVRLittleEndian)
-EXPLICIT = str(ExplicitVRLittleEndian)
 IMPLICIT = str(ImplicitVRLittleEndian)
 
 
@@ -48,24 +46,12 @@ def segmentation(tmp_path: Path) -> Path:
 
 
 def at(port: int, **changes: Any) -> Destination:
-    fields = DIMSE | {"name": "archive", "ae_title": "STRICT", "port": port, "confirm": "none"}
-    return Destination.model_validate(fields | changes)
+    return dimse_at(port, **({"confirm": "none"} | changes))
 
 
 def on_web(web: StrictWeb, **changes: Any) -> Destination:
     fields = {"name": "web", "protocol": "stow", "url": web.url, "timeout_seconds": 5}
     return Destination.model_validate(fields | changes)
-
-
-def deliver(path: Path, destination: Destination, settings: Settings = SETTINGS) -> str:
-    identity = read_identity(path)
-    with Route(destination, [identity], settings, store=None) as route:  # type: ignore[arg-type]
-        return route.store(path, identity)
-
-
-def need(program: str) -> None:
-    if why := dcmtk.missing(program):
-        pytest.skip(why)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +67,7 @@ def test_dcmtk_gets_the_best_that_it_takes(
     segmentation: Path, tmp_path: Path, program: str, options: list[str], syntax: str
 ) -> None:
     """The same object arrives, deflated, explicit or implicit, as the receiver accepts."""
-    need(program)
+    need(dcmtk.missing(program))
     with running_dcmtk(program, tmp_path, *options) as receiver:
         assert deliver(segmentation, at(receiver.port)) == syntax
         time.sleep(0.2)
@@ -94,7 +80,7 @@ def test_dcmtk_gets_the_best_that_it_takes(
 
 def test_preference_is_the_destinations(segmentation: Path, tmp_path: Path) -> None:
     """`explicit` alone is never deflated, though the receiver would take it."""
-    need("storescp")
+    need(dcmtk.missing("storescp"))
     with running_dcmtk("storescp", tmp_path, "+xa") as receiver:
         destination = at(receiver.port, seg_transfer_syntaxes=["explicit"])
         assert deliver(segmentation, destination) == EXPLICIT
@@ -123,10 +109,10 @@ def test_one_association_small_pdus_and_slow(tmp_path: Path) -> None:
     identities = [read_identity(path) for path in paths]
     with (
         running_strict(taken, archive, most_associations=1),
-        Route(at(archive.port), identities, SETTINGS, store=None) as route,  # type: ignore[arg-type]
+        route(at(archive.port), *paths) as way,
     ):
         for path, identity in zip(paths, identities, strict=True):
-            assert route.store(path, identity) == EXPLICIT
+            assert way.store(path, identity) == EXPLICIT
         with pytest.raises(DestinationUnavailableError, match="Local limit exceeded"):
             deliver(paths[0], at(archive.port))
     assert archive.kept_uids == {each.sop_instance_uid for each in identities}
@@ -170,7 +156,7 @@ def test_a_peer_that_fails_in_the_middle(
     segmentation: Path, tmp_path: Path, options: list[str], reason: str
 ) -> None:
     """Whatever breaks off, nothing is taken for delivered and the reason is told."""
-    need("storescp")
+    need(dcmtk.missing("storescp"))
     with running_dcmtk("storescp", tmp_path, *options) as receiver:
         destination = at(receiver.port, timeout_seconds=10)
         with pytest.raises(DestinationUnavailableError, match=reason):
@@ -237,7 +223,7 @@ def test_dcmtk_over_mutual_tls(
     segmentation: Path, tmp_path: Path, certificates: Certificates
 ) -> None:
     """storescp verifies our certificate and we its; without the right ones nothing is sent."""
-    need("storescp")
+    need(dcmtk.missing("storescp"))
     stranger = certificates.stranger
     with running_dcmtk("storescp", tmp_path, certificate=certificates.server) as receiver:
         deliver(segmentation, over_tls(receiver.port, certificates))
@@ -264,7 +250,7 @@ def test_an_expired_certificate(
     segmentation: Path, tmp_path: Path, certificates: Certificates
 ) -> None:
     """The reason says so, and it may be renewed: tried again."""
-    need("storescp")
+    need(dcmtk.missing("storescp"))
     with running_dcmtk("storescp", tmp_path, certificate=certificates.expired) as receiver:
         with pytest.raises(
             DestinationUnavailableError,
@@ -277,8 +263,7 @@ def test_an_expired_certificate(
 @pytest.fixture(scope="module")
 def secured(certificates: Certificates) -> Iterator[orthanc.Orthanc]:
     """Return an Orthanc with a password and mutual DICOM TLS."""
-    if orthanc.missing():
-        pytest.skip(str(orthanc.missing()))
+    need(orthanc.missing())
     tls = {
         "DicomTlsEnabled": True,
         "DicomTlsCertificate": str(certificates.server.chain),
@@ -313,10 +298,10 @@ def test_orthanc_with_password_over_https(
     }
     destination = Destination.model_validate(fields)
     identity = read_identity(segmentation)
-    with Route(destination, [identity], SETTINGS, store=None) as route:  # type: ignore[arg-type]
-        assert not route.is_listed(identity)
-        assert route.store(segmentation, identity) == DEFLATED
-        assert route.is_listed(identity)
+    with route(destination, segmentation) as way:
+        assert not way.is_listed(identity)
+        assert way.store(segmentation, identity) == DEFLATED
+        assert way.is_listed(identity)
     assert survey(destination, SETTINGS) == (True, "answers DICOMweb")
     wrong = destination.model_copy(update={"ca_file": certificates.stranger.ca})
     with pytest.raises(DestinationUnavailableError, match="certificate verify failed"):
@@ -334,9 +319,9 @@ def test_orthanc_over_dicom_tls(
     title = {"ae_title": secured.ae_title, "confirm": "c-find"}
     destination = over_tls(secured.dicom_port, certificates, **title)
     identity = read_identity(segmentation)
-    with Route(destination, [identity], SETTINGS, store=None) as route:  # type: ignore[arg-type]
-        assert route.store(segmentation, identity) == DEFLATED
-        assert route.is_listed(identity)
+    with route(destination, segmentation) as way:
+        assert way.store(segmentation, identity) == DEFLATED
+        assert way.is_listed(identity)
     assert secured.sop_instance_uids() == [identity.sop_instance_uid]
     stranger = certificates.stranger
     wrong = {"certificate_file": stranger.chain, "key_file": stranger.key}
@@ -351,10 +336,9 @@ def test_web_falls_back_to_explicit(segmentation: Path, refusal: tuple[int, int 
     """However an archive says that it cannot read deflated, explicit is next, and stays so."""
     with running_web(StrictWeb(refusal=refusal)) as web:
         identity = read_identity(segmentation)
-        way = Route(on_web(web), [identity], SETTINGS, store=None)  # type: ignore[arg-type]
-        with way as route:
-            assert route.store(segmentation, identity) == EXPLICIT
-            assert route.store(segmentation, identity) == EXPLICIT
+        with route(on_web(web), segmentation) as way:
+            assert way.store(segmentation, identity) == EXPLICIT
+            assert way.store(segmentation, identity) == EXPLICIT
     assert web.seen == [DEFLATED, EXPLICIT, EXPLICIT]
     assert web.kept == [identity.sop_instance_uid] * 2
 

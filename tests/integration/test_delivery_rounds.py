@@ -20,11 +20,11 @@ from node.status import study_status
 from node.store.migrate import upgrade
 from node.store.session import Store, open_store
 from node.store.tables import DestinationState, Event
-from tests.deliveries import DIMSE, Deliveries, result_object, waiting_job
+from tests.deliveries import EXPLICIT, Deliveries, result_object, waiting_job
+from tests.deliveries import at as dimse_at
 from tests.peers.ports import free_port
 from tests.peers.strict import StrictArchive, running_strict
 
-EXPLICIT = "1.2.840.10008.1.2.1"
 SEG, SR = SOP_CLASS_OF_KIND["SEG"], SOP_CLASS_OF_KIND["SR"]
 TAKES = {SEG: [EXPLICIT], SR: [EXPLICIT]}
 
@@ -54,8 +54,7 @@ def deliveries(store: Store, settings: Settings, tmp_path: Path) -> Deliveries:
 def at(archive: StrictArchive | int, name: str, **changes: Any) -> Destination:
     """A destination at this archive, or at a port where nobody listens."""
     port = archive if isinstance(archive, int) else archive.port
-    fields = DIMSE | {"name": name, "ae_title": "STRICT", "port": port}
-    return Destination.model_validate(fields | changes)
+    return dimse_at(port, name, **changes)
 
 
 def known(store: Store, name: str) -> DestinationState | None:

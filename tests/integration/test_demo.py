@@ -15,6 +15,7 @@ import pytest
 
 from stack import ports
 from tests.peers import orthanc as orthanc_peer
+from tests.peers.needs import need
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SENTINODE = Path(sys.executable).parent / "sentinode"
@@ -32,8 +33,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
     """Return the environment of a demo whose state is temporary; whatever it leaves is stopped."""
-    if missing := orthanc_peer.missing():
-        pytest.skip(missing)
+    need(orthanc_peer.missing())
     names = [f"SENTINODE_{name.upper()}" for name in ports.LISTENERS]
     chosen = map(str, ports.free_ports(len(names)))
     ours = dict(zip(names, chosen, strict=True))

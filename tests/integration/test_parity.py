@@ -32,8 +32,8 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonClient]:
     repository = tmp_path_factory.mktemp("repository")
     for name in IMAGES:
         (repository / name).symlink_to(REPOSITORY / name)
-    with served(repository) as url:
-        client = TritonClient(url, timeout_seconds=240.0)
+    with served(repository) as triton:
+        client = TritonClient(triton.url, timeout_seconds=240.0)
         yield client
         client.close()
 

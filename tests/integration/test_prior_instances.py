@@ -2,57 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import timedelta
-
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 from sqlalchemy import select
 
-from node.instance import Claim, Inbox, Reception
-from node.job import utc_now
+from node.instance import Claim
 from node.priors.rules import PriorRule
-from node.routes import load_routes
 from node.settings import Settings
-from node.store.files import Files
 from node.store.session import Store
-from node.store.spool import Spool
 from node.store.tables import Instance, Job, PriorRequest, Study
-from node.study import complete_due
 from tests.datasets import mammogram
 from tests.peers.wire import encoded
+from tests.receiving import Receiving
 
 RULE = PriorRule(name="mg", source="ARCHIVE", modalities=("MG",), within_days=1000)
 
 
-@dataclass
-class Node:
+class Node(Receiving):
     """The inbox and the clock, without a network."""
-
-    store: Store
-    inbox: Inbox
 
     def prior(self, *datasets: Dataset) -> list[str]:
         """Take data sets that an archive sends because this node asked it to move them."""
-        return self._settle(datasets, "ARCHIVE", "SENTINODE")
+        return self.settle(datasets, "ARCHIVE", "SENTINODE")
 
     def sent(self, *datasets: Dataset) -> list[str]:
         """Take data sets from a modality."""
-        return self._settle(datasets, "MODALITY", "")
-
-    def _settle(self, datasets: tuple[Dataset, ...], caller: str, originator: str) -> list[str]:
-        incoming = []
-        for dataset in datasets:
-            uids = dataset.SOPClassUID, dataset.SOPInstanceUID, ExplicitVRLittleEndian
-            incoming.append(self.inbox.open(Claim(*uids, caller, "10.0.0.1", originator)))
-            incoming[-1].write(encoded(dataset))
-        return [outcome.kind for outcome in self.inbox.settle(incoming)]
+        return self.settle(datasets)
 
     def complete(self) -> int:
         """Let every deadline pass; returns how many jobs that makes."""
-        later = utc_now() + timedelta(days=1)
-        return len(complete_due(self.store, self.inbox.reception.routes, later, [RULE]))
+        return len(self.sweep(86_400, [RULE]))
 
     def rows(self) -> list[tuple[str, bool, bool, int | None]]:
         """Caller, whether some model wants it, conflict and revision of each instance."""
@@ -77,10 +57,7 @@ class Node:
 @pytest.fixture
 def node(settings: Settings, store: Store) -> Node:
     """Return a node without network."""
-    files = Files(settings.state_dir)
-    files.prepare()
-    reception = Reception(settings, store, files, load_routes(None))
-    return Node(store, Inbox(reception, Spool(files.incoming)))
+    return Node(settings, store)
 
 
 def encoded_anew(dataset: Dataset) -> Dataset:

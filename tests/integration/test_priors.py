@@ -25,11 +25,12 @@ from node.settings import load_settings
 from node.store.migrate import upgrade
 from node.store.session import Store, open_store
 from node.store.tables import Event, Instance, Job, PriorRequest, Study
+from stack.process import stop
 from tests.datasets import mammogram
+from tests.peers.needs import need
 from tests.peers.node import running_role, sentinode
 from tests.peers.orthanc import Orthanc, missing, running_orthanc
 from tests.peers.ports import free_port
-from tests.peers.server import stop
 from tests.peers.wire import associate
 
 PATIENT = "PRIORS-4711"
@@ -106,8 +107,7 @@ def clinic(
     folder: Path, database_url: str, redis_url: str, retrieve: str, **more: object
 ) -> Iterator[Clinic]:
     """An empty archive that knows the node, and a node with one rule for mammograms."""
-    if missing():
-        pytest.skip(str(missing()))
+    need(missing())
     port = free_port()
     with ExitStack() as parts:
         orthanc = parts.enter_context(

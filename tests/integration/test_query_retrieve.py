@@ -32,8 +32,9 @@ from node.job import utc_now
 from node.settings import load_settings
 from node.store.files import Files
 from node.store.session import Store, open_store
-from node.store.tables import Instance, Job, Result, Series, Study
+from node.store.tables import Instance, Job, Series, Study
 from tests.datasets import encapsulated_pdf, mammogram, saved
+from tests.deliveries import result_row
 from tests.peers.asking import (
     Keeper,
     asking,
@@ -189,16 +190,7 @@ def _result(node: Node, study_uid: str) -> FileDataset:
     with node.store.writing() as session:
         job = Job(study_uid=study_uid, revision=1, state="done", due_at=utc_now())
         job.complete_at = utc_now()
-        job.results.append(
-            Result(
-                kind="SEG",
-                sop_instance_uid=result.SOPInstanceUID,
-                sop_class_uid=result.SOPClassUID,
-                series_uid=result.SeriesInstanceUID,
-                path=path,
-                size_bytes=1,
-            )
-        )
+        job.results.append(result_row(result, path))
         session.add(job)
     return result
 
@@ -530,7 +522,7 @@ def test_compressed_objects_keep_their_syntax(node: Node, real_data: Path) -> No
         if dcmread(path, stop_before_pixels=True).file_meta.TransferSyntaxUID.is_compressed
     ][:1]
     if not paths:
-        pytest.skip("no compressed mammogram among the real data")
+        pytest.skip(f"no compressed mammogram in {real_data}: set SENTINODE_DATA")
     (source,) = map(dcmread, paths)
     syntax = source.file_meta.TransferSyntaxUID
     entity = AE("MODALITY")

@@ -29,6 +29,7 @@ from tests.analysed import Analysed, Said, scan
 from tests.datasets import mammogram
 from tests.peers.orthanc import Orthanc
 from tests.peers.ports import free_port
+from tests.results import referenced
 from workers.check import _destinations
 from workers.pipeline import open_pipeline
 
@@ -151,18 +152,6 @@ def node(tmp_path: Path, orthanc: Orthanc, redis_url: str) -> Iterator[Archive]:
     orthanc.clear()
 
 
-def _named(dataset: Dataset, keyword: str) -> dict[str, set[str]]:
-    """SOP Instance UIDs by Study Instance UID of a hierarchical reference."""
-    return {
-        str(study.StudyInstanceUID): {
-            str(reference.ReferencedSOPInstanceUID)
-            for series in study.ReferencedSeriesSequence
-            for reference in series.ReferencedSOPSequence
-        }
-        for study in dataset.get(keyword, ())
-    }
-
-
 @pytest.mark.parametrize("mammogram_first", [True, False])
 def test_the_later_study_brings_the_combined_report(node: Archive, mammogram_first: bool) -> None:
     """Mammogram then ultrasound, and the reverse; then a late image of the first study."""
@@ -173,7 +162,7 @@ def test_the_later_study_brings_the_combined_report(node: Archive, mammogram_fir
     (uid,) = node.uids(second, 1, "COMBINED")
     report = node.read(uid)
     assert report.StudyInstanceUID == second
-    assert _named(report, "PertinentOtherEvidenceSequence") == {
+    assert referenced(report, "PertinentOtherEvidenceSequence") == {
         first: {str(images[0].SOPInstanceUID)}
     }
     late = mammogram(first, view="MLO") if mammogram_first else scan(first, "R")
@@ -181,7 +170,7 @@ def test_the_later_study_brings_the_combined_report(node: Archive, mammogram_fir
     (again,) = node.uids(first, 2, "COMBINED")
     revised = node.read(again)
     assert revised.StudyInstanceUID == first
-    assert _named(revised, "PredecessorDocumentsSequence") == {second: {uid}}
+    assert referenced(revised, "PredecessorDocumentsSequence") == {second: {uid}}
     assert uid in node.stored(second), "nothing is deleted unless a destination says so"
 
 
@@ -203,7 +192,7 @@ def test_a_late_image_replaces_what_orthanc_has(node: Archive) -> None:
     assert node.events(study) == [f"{len(old)} superseded objects deleted at orthanc"]
     (report,) = node.uids(study, 2, "SR")
     (predecessor,) = node.uids(study, 1, "SR")
-    assert _named(node.read(report), "PredecessorDocumentsSequence") == {study: {predecessor}}
+    assert referenced(node.read(report), "PredecessorDocumentsSequence") == {study: {predecessor}}
 
 
 def test_an_object_of_someone_else_under_our_uid_stays(node: Archive) -> None:
@@ -245,7 +234,7 @@ def test_a_rejection_note_names_what_is_superseded(node: Archive) -> None:
         note = node.read(uid)
         assert note.ConceptNameCodeSequence[0].CodeValue == "113001"
         named = node.uids(study, revision - 1, "SEG", "SR")
-        assert _named(note, "CurrentRequestedProcedureEvidenceSequence") == {study: named}
+        assert referenced(note, "CurrentRequestedProcedureEvidenceSequence") == {study: named}
         assert named <= node.stored(study), "the archive decides what it hides"
         assert node.events(study)[-1] == f"{len(named)} superseded objects rejected at orthanc"
     assert "replaced" in node.deliveries(study, 2)

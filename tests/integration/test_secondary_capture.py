@@ -103,7 +103,7 @@ def test_dcmtk_shows_the_outlines(tmp_path: Path) -> None:
     """dcmj2pnm gives the same picture."""
     program = shutil.which("dcmj2pnm")
     if program is None:
-        pytest.skip("no dcmj2pnm: install dcmtk")
+        pytest.skip("dcmj2pnm is not installed: apt-get install dcmtk")
     findings = _findings()
     path, out = tmp_path / "capture.dcm", tmp_path / "capture.ppm"
     path.write_bytes(_bytes(_capture(findings)))

@@ -23,6 +23,7 @@ from stack.plan import Executables, peers
 from stack.state import DEMO_MODALITY, StateDir, resolve, write_stack_env
 from tests.peers import orthanc as orthanc_peer
 from tests.peers import redis as redis_peer
+from tests.peers.needs import need
 
 WAIT_SECONDS = 60.0
 
@@ -43,8 +44,7 @@ def settings(tmp_path: Path) -> Settings:
 def running(settings: Settings) -> Iterator[Settings]:
     """Run the archive and the broker under supervisord."""
     for missing in (orthanc_peer.missing(), redis_peer.missing()):
-        if missing:
-            pytest.skip(missing)
+        need(missing)
     state = StateDir(settings.state_dir)
     orthanc.write_configuration(settings, orthanc.dicomweb_plugin())
     found = Executables(("unused",), orthanc.executable(), redis.executable(), ("unused",), {})

@@ -26,6 +26,7 @@ from node.store.tables import Instance
 from tests.datasets import mammogram
 from tests.peers import orthanc as orthanc_peer
 from tests.peers import stow
+from tests.peers.needs import need
 from tests.peers.node import running_role
 from tests.peers.orthanc import running_orthanc
 from tests.peers.ports import free_port, listens
@@ -126,9 +127,7 @@ def test_dicomweb_client(web: Web) -> None:
 
 def test_orthanc_forwards_a_study(strict: Web) -> None:
     """Orthanc's DICOMweb client, with a bearer token, has every instance confirmed."""
-    missing = orthanc_peer.missing()
-    if missing:
-        pytest.skip(missing)
+    need(orthanc_peer.missing())
     node = {
         "Url": f"http://127.0.0.1:{strict.port}/dicom-web/",
         "HttpHeaders": {"Authorization": f"Bearer {TOKEN}"},

@@ -7,11 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from pydicom.uid import ExplicitVRLittleEndian
 from sqlalchemy import select
 
 from node.errors import IllegalMoveError, LeaseLostError, NotFoundError
-from node.instance import Claim, Inbox, Reception
 from node.job import (
     DELIVERING,
     DONE,
@@ -30,46 +28,17 @@ from node.job import (
     unrung,
     utc_now,
 )
-from node.routes import load_routes
 from node.settings import Settings
 from node.status import study_status
-from node.store.files import Files
 from node.store.session import Store
-from node.store.spool import Spool
 from node.store.tables import Delivery, Event, Job, ModelRun, Result, Study
-from node.study import complete_due
 from tests.datasets import encapsulated_pdf, mammogram
-from tests.peers.wire import encoded
+from tests.receiving import Receiving
 from tests.stored import original
 
 
-class Node:
-    """The node's first stages without a network, as the tests drive them."""
-
-    def __init__(self, settings: Settings, store: Store) -> None:
-        self.settings, self.store = settings, store
-        self.files = Files(settings.state_dir)
-        self.files.prepare()
-        self.routes = load_routes(None)
-        reception = Reception(settings, store, self.files, self.routes)
-        self.inbox = Inbox(reception, Spool(self.files.incoming))
-
-    def receive(self, dataset) -> str:
-        """Hand one data set to stage 2, as the listener would."""
-        claim = Claim(
-            dataset.SOPClassUID,
-            dataset.SOPInstanceUID,
-            ExplicitVRLittleEndian,
-            "MODALITY",
-            "10.0.0.1",
-        )
-        incoming = self.inbox.open(claim)
-        incoming.write(encoded(dataset))
-        return self.inbox.settle([incoming])[0].kind
-
-    def sweep(self, after_seconds: float = 0.0):
-        """Complete what is due `after_seconds` from now."""
-        return complete_due(self.store, self.routes, utc_now() + timedelta(seconds=after_seconds))
+class Node(Receiving):
+    """The node's first stages and what a worker does to a job."""
 
     def state(self, study_uid: str) -> tuple[str, int]:
         """State and revision of a study."""

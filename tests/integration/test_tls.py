@@ -70,7 +70,7 @@ def run(*argv: str, said: str = "") -> subprocess.CompletedProcess[str]:
 def s_client(mutual: Mutual, *options: str) -> str:
     """What openssl's client says of a handshake that it may or may not get."""
     if shutil.which("openssl") is None:
-        pytest.skip("needs the openssl program; install the package openssl")
+        pytest.skip("openssl is not installed: apt-get install openssl")
     address = f"127.0.0.1:{mutual.receiver.tls_port}"
     shown = ["-cert", str(mutual.client.chain), "-key", str(mutual.client.key)]
     # Security level 0: else it is openssl's own client that refuses the old and weak.

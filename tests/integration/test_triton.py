@@ -26,10 +26,7 @@ from models.mtu_net.spec import SPEC
 from models.resnet50.spec import SPEC as BROKEN_SPEC
 from models.serving.configuration import render
 from node.errors import ModelMismatchError, ModelRefusedError, ModelUnavailableError
-from stack.triton import link_python_backend, tritonserver_command
-from tests.peers.ports import free_ports
-from tests.peers.server import running
-from tests.peers.triton import supervised
+from stack.served import served as serving
 from workers.triton.client import TritonClient
 from workers.triton.contract import check_model
 
@@ -53,7 +50,7 @@ def _write_mtu_net(root: Path) -> None:
     """An untrained network where torch is installed, else the one that the project ships."""
     if find_spec("torch") is None:
         if not (_COMMITTED / SPEC.name).is_dir():
-            pytest.skip("neither torch nor model_repository/mtu_net is here")
+            pytest.skip("no torch and no model_repository/mtu_net: extra `train`, or make models")
         shutil.copytree(_COMMITTED / SPEC.name, root / SPEC.name)
         return
     import torch  # noqa: PLC0415 - only where it is installed
@@ -81,25 +78,10 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     repository = folder / "repository"
     _write_mtu_net(repository)
     _write_broken(repository)
-    http, grpc, metrics = free_ports(3)
-    backends = link_python_backend(folder / "backends")
-    argv, environment = tritonserver_command(
-        repository, backends, http, grpc, metrics, cpu_threads=1
-    )
-
-    def ready() -> bool:
-        address = f"http://127.0.0.1:{http}/v2/models/{SPEC.name}/ready"
-        try:
-            with urllib.request.urlopen(address, timeout=2) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
-            return False
-
-    log = folder / "log"
-    with supervised(lambda: running(argv, log, ready, environment=environment)) as process:
-        client = TritonClient(f"127.0.0.1:{grpc}", timeout_seconds=60.0)
+    with serving(repository, cpu_threads=1, model=SPEC.name, start_seconds=60.0) as triton:
+        client = TritonClient(triton.url, timeout_seconds=60.0)
         onnx = repository / SPEC.name / "1" / "model.onnx"
-        yield Served(client, onnx, process.pid, metrics)
+        yield Served(client, onnx, triton.process.pid, triton.metrics_port)
         client.close()
 
 

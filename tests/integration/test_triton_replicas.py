@@ -16,8 +16,9 @@ import pytest
 
 from models.mtu_net.spec import SPEC
 from node.errors import ModelUnavailableError
+from stack.served import Triton
 from tests.peers.ports import free_ports
-from tests.peers.triton import REPOSITORY, Triton, running_triton
+from tests.peers.triton import REPOSITORY, running_triton
 from workers.triton import balanced
 from workers.triton.balanced import BalancedClient
 

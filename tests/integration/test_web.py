@@ -23,13 +23,14 @@ from node.store.migrate import upgrade
 from node.store.session import Store, open_store
 from node.web.detail import study_page
 from node.web.listing import list_studies
+from stack.process import running
 from tests import datasets
 from tests.peers import redis as redis_peer
+from tests.peers.needs import need
 from tests.peers.node import environment, running_role
 from tests.peers.orthanc import Orthanc
 from tests.peers.ports import free_port, free_ports
 from tests.peers.redis import RedisServer, running_redis
-from tests.peers.server import running
 from tests.unit.node.web.rows import add_study
 
 PATIENCE_SECONDS = 30.0
@@ -38,9 +39,7 @@ PATIENCE_SECONDS = 30.0
 @pytest.fixture
 def redis_of_its_own() -> Iterator[RedisServer]:
     """A Redis that the test may stop."""
-    missing = redis_peer.missing()
-    if missing:
-        pytest.skip(missing)
+    need(redis_peer.missing())
     with running_redis() as server:
         yield server
 

@@ -12,9 +12,9 @@ from subprocess import Popen
 import pydicom
 from pydicom.dataset import FileDataset
 
+from stack.process import running
 from tests.peers.certificates import Certificate
 from tests.peers.ports import free_port, listens
-from tests.peers.server import running
 
 INSTALL = "apt-get install dcmtk"
 

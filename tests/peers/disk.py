@@ -52,7 +52,7 @@ def mounted(kind: str, size_bytes: int, folder: Path) -> Iterator[Disk]:
         what = ["-o", "loop", str(image)]
     done = subprocess.run(["mount", *what, str(folder)], capture_output=True, text=True, timeout=60)
     if done.returncode != 0:
-        pytest.skip(f"a full disk needs the right to mount one: {done.stderr.strip()}")
+        pytest.skip(f"a full disk needs the right to mount one, run as root: {done.stderr.strip()}")
     try:
         yield Disk(folder)
     finally:

@@ -16,20 +16,16 @@ import pytest
 from tests.peers import orthanc as orthanc_peer
 from tests.peers import postgresql as postgresql_peer
 from tests.peers import redis as redis_peer
+from tests.peers.needs import need
 from tests.peers.orthanc import Orthanc
 from tests.peers.postgresql import Postgresql
 from tests.peers.redis import RedisServer
 
 
-def _skip_where(missing: str | None) -> None:
-    if missing:
-        pytest.skip(missing)
-
-
 @pytest.fixture(scope="session")
 def orthanc() -> Iterator[Orthanc]:
     """Return a running Orthanc without authentication."""
-    _skip_where(orthanc_peer.missing())
+    need(orthanc_peer.missing())
     with orthanc_peer.running_orthanc() as server:
         yield server
 
@@ -37,7 +33,7 @@ def orthanc() -> Iterator[Orthanc]:
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
     """Return a running Redis."""
-    _skip_where(redis_peer.missing())
+    need(redis_peer.missing())
     with redis_peer.running_redis() as server:
         yield server
 
@@ -51,7 +47,7 @@ def redis_url(redis_server: RedisServer) -> str:
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[Postgresql]:
     """Return a running PostgreSQL."""
-    _skip_where(postgresql_peer.missing())
+    need(postgresql_peer.missing())
     with postgresql_peer.running_postgresql() as server:
         yield server
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.peers.server import running
+from stack.process import running
 
 _SENTINODE = Path(sys.executable).with_name("sentinode")
 

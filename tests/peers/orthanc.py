@@ -14,8 +14,8 @@ from typing import Any
 
 import httpx
 
+from stack.process import running, stop
 from tests.peers.ports import free_ports
-from tests.peers.server import running, stop
 
 INSTALL = "apt-get install orthanc orthanc-dicomweb"
 AE_TITLE = "ORTHANC"
@@ -85,7 +85,7 @@ class Orthanc:
 
 def missing() -> str | None:
     """Return what to install, or None where Orthanc and its plugin are there."""
-    if _binary() is None or not DICOMWEB_PLUGIN.is_file():
+    if program() is None or not DICOMWEB_PLUGIN.is_file():
         return f"Orthanc with DICOMweb is not installed: {INSTALL}"
     return None
 
@@ -104,8 +104,8 @@ def running_orthanc(
         folder = Path(name)
         configuration = _configuration(folder, http_port, dicom_port, username, password)
         (folder / "orthanc.json").write_text(json.dumps(configuration | overrides))
-        argv = [str(_binary()), str(folder / "orthanc.json")]
-        with running(argv, folder / "orthanc.log", lambda: _answers(http_port)) as process:
+        argv = [str(program()), str(folder / "orthanc.json")]
+        with running(argv, folder / "orthanc.log", lambda: answers(http_port)) as process:
             yield Orthanc(process, http_port, dicom_port, username, password)
 
 
@@ -136,13 +136,17 @@ def _configuration(
     }
 
 
-def _binary() -> str | None:
+def program() -> str | None:
+    """Orthanc's program; /usr/sbin is not on the PATH of ordinary users."""
     return shutil.which("Orthanc", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
 
 
-def _answers(http_port: int) -> bool:
+def answers(http_port: int) -> bool:
+    """Whether an Orthanc on this machine answers HTTP, be it with 401.
+
+    Its HTTP server starts after the DICOM server and the plugins.
+    """
     try:
-        # 401 is an answer too: the HTTP server starts after the DICOM server and the plugins.
         httpx.get(f"http://127.0.0.1:{http_port}/system", timeout=2, trust_env=False)
     except httpx.TransportError:
         return False

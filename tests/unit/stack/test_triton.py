@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("pytriton", reason="extra `embedded`")
+pytest.importorskip("pytriton", reason="nvidia-pytriton is not installed: extra `embedded`")
 
 from stack.triton import link_python_backend, tritonserver_command
 

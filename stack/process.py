@@ -1,4 +1,4 @@
-"""One server process of a test: started, waited for, and ended whatever the test does."""
+"""One server process for the length of a block: started, waited for, and ended whatever happens."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from node.errors import ConfigurationError
+
 # Two shared cores: a cold Orthanc or initdb under load has been seen to take several seconds.
-START_TIMEOUT_SECONDS = 60.0
-STOP_TIMEOUT_SECONDS = 10.0
+START_SECONDS = 60.0
+STOP_SECONDS = 10.0
 
 _LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
-class PeerNotStartedError(RuntimeError):
+class NotStartedError(ConfigurationError):
     """The server ended or stayed silent; the text ends with what it wrote."""
 
 
@@ -29,11 +31,13 @@ def running(
     ready: Callable[[], bool],
     user: str | None = None,
     environment: Mapping[str, str] | None = None,
+    start_seconds: float = START_SECONDS,
+    stop_seconds: float = STOP_SECONDS,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server until the block ends; enter the block once `ready()` is true.
 
-    `user`: run as this user (needs root). `environment`: instead of this process's.
-    Raises PeerNotStartedError.
+    `user`: run as this user (needs root). `environment`: instead of this process's. `stop_seconds`:
+    what it may take to end before it is killed. Raises NotStartedError.
     """
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -43,36 +47,38 @@ def running(
             stderr=output,
             user=user,
             env=environment,
-            preexec_fn=_die_with_the_test,  # one system call, no Python locks
+            preexec_fn=_die_with_the_parent,  # one system call, no Python locks
         )
     try:
-        _await_ready(process, log, ready)
+        _await_ready(process, log, ready, start_seconds)
         yield process
     finally:
-        stop(process)
+        stop(process, stop_seconds)
 
 
-def _die_with_the_test() -> None:
-    """A killed test run must leave no server behind."""
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def stop(process: subprocess.Popen[bytes]) -> None:
+def stop(process: subprocess.Popen[bytes], seconds: float = STOP_SECONDS) -> None:
     """End a server politely, then not; nothing happens when it has ended already."""
     if process.poll() is not None:
         return
     process.terminate()
     try:
-        process.wait(STOP_TIMEOUT_SECONDS)
+        process.wait(seconds)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
 
 
-def _await_ready(process: subprocess.Popen[bytes], log: Path, ready: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + START_TIMEOUT_SECONDS
+def _die_with_the_parent() -> None:
+    """A killed command or test run must leave no server behind."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _await_ready(
+    process: subprocess.Popen[bytes], log: Path, ready: Callable[[], bool], seconds: float
+) -> None:
+    deadline = time.monotonic() + seconds
     while not ready():
         if process.poll() is not None or time.monotonic() > deadline:
             said = log.read_text(errors="replace")[-2000:]
-            raise PeerNotStartedError(f"{process.args!r} (exit {process.poll()}): {said}")
+            raise NotStartedError(f"{process.args!r} (exit {process.poll()}): {said}")
         time.sleep(0.05)
