@@ -70,7 +70,6 @@ def test_dcmtk_gets_the_best_that_it_takes(
     need(dcmtk.missing(program))
     with running_dcmtk(program, tmp_path, *options) as receiver:
         assert deliver(segmentation, at(receiver.port)) == syntax
-        time.sleep(0.2)
         (kept,) = receiver.kept()
     sent = pydicom.dcmread(segmentation)
     assert kept.file_meta.TransferSyntaxUID == syntax
@@ -142,6 +141,15 @@ def test_check_tells_what_an_archive_takes() -> None:
         "answers C-ECHO; takes SEG (explicit); offers nothing to confirm with; "
         "does not take KOS: take them out of `kinds`"
     )
+
+
+def test_check_tells_that_rejection_notes_are_not_taken() -> None:
+    """They are key object selections, which a destination may need without listing the kind."""
+    fields = {"kinds": ["SEG"], "confirm": "c-find", "replace": "rejection-note"}
+    with running_strict({SEG: [EXPLICIT]}) as archive:
+        well, text = survey(at(archive.port, **fields), SETTINGS)
+    assert not well
+    assert text.endswith("; does not take rejection notes: set another `replace`")
 
 
 @pytest.mark.parametrize(
@@ -351,6 +359,7 @@ def test_web_falls_back_to_explicit(segmentation: Path, refusal: tuple[int, int 
         ((507, None), DestinationUnavailableError, "507"),
         ((409, 0xA900), DestinationRefusedError, "0xA900"),
         ((404, None), DestinationRefusedError, "404"),
+        ((302, None), DestinationRefusedError, "302"),
     ],
 )
 def test_what_a_web_archive_says(
