@@ -23,8 +23,10 @@ from node.store.tables import Job
 _HOUR_SECONDS = 3600.0
 # A source's bytes are summed up in steps of this length; the hour slides by them.
 _STEP_SECONDS = 60.0
-# The backlog is counted this often, not for each instance.
+# The backlog is counted this often, not for each instance,
 _COUNT_SECONDS = 5.0
+# and free disk looked at so often: at 1 GB/s it is known to 50 MB.
+_LOOK_SECONDS = 0.05
 
 
 class Admission:
@@ -37,12 +39,15 @@ class Admission:
         self._quota = HourlyQuota(settings.source_quota_bytes_per_hour)
         self._waiting = 0
         self._counted_at = -_COUNT_SECONDS
+        self._free_bytes = 0
+        self._looked_at = -_LOOK_SECONDS
 
     def check(self, calling_ae_title: str) -> None:
         """Raises OutOfResourcesError."""
-        free_bytes = self._files.free_bytes()
-        if free_bytes < self._settings.min_free_bytes:
-            raise OutOfResourcesError(f"disk: {free_bytes >> 20} MiB free; send it again later")
+        self._look_at_disk()
+        if self._free_bytes < self._settings.min_free_bytes:
+            free_mib = self._free_bytes >> 20
+            raise OutOfResourcesError(f"disk: {free_mib} MiB free; send it again later")
         if self._settings.max_waiting_studies and self._backlog_is_full():
             raise OutOfResourcesError("too many studies wait for analysis; send it again later")
         if self._quota.is_used_up(calling_ae_title):
@@ -51,6 +56,13 @@ class Admission:
     def count(self, calling_ae_title: str, size_bytes: int) -> None:
         """Put a stored instance on its sender's account."""
         self._quota.add(calling_ae_title, size_bytes)
+
+    def _look_at_disk(self) -> None:
+        now = time.monotonic()
+        if now - self._looked_at >= _LOOK_SECONDS:
+            # In this order: another thread must not see the time without the figure.
+            self._free_bytes = self._files.free_bytes()
+            self._looked_at = now
 
     def _backlog_is_full(self) -> bool:
         now = time.monotonic()

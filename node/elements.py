@@ -36,15 +36,8 @@ _EXPLICIT, _IMPLICIT = struct.Struct("<HH2sH"), struct.Struct("<HHI")
 _LENGTH = struct.Struct("<I")
 
 
-class Element(NamedTuple):
-    """One element; pydicom's RawDataElement has these fields too."""
-
-    tag: int
-    value: Any
-    is_little_endian: bool
-
-
 Elements = Mapping[int, Any]
+"""By tag: the value as it is encoded, or, where it is or might be a sequence, pydicom's element."""
 
 
 @dataclass(slots=True)
@@ -89,15 +82,16 @@ def encoding_of(transfer_syntax_uid: str) -> Encoding:
 
 def walk_quickly(
     head: bytes, size_bytes: int, encoding: Encoding, wanted: Wanted
-) -> tuple[dict[int, Element], PixelElement] | None:
+) -> tuple[dict[int, Any], PixelElement] | None:
     """The elements in `head`; None when only pydicom can tell.
 
     `size_bytes`: of the whole data set. Raises CannotUnderstandError.
     """
     if encoding.deflated or not encoding.little_endian:
         return None
-    found: dict[int, Element] = {}
+    found: dict[int, Any] = {}
     position, end, implicit = 0, len(head), encoding.implicit
+    tags = wanted.tags
     while position + 8 <= end:
         if implicit:
             group, number, length = _IMPLICIT.unpack_from(head, position)
@@ -105,26 +99,25 @@ def walk_quickly(
         else:
             group, number, vr, length = _EXPLICIT.unpack_from(head, position)
             start = position + 8
-            if vr in _LONG:
-                if position + 12 > end:
+            if vr not in _SHORT:
+                if vr not in _LONG or position + 12 > end:
                     return None
                 (length,) = _LENGTH.unpack_from(head, start)
                 start += 4
-            elif vr not in _SHORT:
-                return None
         tag = group << 16 | number
-        if _FIRST_PIXEL_TAG <= tag < _FIRST_ITEM_TAG:
+        if not _FIRST_TAG <= tag < _FIRST_PIXEL_TAG:
+            if not _FIRST_PIXEL_TAG <= tag < _FIRST_ITEM_TAG:
+                return None
             pixels = PixelElement(tag, vr.decode() or None, length)
             check_length(pixels, size_bytes - position, implicit)
             return found, pixels
-        next_position = start + length
-        if next_position > end or not _FIRST_TAG <= tag < _FIRST_ITEM_TAG:
+        position = start + length
+        if position > end:
             return None
-        if tag in wanted.tags:
+        if tag in tags:
             if tag in wanted.sequences or vr == b"SQ" or tag in found:
                 return None
-            found[tag] = Element(tag, head[start:next_position], True)
-        position = next_position
+            found[tag] = head[start:position]
     return (found, PixelElement()) if position == end == size_bytes else None
 
 
@@ -148,9 +141,14 @@ def walk(
         stop_when=stop,
         specific_tags=wanted.as_list,
     )
-    elements = {int(element.tag): element for element in found}
+    elements = {int(each.tag): _encoded(each, wanted) for each in found}
     check_length(pixels, size_bytes - (stream.tell() - begin), encoding.implicit)
     return elements, pixels
+
+
+def _encoded(element: Any, wanted: Wanted) -> Any:
+    plain = isinstance(element.value, bytes) and element.tag not in wanted.sequences
+    return element.value if plain else element
 
 
 def check_length(pixels: PixelElement, left_bytes: int, implicit: bool) -> None:

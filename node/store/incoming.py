@@ -53,6 +53,7 @@ class Incoming:
         "_digest",
         "_head",
         "_in_doubt",
+        "_name",
         "_named",
         "_small",
         "_stage",
@@ -61,13 +62,13 @@ class Incoming:
         "claim",
         "dataset_offset",
         "failure",
-        "path",
         "relative",
         "size_bytes",
     )
 
-    def __init__(self, path: Path, meta: bytes, claim: Claim) -> None:
-        self.path = path
+    def __init__(self, name: str, meta: bytes, claim: Claim) -> None:
+        # Of the file in the spool, if there will be one: most objects never need it as a Path.
+        self._name = name
         self.claim = claim
         self.dataset_offset = len(meta)
         self.size_bytes = len(meta)
@@ -89,9 +90,14 @@ class Incoming:
     @classmethod
     def refused(cls, error: RefusedError, claim: Claim) -> Incoming:
         """A data set that is read and thrown away, because its request is refused already."""
-        incoming = cls(Path(os.devnull), b"", claim)
+        incoming = cls(os.devnull, b"", claim)
         incoming.failure = error
         return incoming
+
+    @property
+    def path(self) -> Path:
+        """The file in the spool."""
+        return Path(self._name)
 
     def write(self, fragment: memoryview | bytes) -> None:
         """Take the next bytes of the data set."""
@@ -120,7 +126,7 @@ class Incoming:
         make_durable_folder(target.parent)
         spooled = self.path.with_name(linking_name(self.relative))
         self.path.replace(spooled)
-        self.path = spooled
+        self._name = str(spooled)
         os.link(spooled, target)
         self._target = target
         self._writer.sync()
@@ -210,17 +216,10 @@ def final_path(name: str) -> str | None:
 
 def file_meta(claim: Claim) -> bytes:
     """Preamble and File Meta Information (PS3.10 table 7.1-1), Explicit VR Little Endian."""
-    group = b"".join(
-        (
-            struct.pack("<HH2sHI", 0x0002, 0x0001, b"OB", 0, 2) + b"\0\1",
-            _known_element(0x0002, b"UI", claim.AffectedSOPClassUID),
-            _element(0x0003, b"UI", claim.AffectedSOPInstanceUID),
-            _known_element(0x0010, b"UI", claim.transfer_syntax_uid),
-            _known_element(0x0012, b"UI", _IMPLEMENTATION_CLASS_UID),
-            _known_element(0x0013, b"SH", _IMPLEMENTATION_VERSION_NAME),
-            _known_element(0x0016, b"AE", claim.calling_ae_title),
-        )
+    before, after = _around_instance(
+        claim.AffectedSOPClassUID, claim.transfer_syntax_uid, claim.calling_ae_title
     )
+    group = before + _element(0x0003, b"UI", claim.AffectedSOPInstanceUID) + after
     length = struct.pack("<HH2sHI", 0x0002, 0x0000, b"UL", 4, len(group))  # 16-bit length, value
     return b"\0" * 128 + b"DICM" + length + group
 
@@ -232,5 +231,16 @@ def _element(number: int, representation: bytes, text: str) -> bytes:
     return struct.pack("<HH2sH", 0x0002, number, representation, len(value)) + value
 
 
-# What all objects of an association have in common.
-_known_element = lru_cache(maxsize=1024)(_element)
+@lru_cache(maxsize=256)
+def _around_instance(
+    sop_class_uid: str, transfer_syntax_uid: str, calling_ae_title: str
+) -> tuple[bytes, bytes]:
+    """What all objects of an association have in common."""
+    version = struct.pack("<HH2sHI", 0x0002, 0x0001, b"OB", 0, 2) + b"\0\1"
+    after = (
+        _element(0x0010, b"UI", transfer_syntax_uid),
+        _element(0x0012, b"UI", _IMPLEMENTATION_CLASS_UID),
+        _element(0x0013, b"SH", _IMPLEMENTATION_VERSION_NAME),
+        _element(0x0016, b"AE", calling_ae_title),
+    )
+    return version + _element(0x0002, b"UI", sop_class_uid), b"".join(after)

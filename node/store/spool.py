@@ -33,10 +33,11 @@ class Spool:
         self._lock = os.open(new, os.O_RDONLY | os.O_DIRECTORY)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         self.folder = new.rename(incoming / name)
+        self._prefix = f"{self.folder}{os.sep}"
 
     def new(self, claim: Claim) -> Incoming:
         """A new data set; its file begins with a preamble and File Meta Information."""
-        return Incoming(self.folder / f"{next(self._numbers)}.part", file_meta(claim), claim)
+        return Incoming(f"{self._prefix}{next(self._numbers)}.part", file_meta(claim), claim)
 
     def close(self) -> None:
         """Remove half received files and give the lock back; what else is left is for `recover`."""

@@ -75,10 +75,10 @@ def store_request(found: dict[int, bytes]) -> StoreRequest | None:
 def store_response(request: StoreRequest, status: int, comment: str) -> bytes:
     """The encoded C-STORE-RSP (PS3.7 table 9.3-2), its elements in ascending order."""
     body = _element(_AFFECTED_SOP_CLASS_UID, _padded(request.AffectedSOPClassUID, b"\0"))
-    body += _element(_COMMAND_FIELD, struct.pack("<H", _C_STORE_RSP))
-    body += _element(_MESSAGE_ID_BEING_RESPONDED_TO, struct.pack("<H", request.message_id))
-    body += _element(_COMMAND_DATA_SET_TYPE, struct.pack("<H", _NO_DATA_SET))
-    body += _element(_STATUS, struct.pack("<H", status))
+    body += _IS_STORE_RSP
+    body += _element(_MESSAGE_ID_BEING_RESPONDED_TO, _US.pack(request.message_id))
+    body += _HAS_NO_DATA_SET
+    body += _element(_STATUS, _US.pack(status))
     if comment:
         body += _element(_ERROR_COMMENT, _padded(comment[:MAX_COMMENT_LENGTH], b" "))
     body += _element(_AFFECTED_SOP_INSTANCE_UID, _padded(request.AffectedSOPInstanceUID, b"\0"))
@@ -91,6 +91,15 @@ def p_data(context_id: int, command: bytes) -> bytes:
     return struct.pack(">BBI", 0x04, 0x00, len(item) + len(command)) + item + command
 
 
+def _element(number: int, value: bytes) -> bytes:
+    return _ELEMENT.pack(0x0000, number, len(value)) + value
+
+
+_US = struct.Struct("<H")
+_IS_STORE_RSP = _element(_COMMAND_FIELD, _US.pack(_C_STORE_RSP))
+_HAS_NO_DATA_SET = _element(_COMMAND_DATA_SET_TYPE, _US.pack(_NO_DATA_SET))
+
+
 def _unsigned(found: dict[int, bytes], number: int) -> int:
     value = found.get(number, b"")
     if len(value) != 2:
@@ -100,10 +109,6 @@ def _unsigned(found: dict[int, bytes], number: int) -> int:
 
 def _text(found: dict[int, bytes], number: int) -> str:
     return found.get(number, b"").decode("ascii", errors="replace").strip("\0 ")
-
-
-def _element(number: int, value: bytes) -> bytes:
-    return _ELEMENT.pack(0x0000, number, len(value)) + value
 
 
 def _padded(text: str, padding: bytes) -> bytes:

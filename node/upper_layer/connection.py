@@ -62,6 +62,7 @@ class Connection(AssociationSocket):
     host = ""
     turns = Turns()
     notices = Notices(lambda _host, _reason: None)
+    _is_tcp = False
 
     def __init__(
         self, association: Association, client: socket.socket, deadlines: Deadlines
@@ -73,7 +74,8 @@ class Connection(AssociationSocket):
         # Reads wait in `poll`, where there is something to wait for; a time-out of the socket would
         # poll before every read.
         client.setblocking(False)
-        if client.family in (socket.AF_INET, socket.AF_INET6):
+        self._is_tcp = client.family in (socket.AF_INET, socket.AF_INET6)
+        if self._is_tcp:
             # Responses are small; waiting for more to send would delay every next object.
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._wake_descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -185,7 +187,7 @@ class Connection(AssociationSocket):
         A sender that writes a command and its data set separately, without TCP_NODELAY, waits for
         this acknowledgement, and the kernel would delay it by up to 40 ms for each object.
         """
-        if self.socket is not None and self.socket.family in (socket.AF_INET, socket.AF_INET6):
+        if self.socket is not None and self._is_tcp:
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
     def recv(self, nr_bytes: int) -> bytearray:

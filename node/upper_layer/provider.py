@@ -152,9 +152,11 @@ class StreamingProvider(DULServiceProvider):
 
     def _read_pdu_data(self) -> None:
         try:
-            if self._is_p_data():
-                self._read_p_data()
-                return
+            if self.state_machine.current_state == _ESTABLISHED:
+                deadline = self.connection.pdu_deadline()
+                if self._is_p_data(deadline):
+                    self._read_p_data(deadline)
+                    return
         except (OSError, ProtocolError) as error:
             self.connection.tell(error)
             self.event_queue.put(_INVALID_PDU if isinstance(error, ProtocolError) else _CLOSED)
@@ -162,17 +164,12 @@ class StreamingProvider(DULServiceProvider):
         self.stream.settle()
         super()._read_pdu_data()
 
-    def _is_p_data(self) -> bool:
-        if self.state_machine.current_state != _ESTABLISHED:
-            return False
+    def _is_p_data(self, deadline: float) -> bool:
         connection = self.connection
-        if not connection.need(1, connection.pdu_deadline()):
-            return False
-        return connection.buffer.peek(1)[0] == _P_DATA_TF
+        return connection.need(1, deadline) and connection.buffer.peek(1)[0] == _P_DATA_TF
 
-    def _read_p_data(self) -> None:
+    def _read_p_data(self, deadline: float) -> None:
         connection = self.connection
-        deadline = connection.pdu_deadline()
         if not connection.need(_PDU_HEADER.size, deadline):
             raise ConnectionResetError("the peer closed in the middle of a PDU")
         _, _, length = _PDU_HEADER.unpack(connection.buffer.take(_PDU_HEADER.size))

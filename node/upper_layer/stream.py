@@ -109,7 +109,8 @@ class StoreStream:
             return
         with self._connection.settling():
             answers = self._service.settle([message.sink for message in messages])
-        self.answered.update(answer.status for answer in answers)
+        for answer in answers:
+            self.answered[answer.status] += 1
         responses = [
             p_data(
                 message.context_id, store_response(message.request, answer.status, answer.comment)

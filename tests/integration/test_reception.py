@@ -156,7 +156,7 @@ def test_odd_files_end_stored_or_refused(receiver: Receiver, real_data: Path) ->
     with pytest.raises(subprocess.CalledProcessError) as error:
         sentinode(settings, "send", str(real_data / "dicom_odd"))
     assert "instances accepted" in error.value.stdout
-    assert receiver.count() - before > 100
+    assert receiver.count() - before > 100, error.value.stdout
     assert receiver.incoming() == []
     assert c_store(receiver, mammogram()) == 0x0000
 

@@ -35,7 +35,7 @@ def slow(content: bytes, syntax: str) -> object:
 def values(elements: Elements, pixels: PixelElement) -> object:
     """The comparable part."""
     # pydicom also gives the character set, wanted or not.
-    return {tag: elements[tag].value for tag in TAGS.values() if tag in elements}, pixels
+    return {tag: elements[tag] for tag in TAGS.values() if tag in elements}, pixels
 
 
 def image() -> Dataset:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydicom.dataelem import DataElement
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from node.errors import CannotUnderstandError
@@ -42,6 +43,29 @@ def test_other_encodings(tmp_path: Path, syntax: str) -> None:
     path = tmp_path / "x.dcm"
     image.save_as(path, enforce_file_format=True, implicit_vr=syntax == ImplicitVRLittleEndian)
     assert read_file(path)[0].attributes["HasPixelData"] == "true"
+
+
+def test_alike_headers_are_told_apart(tmp_path: Path) -> None:
+    """What images of a series have in common is decoded once; what differs is seen."""
+    image = mammogram(laterality="R")
+    first, _ = read_file(saved(image, tmp_path))
+    again, _ = read_file(saved(image, tmp_path))
+    assert again == first
+    image.PatientName, image.ImageLaterality = "OTHER^NAME", "L"
+    other, _ = read_file(saved(image, tmp_path))
+    assert other.study["PatientName"] == "OTHER^NAME"
+    assert other.attributes == first.attributes | {"ImageLaterality": "L"}
+
+
+def test_same_bytes_in_another_character_set(tmp_path: Path) -> None:
+    """The same bytes mean something else there, and are not taken for what they were."""
+    names = {}
+    for character_set in ("ISO_IR 100", "ISO_IR 144"):
+        image = mammogram()
+        image.SpecificCharacterSet = character_set
+        image["PatientName"] = DataElement("PatientName", "PN", b"\xb3\xd6")
+        names[character_set] = read_file(saved(image, tmp_path))[0].study["PatientName"]
+    assert names == {"ISO_IR 100": "\xb3\xd6", "ISO_IR 144": "\u0413\u0436"}
 
 
 def test_pdf_has_no_pixels(tmp_path: Path) -> None:
