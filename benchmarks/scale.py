@@ -37,16 +37,21 @@ _REPEATS = 3
 
 
 def core_speeds() -> list[float]:
-    """How fast a busy core is when 1, 2, ... are: one of the models on each, beside one alone."""
-    alone = _seconds_of(1)
-    return [round(alone / _seconds_of(busy), 3) for busy in range(1, (os.cpu_count() or 1) + 1)]
+    """How fast a busy core is when 1, 2, ... are: one of the models on each, beside one alone.
+
+    In rounds, because a machine's own speed changes; the first, which loads all, does not count.
+    """
+    counts = range(1, (os.cpu_count() or 1) + 1)
+    rounds = [[_seconds_of(busy) for busy in counts] for _ in range(_REPEATS + 1)][1:]
+    seconds = [statistics.median(column) for column in zip(*rounds, strict=True)]
+    return [round(seconds[0] / each, 3) for each in seconds]
 
 
 def _seconds_of(processes: int) -> float:
     with ProcessPoolExecutor(processes) as pool:
         list(pool.map(_infer, range(processes)))
-        return statistics.median(
-            statistics.mean(pool.map(_infer, range(processes))) for _ in range(_REPEATS)
+        return statistics.mean(
+            seconds for _ in range(_REPEATS) for seconds in pool.map(_infer, range(processes))
         )
 
 
