@@ -40,6 +40,9 @@ from node.views import VIEW_BY_CODE
 # A deflated data set is inflated this far at most: a bomb must not cost memory.
 _INFLATED_BYTES = 1 << 24
 
+# What is read of a file before the rest of it.
+_HEAD_BYTES = 1 << 16
+
 # What C-FIND answers from, and the width of its column.
 STUDY_KEYS = {
     "PatientID": 64,
@@ -146,6 +149,11 @@ def read_header(path: Path, offset: int, transfer_syntax_uid: str) -> Header:
     try:
         with path.open("rb") as stream:
             size_bytes = path.stat().st_size - offset
+            stream.seek(offset)
+            # As it is read when it comes by network: what is odd in one way is so in the other.
+            header = parse_head(stream.read(_HEAD_BYTES), size_bytes, transfer_syntax_uid)
+            if header is not None:
+                return header
             stream.seek(offset)
             return _read(stream, size_bytes, encoding_of(transfer_syntax_uid))
     except CannotUnderstandError:

@@ -6,11 +6,16 @@ from pathlib import Path
 
 import pytest
 from pydicom.dataelem import DataElement
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
 from node.errors import CannotUnderstandError
-from node.header import read_file
+from node.header import parse_header, read_file, read_header
 from tests.datasets import encapsulated_pdf, mammogram, saved
+from tests.peers.wire import encoded
 
 
 def test_header_of_a_mammogram(tmp_path: Path) -> None:
@@ -66,6 +71,18 @@ def test_same_bytes_in_another_character_set(tmp_path: Path) -> None:
         image["PatientName"] = DataElement("PatientName", "PN", b"\xb3\xd6")
         names[character_set] = read_file(saved(image, tmp_path))[0].study["PatientName"]
     assert names == {"ISO_IR 100": "\xb3\xd6", "ISO_IR 144": "\u0413\u0436"}
+
+
+@pytest.mark.filterwarnings("ignore:Unknown encoding")
+def test_a_file_is_read_as_what_comes_by_network(tmp_path: Path) -> None:
+    """A character set with a NUL in it is none that pydicom takes; both ways read it alike."""
+    image = mammogram()
+    image["SpecificCharacterSet"] = DataElement("SpecificCharacterSet", "CS", "ISO_IR 100")
+    content = encoded(image).replace(b"ISO_IR 100", b"ISO_IR\x00100")
+    path = tmp_path / "x"
+    path.write_bytes(content)
+    syntax = str(ExplicitVRLittleEndian)
+    assert read_header(path, 0, syntax) == parse_header(content, syntax)
 
 
 def test_pdf_has_no_pixels(tmp_path: Path) -> None:
