@@ -37,8 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
     cases = [case for folder in options.data for case in read_folder(folder) if is_normal(case)]
+    cases, columns = _tiles(cases, options.variants, options.out / "tiles.npz")
     splits = k_folds(cases, options.folds)
-    columns = _tiles(cases, options.variants, options.out / "tiles.npz")
     recipe = Recipe(**{name: getattr(options, name) for name in Recipe.__slots__})
     _check_recipe(recipe, options.out / "recipe.json")
     torch.set_num_threads(options.threads)
@@ -70,31 +70,44 @@ def _one(
     partial.replace(path)
 
 
-def _tiles(cases: Sequence[Case], variants: int, path: Path) -> tuple[Tensor, Tensor]:
-    """Tiles and truth uint8 (cases, variants, 6, 256, 256), made once and kept in `path`."""
+def _tiles(
+    cases: Sequence[Case], variants: int, path: Path
+) -> tuple[list[Case], tuple[Tensor, Tensor]]:
+    """Tiles and truth uint8 (cases, variants, 6, 256, 256) of the cases that are backgrounds.
+
+    Made once and kept in `path`. An image without a breast is none, and is told.
+    """
     if not path.is_file():
-        pairs = [[_sample(case, variant) for variant in range(variants)] for case in cases]
-        made = [
-            np.stack([np.stack([pair[column] for pair in row]) for row in pairs])
-            for column in (0, 1)
-        ]
-        partial = path.with_name("partial.npz")
-        np.savez_compressed(partial, tiles=made[0], truth=made[1])
-        partial.replace(path)
+        _make_tiles(cases, variants, path)
     with np.load(path) as kept:
+        names = [str(name) for name in kept["names"]]
         tiles, truth = torch.from_numpy(kept["tiles"]), torch.from_numpy(kept["truth"])
-    if tiles.shape[:2] != (len(cases), variants):
+    by_name = {case.name: case for case in cases}
+    if tiles.shape[1] != variants or not by_name.keys() >= set(names):
         raise SystemExit(f"{path} was made for other images; choose another --out")
-    return tiles, truth
+    return [by_name[name] for name in names], (tiles, truth)
+
+
+def _make_tiles(cases: Sequence[Case], variants: int, path: Path) -> None:
+    names, rows = [], []
+    for case in cases:
+        try:
+            rows.append([_sample(case, variant) for variant in range(variants)])
+            names.append(case.name)
+        except ModelInputError as error:
+            print(f"left out: {case.name}: {error}")
+    tiles, truth = (
+        np.stack([np.stack([pair[column] for pair in row]) for row in rows]) for column in (0, 1)
+    )
+    partial = path.with_name("partial.npz")
+    np.savez_compressed(partial, names=names, tiles=tiles, truth=truth)
+    partial.replace(path)
 
 
 def _sample(case: Case, variant: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """The same for the same name and variant, whatever else is in the folder."""
     rng = np.random.default_rng([_SEED, variant, *case.name.encode()])
-    try:
-        image, masks = with_calcium(case.read(), rng)
-    except ModelInputError as error:
-        raise SystemExit(f"{case.name}: {error}") from error
+    image, masks = with_calcium(case.read(), rng)
     return tiles_of(image, masks, rng)
 
 

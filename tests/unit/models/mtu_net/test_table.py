@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 pytest.importorskip("torch", reason="torch is not installed: extra `train`")
@@ -35,6 +38,23 @@ def test_the_table_is_made_fold_by_fold_and_goes_on(folder: Path, tmp_path: Path
     assert "as reported by the paper" in (tmp_path / "table.md").read_text()
     with pytest.raises(SystemExit, match="another budget"):
         table.main([*arguments(folder, tmp_path), "--steps", "2"])
+
+
+def test_an_image_without_a_breast_is_left_out(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is told and the rest goes on; tiles of other images are not taken for these."""
+    images = shutil.copytree(folder, tmp_path / "images")
+    cv2.imwrite(str(images / "mdb003.jpg"), np.zeros((400, 300), np.uint8))
+    out = tmp_path / "out"
+    table.main(arguments(images, out))
+    assert "left out: mdb003" in capsys.readouterr().out
+    with np.load(out / "tiles.npz") as kept:
+        names = list(kept["names"])
+    assert "mdb002" in names
+    assert "mdb003" not in names
+    with pytest.raises(SystemExit, match="other images"):
+        table.main([*arguments(images, out), "--variants", "2"])
 
 
 def test_mean_and_spread_are_over_folds(tmp_path: Path) -> None:
