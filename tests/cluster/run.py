@@ -191,12 +191,16 @@ class Run:
         """Images, database and passwords stay behind."""
         with self.step("helm uninstall") as seen, self.helm() as helm:
             helm.uninstall(RELEASE, timeout=_WAIT_SECONDS)
-            gone = lambda: not self.node.kubectl("get", "pods", "-n", NAMESPACE, "-o", "name")  # noqa: E731
-            until("the pods are gone", gone, seconds=360)
+            until("the pods are gone", lambda: not self.at_work(), seconds=360)
             kept = self.node.kubectl("get", "pvc,secrets", "-n", NAMESPACE, "-o", "name").split()
             assert "persistentvolumeclaim/trial-sentinode-state" in kept, kept
             assert "secret/trial-sentinode-generated" in kept, kept
             seen.append("the claims and the generated Secret are kept")
+
+    def at_work(self) -> list[str]:
+        """Pods that have not ended. Those of `helm test` stay, with their logs, until removed."""
+        unfinished = "--field-selector=status.phase!=Succeeded"
+        return self.node.kubectl("get", "pods", "-n", NAMESPACE, unfinished, "-o", "name").split()
 
     def pods(self) -> str:
         """How many pods run and are ready."""
