@@ -3,7 +3,8 @@
 In: a folder with `normal`, `benign` and `malignant`; images as `benign (1).png` with masks
 `benign (1)_mask.png`, `benign (1)_mask_1.png`, as the authors ship them, or as `benign_1.jpg` with
 `benign_1_mask0.png`. Out: cases, one lesion per mask. What must hold: patients are not told apart
-by the set, so `group` stays empty and splits go by likeness of the pictures.
+by the set, so `group` stays empty and splits go by likeness of the pictures; a lesion whose mask is
+missing, empty, broken or of another size is unknown, not absent.
 """
 
 from __future__ import annotations
@@ -13,55 +14,90 @@ from functools import partial
 from pathlib import Path
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from models.contract import FindingKind
-from models.datasets.cases import LABELS, Case, Label, Lesion, Truth
-from models.datasets.pictures import lesion_of, read_picture
+from models.datasets.cases import LABELS, Case, Label, LeftOut, Lesion, Truth
+from models.datasets.pictures import files_of, lesion_of, read_picture, size_of
 
 # With one of these the truth stands in a table, and the folders are somebody else's.
 _TABLES = ("labels.csv", "train.csv", "Info.txt")
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 
+# Compression blurs the edge of a mask; without loss everything that is not 0 is meant.
+_LOSSY, _LOSSY_LEVEL = (".jpg", ".jpeg"), 127
+
+
+class _MaskError(Exception):
+    """A mask that tells nothing; the text says why."""
+
 
 def is_busi(folder: Path) -> bool:
     """A folder of a class is there; a part of the set may lack the others."""
-    return any((folder / label).is_dir() for label in LABELS) and not any(
-        (folder / name).is_file() for name in _TABLES
-    )
+    return bool(_folders(folder)) and not any((folder / name).is_file() for name in _TABLES)
 
 
-def read_busi(folder: Path) -> Iterator[Case]:
-    """Every image, by class and name. Raises OSError for a mask that cannot be read."""
+def read_busi(folder: Path) -> Iterator[Case | LeftOut]:
+    """Every image, by class and name, and the masks that could not be used."""
+    folders = _folders(folder)
     for label in LABELS:
-        if (folder / label).is_dir():
-            yield from _class(folder / label, label)
+        if label in folders:
+            yield from _class(folders[label], label)
 
 
-def _class(folder: Path, label: Label) -> Iterator[Case]:
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES)
-    masks = [path for path in paths if "_mask" in path.stem]
+def _folders(folder: Path) -> dict[str, Path]:
+    """Folders of the classes by name in lower case."""
+    found = {path.name.lower(): path for path in folder.iterdir() if path.is_dir()}
+    return {name: path for name, path in found.items() if name in LABELS}
+
+
+def _class(folder: Path, label: Label) -> Iterator[Case | LeftOut]:
+    paths = files_of(folder, _SUFFIXES)
     of_image: dict[str, list[Path]] = {}
-    for mask in masks:
-        of_image.setdefault(mask.stem[: mask.stem.rindex("_mask")], []).append(mask)
+    for mask in paths:
+        if "_mask" in mask.stem:
+            of_image.setdefault(mask.stem[: mask.stem.rindex("_mask")], []).append(mask)
     for path in paths:
-        if path in masks:
+        if "_mask" in path.stem:
             continue
-        own = of_image.get(path.stem, [])
-        lesions = _lesions(own, label)
+        lesions: list[Lesion] = []
+        own = of_image.pop(path.stem, [])
         # A normal image needs no mask; a lesion that nobody outlined is unknown, not absent.
-        outlined = label == "normal" or bool(own)
-        truth = Truth(label, lesions if outlined else None)
+        known = label == "normal" or bool(own)
+        for mask in own:
+            try:
+                lesions += _lesions(mask, path, label)
+            except _MaskError as error:
+                known = False
+                yield LeftOut(f"{folder.name}/{mask.name}", str(error))
+        truth = Truth(label, tuple(lesions) if known else None)
         yield Case(path.stem, "US", truth, partial(read_picture, path, "US"))
+    for masks in of_image.values():
+        for mask in masks:
+            yield LeftOut(f"{folder.name}/{mask.name}", "a mask without its image")
 
 
-def _lesions(masks: list[Path], label: Label) -> tuple[Lesion, ...]:
-    lesions = []
-    for path in masks:
-        mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-        if mask is None:
-            raise OSError(f"{path} is not a readable picture")
-        lesion = lesion_of(mask, FindingKind.MASS, label)
-        if lesion is not None:
-            lesions.append(lesion)
-    return tuple(lesions)
+def _lesions(path: Path, image: Path, label: Label) -> list[Lesion]:
+    """The lesion of one mask; none in an empty one of a normal image. Raises _MaskError."""
+    mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    if mask is None:
+        raise _MaskError("a mask that is not a readable picture")
+    size = size_of(image)
+    if size is not None and size != mask.shape:
+        raise _MaskError("a mask of another size than its image")
+    if path.suffix.lower() in _LOSSY:
+        mask = np.asarray(mask > _LOSSY_LEVEL, np.uint8)
+    return _outlined(mask, label)
+
+
+def _outlined(mask: NDArray[np.generic], label: Label) -> list[Lesion]:
+    lesion = lesion_of(mask, FindingKind.MASS, label)
+    if (lesion is None) != (label == "normal"):
+        raise _MaskError(
+            "an empty mask of an image with a lesion"
+            if lesion is None
+            else "a lesion drawn on a normal image"
+        )
+    return [] if lesion is None else [lesion]

@@ -63,6 +63,14 @@ class Case:
     fold: Fold = ""
 
 
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """What a folder or its table names and what is no case, with the reason in words."""
+
+    name: str
+    reason: str
+
+
 def gravest(labels: list[Label | None]) -> Label | None:
     """The gravest of the labels that are known, None where none is."""
     known = [label for label in labels if label is not None]

@@ -23,8 +23,8 @@ import pydicom
 from numpy.typing import NDArray
 
 from models.contract import FindingKind, Laterality
-from models.datasets.cases import Case, Fold, Label, Lesion, Truth, gravest
-from models.datasets.dicom import read_dicom, stored_values
+from models.datasets.cases import Case, Fold, Label, LeftOut, Lesion, Truth, gravest
+from models.datasets.dicom import DAMAGE, read_dicom, stored_values
 from models.datasets.pictures import lesion_of
 from models.datasets.tables import DataSetError, Row, read_table
 
@@ -56,18 +56,22 @@ def is_cbis_ddsm(folder: Path) -> bool:
     return any((folder / name).is_file() for name, _, _ in TABLES)
 
 
-def read_cbis_ddsm(folder: Path) -> Iterator[Case]:
+def read_cbis_ddsm(folder: Path) -> Iterator[Case | LeftOut]:
     """Every full mammogram that is there. Raises DataSetError.
 
     All headers and all masks are read at once: minutes for the whole set.
     """
-    index = _index(folder)
+    index, broken = _index(folder)
+    yield from broken
     found = False
     for name, kind, fold in TABLES:
         if (folder / name).is_file():
             for rows in _by_image(read_table(folder / name, _NEEDED)):
                 case = _case(index, rows, kind, fold)
-                if case is not None:
+                if case is None:
+                    reason = f"{name} names it, and it is not there"
+                    yield LeftOut(_parts(rows[0][_IMAGE])[0], reason)
+                else:
                     found = True
                     yield case
     if not found:
@@ -122,7 +126,10 @@ def _mask(path: Path, shape: tuple[int, int]) -> NDArray[Any] | None:
     stretch = (header.Rows / shape[0], header.Columns / shape[1])
     if abs(stretch[0] / stretch[1] - 1.0) > _LARGEST_STRETCH or min(stretch) < 0.5:
         return None
-    values = stored_values(pydicom.dcmread(path))
+    try:
+        values = stored_values(pydicom.dcmread(path))
+    except DAMAGE:
+        return None
     lowest, highest = values.min(), values.max()
     if lowest == highest or ((values != lowest) & (values != highest)).any():
         return None
@@ -133,14 +140,22 @@ def _mask(path: Path, shape: tuple[int, int]) -> NDArray[Any] | None:
     return np.asarray(resized)
 
 
-def _index(folder: Path) -> Index:
-    """Files by (Patient ID, Series Instance UID)."""
+def _index(folder: Path) -> tuple[Index, list[LeftOut]]:
+    """Files by (Patient ID, Series Instance UID), and those that are no image."""
     index: Index = {}
-    for path in sorted(folder.rglob("*.dcm")):
-        header = pydicom.dcmread(path, specific_tags=list(_HEADER))
-        key = (str(header.get("PatientID", "")), str(header.get("SeriesInstanceUID", "")))
-        index.setdefault(key, []).append(path)
-    return index
+    broken = []
+    for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".dcm"):
+        try:
+            header = pydicom.dcmread(path, specific_tags=list(_HEADER))
+            key = (str(header.PatientID), str(header.SeriesInstanceUID))
+            sides = (int(header.Rows), int(header.Columns))
+        except DAMAGE as error:
+            reason = f"not a readable DICOM image ({type(error).__name__})"
+            broken.append(LeftOut(str(path.relative_to(folder)), reason))
+            continue
+        if min(sides) > 0:
+            index.setdefault(key, []).append(path)
+    return index, broken
 
 
 def _parts(text: str) -> tuple[str, str]:

@@ -8,6 +8,7 @@ because models may not depend on workers; a test holds both equal.
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,7 +28,12 @@ from models.contract import BreastImage, Laterality, Modality
 _PERCENTILES = (0.5, 99.8)
 
 # What damaged files make of pydicom and imagecodecs (whose errors are RuntimeErrors).
-_DAMAGE = (InvalidDicomError, AttributeError, EOFError, KeyError, RuntimeError, ValueError)
+DAMAGE = (
+    *(InvalidDicomError, AttributeError, EOFError, IndexError, KeyError, MemoryError),
+    *(NotImplementedError, OSError, RuntimeError, TypeError, ValueError, struct.error),
+)
+
+_AXES = 2  # rows, columns
 
 _JPEG = {uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEGLossless, uid.JPEGLosslessSV1}
 _JPEG_LS = {uid.JPEGLSLossless, uid.JPEGLSNearLossless}
@@ -44,9 +50,17 @@ def read_dicom(
     """Read one image; what is not told here is taken from the header. Raises OSError."""
     try:
         dataset = pydicom.dcmread(path)
-        pixels = to_grey(dataset, stored_values(dataset))
-    except _DAMAGE as error:
-        raise OSError(f"{path} is not a readable DICOM image ({type(error).__name__})") from error
+        stored = stored_values(dataset)
+        if stored.ndim != _AXES:
+            raise OSError(
+                f"{path} has colour or several frames: {stored.shape}; one grey is needed"
+            )
+        pixels = to_grey(dataset, stored)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{path} is missing") from error
+    except DAMAGE as error:
+        reason = error if isinstance(error, OSError) else type(error).__name__
+        raise OSError(f"{path} is not a readable DICOM image ({reason})") from error
     side = dataset.get("ImageLaterality") or dataset.get("Laterality")
     return BreastImage(
         pixels,

@@ -8,17 +8,20 @@ an error that names what is missing.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from models.datasets.busi import is_busi, read_busi
-from models.datasets.cases import Case
+from models.datasets.cases import Case, LeftOut
 from models.datasets.cbis_ddsm import is_cbis_ddsm, read_cbis_ddsm
 from models.datasets.coco import is_coco, read_coco
 from models.datasets.ddsm import ddsm_files, read_ddsm
 from models.datasets.inbreast import is_inbreast, read_inbreast
-from models.datasets.mini_mias import INFO, read_info, read_mini_mias
+from models.datasets.mini_mias import INFO, read_archive, read_mini_mias
 from models.datasets.mini_mias import NEEDED as CIRCLES
 from models.datasets.rsna import NEEDED, TABLE, read_original, read_rsna
 from models.datasets.tables import DataSetError, read_table
@@ -29,27 +32,68 @@ LAYOUTS = (
     *("via", "coco"),
 )
 
-Reader = Callable[[], Iterable[Case]]
+Reader = Callable[[], Iterable[Case | LeftOut]]
+
+_log = logging.getLogger(__name__)
 
 
 class UnknownLayoutError(DataSetError):
     """The folder is laid out like none of those we know."""
 
 
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a folder holds: the layout, one of LAYOUTS, the cases, and what is none."""
+
+    layout: str
+    cases: list[Case]
+    left_out: list[LeftOut]
+
+
 def read_folder(folder: Path) -> list[Case]:
-    """Every case of a folder in a known layout. Raises DataSetError, UnknownLayoutError."""
-    return read_layout(folder)[1]
+    """Every case of a folder in a known layout; what is left out is logged as a warning.
+
+    Raises DataSetError, UnknownLayoutError.
+    """
+    contents = read_contents(folder)
+    for reason, count in Counter(entry.reason for entry in contents.left_out).most_common():
+        first = next(entry.name for entry in contents.left_out if entry.reason == reason)
+        _log.warning("%s: %d left out (%s, ...): %s", folder, count, first, reason)
+    return contents.cases
 
 
 def read_layout(folder: Path) -> tuple[str, list[Case]]:
     """Name of the layout, one of LAYOUTS, and the cases."""
-    for name, reader in (_by_folders(folder), _by_labels(folder), _by_annotations(folder)):
+    contents = read_contents(folder)
+    return contents.layout, contents.cases
+
+
+def read_contents(folder: Path) -> Contents:
+    """All that there is to say of a folder. Raises DataSetError, UnknownLayoutError."""
+    name, reader = _recognised(folder)
+    if reader is None:
+        raise UnknownLayoutError(
+            f"{folder} is laid out like none of: phantoms, {', '.join(LAYOUTS)}; docs/data-sets.md "
+            f"shows each{_hint(folder)}"
+        )
+    found = list(reader())
+    cases = [entry for entry in found if isinstance(entry, Case)]
+    return Contents(name, cases, [entry for entry in found if isinstance(entry, LeftOut)])
+
+
+def _recognised(folder: Path) -> tuple[str, Reader | None]:
+    for recognise in (_by_folders, _by_labels, _by_annotations):
+        name, reader = recognise(folder)
         if reader is not None:
-            return name, list(reader())
-    raise UnknownLayoutError(
-        f"{folder} is laid out like none of: phantoms, {', '.join(LAYOUTS)}; docs/data-sets.md "
-        "shows each"
-    )
+            return name, reader
+    return "", None
+
+
+def _hint(folder: Path) -> str:
+    """The folder below that was meant: archives unpack into one of their own."""
+    below = [path for path in sorted(folder.iterdir()) if path.is_dir()]
+    known = next((path for path in below if _recognised(path)[1] is not None), None)
+    return f"; did you mean {known}?" if known else ""
 
 
 def _by_folders(folder: Path) -> tuple[str, Reader | None]:
@@ -61,9 +105,10 @@ def _by_folders(folder: Path) -> tuple[str, Reader | None]:
     if is_inbreast(folder):
         return "inbreast", lambda: read_inbreast(folder)
     if (folder / INFO).is_file():
-        return "mini_mias", lambda: read_mini_mias(folder, read_info(folder))
+        return "mini_mias", lambda: read_archive(folder)
     if (folder / TABLE).is_file():
-        return "rsna", lambda: read_original(folder, read_table(folder / TABLE, NEEDED))
+        table = folder / TABLE
+        return "rsna", lambda: read_original(folder, read_table(table, NEEDED), table)
     if ddsm_files(folder):
         return "ddsm", lambda: read_ddsm(folder)
     return "", None
@@ -71,18 +116,16 @@ def _by_folders(folder: Path) -> tuple[str, Reader | None]:
 
 def _by_labels(folder: Path) -> tuple[str, Reader | None]:
     """Pictures with a `labels.csv`, told apart by its columns."""
-    if not (folder / "labels.csv").is_file():
+    table = folder / "labels.csv"
+    if not table.is_file():
         return "", None
-    rows = read_table(folder / "labels.csv", ("file",))
-    columns = set(rows[0]) if rows else set()
-    if "abnormality" in columns:
-        read_table(folder / "labels.csv", CIRCLES)
-        return "mini_mias", lambda: read_mini_mias(folder, rows)
-    if "cancer" in columns:
-        return "rsna", lambda: read_rsna(folder, rows)
-    raise DataSetError(
-        f"{folder / 'labels.csv'} has neither a column abnormality (mini_mias) nor cancer (rsna)"
-    )
+    rows = read_table(table, ("file",))
+    if "abnormality" in rows[0]:
+        read_table(table, CIRCLES)
+        return "mini_mias", lambda: read_mini_mias(folder, rows, table)
+    if "cancer" in rows[0]:
+        return "rsna", lambda: read_rsna(folder, rows, table)
+    raise DataSetError(f"{table} has neither a column abnormality (mini_mias) nor cancer (rsna)")
 
 
 def _by_annotations(folder: Path) -> tuple[str, Reader | None]:
@@ -100,7 +143,20 @@ def _by_annotations(folder: Path) -> tuple[str, Reader | None]:
         elif is_coco(document):
             coco.append((path, document))
     if via:
-        return "via", lambda: [case for path, found in via for case in read_via(path, found)]
+        return "via", lambda: _annotated(read_via, via)
     if coco:
-        return "coco", lambda: [case for path, found in coco for case in read_coco(path, found)]
+        return "coco", lambda: _annotated(read_coco, coco)
     return "", None
+
+
+def _annotated(
+    reader: Callable[[Path, Any], Iterable[Case]], documents: Iterable[tuple[Path, Any]]
+) -> Iterator[Case]:
+    """Cases of several JSON files. Raises DataSetError for an entry without what it needs."""
+    for path, found in documents:
+        try:
+            yield from reader(path, found)
+        except (AttributeError, IndexError, KeyError, TypeError) as error:
+            raise DataSetError(
+                f"{path}: an entry is not as its format wants it ({type(error).__name__}: {error})"
+            ) from error

@@ -21,10 +21,11 @@ import numpy as np
 from python_calamine import CalamineWorkbook
 
 from models.contract import FindingKind, Laterality
-from models.datasets.cases import Case, Label, Lesion, Truth
+from models.datasets.cases import Case, Label, LeftOut, Lesion, Truth
 from models.datasets.dicom import read_dicom
 from models.datasets.outlines import polygon
-from models.datasets.tables import DataSetError, Row, number
+from models.datasets.pictures import files_of
+from models.datasets.tables import DataSetError, Row, number, read_text
 
 DICOMS = "AllDICOMs"
 CONTOURS = "AllXML"
@@ -43,17 +44,20 @@ def is_inbreast(folder: Path) -> bool:
     return (folder / DICOMS).is_dir()
 
 
-def read_inbreast(folder: Path) -> Iterator[Case]:
+def read_inbreast(folder: Path) -> Iterator[Case | LeftOut]:
     """Every image that the table lists, by name. Raises DataSetError naming what is missing."""
     if not (folder / CONTOURS).is_dir():
         raise DataSetError(f"{folder / CONTOURS} is missing: without it no lesion is outlined")
-    rows = {_key(row["file name"]): row for row in _rows(folder) if row["file name"]}
-    paths = sorted((folder / DICOMS).glob("*.dcm"))
-    known = [path for path in paths if _key(path.name) in rows]
-    if not known:
+    rows = {_key(row["file name"]): row for row in _rows(folder) if row.get("file name")}
+    paths = {_key(path.name): path for path in files_of(folder / DICOMS, (".dcm",))}
+    if not set(paths) & set(rows):
         raise DataSetError(f"{folder / DICOMS} holds none of the images that the table lists")
-    for path in known:
-        yield _case(folder, path, rows[_key(path.name)])
+    for key in sorted(set(paths) - set(rows)):
+        yield LeftOut(paths[key].name, "the table does not list it")
+    for key in sorted(set(rows) - set(paths)):
+        yield LeftOut(key, "the table lists it, and it is not there")
+    for key in sorted(set(paths) & set(rows)):
+        yield _case(folder, paths[key], rows[key])
 
 
 def _case(folder: Path, path: Path, row: Row) -> Case:
@@ -105,6 +109,8 @@ def _rows(folder: Path) -> list[Row]:
     if path is None:
         raise DataSetError(f"{folder} has none of {', '.join(TABLES)}")
     cells = _csv(path) if path.suffix == ".csv" else _workbook(path)
+    if not cells:
+        raise DataSetError(f"{path} is empty")
     columns = [name.strip().lower() for name in cells[0]]
     missing = [name for name in _NEEDED if name not in columns]
     if missing:
@@ -114,7 +120,7 @@ def _rows(folder: Path) -> list[Row]:
 
 def _csv(path: Path) -> list[list[str]]:
     """The set's own file is separated by semicolons."""
-    text = path.read_text(encoding="utf-8-sig")
+    text = read_text(path)
     separator = ";" if ";" in text.partition("\n")[0] else ","
     rows = csv.reader(text.splitlines(), delimiter=separator)
     return [[cell.strip() for cell in row] for row in rows]

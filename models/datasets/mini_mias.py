@@ -11,16 +11,16 @@ mistake.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from models.contract import FindingKind
-from models.datasets.cases import Case, Label, Lesion, Truth, gravest
-from models.datasets.pictures import read_picture
-from models.datasets.tables import DataSetError, Row
+from models.datasets.cases import Case, Label, LeftOut, Lesion, Truth, gravest
+from models.datasets.pictures import files_of, read_picture
+from models.datasets.tables import DataSetError, Row, number, read_text
 
 SPACING_MM = (0.2, 0.2)  # digitised at 50 um and reduced by four, says the data's own notes
 
@@ -40,19 +40,24 @@ _ENDINGS = (".pgm", ".png", ".jpg")
 
 _NEITHER = ("ARCH", "ASYM")
 
+_KINDS = ("CALC", "CIRC", "SPIC", "MISC", *_NEITHER, "NORM")
+
 _LABELS: dict[str, Label] = {"B": "benign", "M": "malignant"}
 
 
-def read_mini_mias(folder: Path, rows: list[Row]) -> Iterator[Case]:
-    """One image may have several rows, one per lesion; some lesions have no circle."""
+def read_mini_mias(folder: Path, rows: list[Row], source: Path) -> Iterator[Case]:
+    """One image may have several rows, one per lesion; some lesions have no circle.
+
+    `source`: the table, for errors. Raises DataSetError for a row that cannot be meant.
+    """
     by_file: dict[str, list[Row]] = {}
     for row in rows:
-        by_file.setdefault(row["file"], []).append(row)
+        by_file.setdefault(row["file"], []).append(_checked(row, source))
     for name, entries in sorted(by_file.items()):
         label = gravest([_label(entry) for entry in entries])
-        circled = [entry for entry in entries if entry["radius_px"]]
+        circled = [entry for entry in entries if _is_placed(entry)]
         unplaced = any(
-            entry["abnormality"] not in ("NORM", "") and not entry["radius_px"] for entry in entries
+            entry["abnormality"] != "NORM" and not _is_placed(entry) for entry in entries
         )
         neither = any(entry["abnormality"] in _NEITHER for entry in entries)
         lesions = None if unplaced or neither else tuple(_circle(entry) for entry in circled)
@@ -63,24 +68,29 @@ def read_mini_mias(folder: Path, rows: list[Row]) -> Iterator[Case]:
         yield Case(Path(name).stem, "MG", Truth(label, lesions), read, group, clinical)
 
 
-def read_info(folder: Path) -> list[Row]:
-    """Rows of `Info.txt` as those of `labels.csv`, of the pictures that are there.
+def read_archive(folder: Path) -> Iterator[Case | LeftOut]:
+    """The pictures that `Info.txt` describes, as far as they are there.
 
     Films come in pairs of one patient: 1 and 2, 3 and 4. Raises DataSetError.
     """
-    text = (folder / INFO).read_text(encoding="latin-1")
-    rows = [_row(folder, entry) for entry in _ENTRY.finditer(text)]
-    found = [row for row in rows if row["file"]]
-    if not found:
+    files = {path.stem.lower(): path.name for path in files_of(folder, _ENDINGS)}
+    rows = [_row(files, entry) for entry in _ENTRY.finditer(read_text(folder / INFO))]
+    if not any(row["file"] for row in rows):
         raise DataSetError(f"{folder} has {INFO}, but none of the {len(rows)} pictures it names")
-    return found
+    for name in sorted({row["name"] for row in rows if not row["file"]}):
+        yield LeftOut(name, f"{INFO} names it, and it is not there")
+    described = {row["file"] for row in rows}
+    for name in sorted(set(files.values()) - described):
+        yield LeftOut(name, f"{INFO} does not describe it")
+    yield from read_mini_mias(folder, [row for row in rows if row["file"]], folder / INFO)
 
 
-def _row(folder: Path, entry: re.Match[str]) -> Row:
+def _row(files: Mapping[str, str], entry: re.Match[str]) -> Row:
+    """`files`: names of pictures by their stem in lower case."""
     name, number, tissue, abnormality, severity, x, y, radius = entry.groups("")
-    file = next((f"{name}{end}" for end in _ENDINGS if (folder / f"{name}{end}").is_file()), "")
     return {
-        "file": file,
+        "name": name,
+        "file": files.get(name.lower(), ""),
         "patient": str((int(number) - 1) // 2),
         "tissue": tissue,
         "abnormality": abnormality,
@@ -91,9 +101,26 @@ def _row(folder: Path, entry: re.Match[str]) -> Row:
     }
 
 
+def _checked(row: Row, source: Path) -> Row:
+    """The row with its codes in capitals. Raises DataSetError for one without file or kind."""
+    kind = row["abnormality"].upper()
+    if not row["file"] or kind not in _KINDS:
+        raise DataSetError(
+            f"{source}: the row of {row['file'] or 'an unnamed file'} has abnormality {kind!r}; "
+            f"known are {', '.join(_KINDS)}"
+        )
+    return row | {"abnormality": kind, "severity": row["severity"].upper()}
+
+
+def _is_placed(entry: Row) -> bool:
+    """Whether a circle is given: three numbers, the radius above 0."""
+    x, y, radius = (number(entry[name]) for name in NEEDED[2:])
+    return x is not None and y is not None and radius is not None and radius > 0
+
+
 def _label(entry: Row) -> Label | None:
     """Of one row; an abnormality of unknown severity is neither benign nor malignant."""
-    return "normal" if entry["abnormality"] in ("NORM", "") else _LABELS.get(entry["severity"])
+    return "normal" if entry["abnormality"] == "NORM" else _LABELS.get(entry["severity"])
 
 
 def _circle(entry: Row) -> Lesion:

@@ -6,15 +6,19 @@ mask. What must hold: 0 is air and 1 the brightest, whatever the file's depth or
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
 
 from models.contract import BreastImage, FindingKind, Laterality, Modality
 from models.datasets.cases import Label, Lesion
 from models.imaging.intensity import is_inverted
+
+_FEWEST_BITS = 10  # of a picture with more than 8
 
 
 def read_picture(
@@ -32,12 +36,47 @@ def read_picture(
 
 
 def read_levels(path: Path) -> NDArray[np.float32]:
-    """Grey levels (rows, columns), the file's whole range as [0, 1]. Raises OSError."""
+    """Grey levels (rows, columns), the file's whole range as [0, 1]. Raises OSError.
+
+    Files of 16 bits often hold 10 or 12: the range is that of as many bits as the brightest needs.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing")
     levels = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
     if levels is None:
         raise OSError(f"{path} is not a readable picture")
-    brightest = {1: 255.0, 2: 65535.0}.get(levels.dtype.itemsize, 1.0)
-    return np.asarray(levels, np.float32) / np.float32(brightest)
+    return np.asarray(levels, np.float32) / np.float32(_brightest(levels))
+
+
+def _brightest(levels: NDArray[np.generic]) -> float:
+    """The level that is 1: of the depth in bits, or of the values where they are not whole."""
+    if levels.dtype == np.uint8:
+        return 255.0
+    highest = float(levels.max())
+    if levels.dtype.kind in "iu":
+        return float(2 ** max(_FEWEST_BITS, int(highest).bit_length()) - 1)
+    return max(1.0, highest)
+
+
+def size_of(path: Path) -> tuple[int, int] | None:
+    """(rows, columns) by the header of a picture; None where it cannot be read."""
+    try:
+        with Image.open(path) as picture:
+            return picture.height, picture.width
+    except (OSError, UnidentifiedImageError, ValueError):
+        return None
+
+
+def files_of(folder: Path, suffixes: Sequence[str]) -> list[Path]:
+    """Files with one of the suffixes in either case, by name; without what systems hide there.
+
+    macOS puts a file `._NAME` beside each NAME on foreign disks.
+    """
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in suffixes and path.is_file() and not path.name.startswith(".")
+    )
 
 
 def lesion_of(

@@ -116,12 +116,21 @@ def _alike(cases: Sequence[Case], indices: list[int]) -> Groups:
     for modality, threshold in _ALIKE.items():
         own = [index for index in indices if cases[index].modality == modality]
         if own:
-            thumbnails = np.stack([_thumbnail(cases[index].read()) for index in own])
+            thumbnails = np.stack([_thumbnail_of(cases[index]) for index in own])
             components += [
                 [own[place] for place in component]
                 for component in _components(thumbnails, threshold)
             ]
     return components
+
+
+def _thumbnail_of(case: Case) -> NDArray[np.float32]:
+    """Of a picture that cannot be read nothing, which is like no other; its reader will tell."""
+    try:
+        image = case.read()
+    except (OSError, ValueError):
+        return np.zeros(_SIDE_PX**2, np.float32)
+    return _thumbnail(image)
 
 
 def _thumbnail(image: BreastImage) -> NDArray[np.float32]:

@@ -1,41 +1,85 @@
 """Tables that come with data sets.
 
-In: a CSV file. Out: its rows as texts by column name. What must hold: a missing file or column is
-named in the error, so that whoever prepares a folder knows what to put there.
+In: a CSV file, separated by commas, semicolons or tabs, in UTF-8 (with or without its mark) or in
+the Windows code page 1252, as spreadsheets save it. Out: its rows as texts by column name. What
+must hold: a missing file or column, and a value that cannot be meant, are named in the error, so
+that whoever prepares a folder knows what to put there.
 """
 
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterable
 from pathlib import Path
 
 Row = dict[str, str]
+
+_SEPARATORS = (",", ";", "\t")
+_TRUE, _FALSE = ("1", "1.0", "true", "yes"), ("0", "0.0", "false", "no")
 
 
 class DataSetError(ValueError):
     """A data set is not as its layout promises; the text names the file and what is missing."""
 
 
+def read_text(path: Path) -> str:
+    """A text file in one of the two encodings. Raises DataSetError."""
+    data = path.read_bytes()
+    for encoding in ("utf-8-sig", "cp1252"):
+        try:
+            text = data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        if "\0" not in text:
+            return text
+    raise DataSetError(f"{path} is no text in UTF-8; save it as CSV in UTF-8")
+
+
 def read_table(path: Path, needed: Iterable[str] = ()) -> list[Row]:
-    """Every row; column names and values without surrounding blanks. Raises DataSetError."""
+    """Every row that is not blank; names and values without surrounding blanks.
+
+    Raises DataSetError, also for a table without rows.
+    """
     if not path.is_file():
         raise DataSetError(f"{path} is missing")
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
+    text = read_text(path)
+    first = text.partition("\n")[0]
+    separator = max(_SEPARATORS, key=first.count)
+    reader = csv.DictReader(text.splitlines(keepends=True), delimiter=separator)
+    try:
         columns = [name.strip() for name in reader.fieldnames or ()]
         missing = [name for name in needed if name not in columns]
         if missing:
             raise DataSetError(f"{path} has no column {', '.join(missing)}; it has {columns}")
-        return [
+        rows = [
             {str(name).strip(): (value or "").strip() for name, value in row.items() if name}
             for row in reader
         ]
+    except csv.Error as error:
+        raise DataSetError(f"{path} is not a CSV table: {error}") from error
+    rows = [row for row in rows if any(row.values())]
+    if not rows:
+        raise DataSetError(f"{path} has no rows: each image needs one")
+    return rows
 
 
 def number(text: str) -> float | None:
-    """A number, or None where the cell is empty or holds none."""
+    """A finite number, or None where the cell is empty or holds none."""
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
         return None
+    return value if math.isfinite(value) else None
+
+
+def flag(row: Row, column: str, source: Path) -> bool | None:
+    """Yes or no, however it is written; None for an empty cell. Raises DataSetError."""
+    text = row.get(column, "").lower()
+    if text in _TRUE:
+        return True
+    if text in _FALSE:
+        return False
+    if text in ("", "nan"):
+        return None
+    raise DataSetError(f"{source}: {column} is {text!r}; write 0, 1 or leave it empty")

@@ -6,6 +6,7 @@ share a group, also where the set tells no patients apart.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal
@@ -42,12 +43,16 @@ def grouped(cases: Sequence[Case]) -> list[Case]:
 
     A picture that cannot be read stands for itself.
     """
-    unknown = [case for case in cases if not case.group and _is_readable(case)]
-    names = {}
-    for component in splits.groups(unknown):
-        for index in component:
-            names[unknown[index].name] = f"like {unknown[component[0]].name}"
-    return [replace(case, group=case.group or names.get(case.name, "")) for case in cases]
+    unknown = [n for n, case in enumerate(cases) if not case.group and _is_readable(case)]
+    # Names may repeat: the folders of a set often number their pictures alike.
+    times = Counter(case.name for case in cases)
+    group = {}
+    for component in splits.groups([cases[number] for number in unknown]):
+        first = unknown[component[0]]
+        name = cases[first].name
+        for place in component:
+            group[unknown[place]] = f"like {name}" + (f" ({first})" if times[name] > 1 else "")
+    return [replace(case, group=case.group or group.get(n, "")) for n, case in enumerate(cases)]
 
 
 def thinned(cases: list[Case], limit: int | None) -> list[Case]:

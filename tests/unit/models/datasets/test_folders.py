@@ -69,10 +69,11 @@ def test_mini_mias(tmp_path: Path) -> None:
 
 def test_rsna(tmp_path: Path) -> None:
     """Cancer is malignant, a biopsy without cancer benign, the rest normal; nothing outlined."""
-    picture(tmp_path / "a.jpg")
+    for name in "abc":
+        picture(tmp_path / f"{name}.jpg")
     (tmp_path / "labels.csv").write_text(
         "file,derived_label,patient_id,laterality,view,age,cancer,biopsy\n"
-        "a.jpg,x,1,L,CC,50,1,1\na.jpg,x,1,R,CC,50,0,1\na.jpg,x,1,R,MLO,50,0,0\n"
+        "a.jpg,x,1,L,CC,50,1,1\nb.jpg,x,1,R,CC,50,0,1\nc.jpg,x,1,R,MLO,50,0,0\n"
     )
     cases = read_folder(tmp_path)
     assert [case.truth.label for case in cases] == ["malignant", "benign", "normal"]
