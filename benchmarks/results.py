@@ -28,7 +28,8 @@ from benchmarks.options import json_option
 from benchmarks.results_study import SIZE_PX, analysed, write_images
 from workers.analyses import Form, StudyAnalysis
 from workers.dicom.transfer import deflated
-from workers.results import encode_study, part10
+from workers.dicom.writing import part10
+from workers.results import encode_study
 
 # What an OHIF, a workstation and an archive of last resort want between them.
 _FORMS: Final[tuple[Form, ...]] = (

@@ -25,10 +25,11 @@ from workers.analyses import ImageAnalysis, StudyAnalysis
 from workers.assessment import holds_both
 from workers.combined import Partner
 from workers.dicom.decoding import read_source, readable
+from workers.dicom.writing import part10
 from workers.images import SourceImage
 from workers.inference import Server, run_model
 from workers.pictures.png import overlay_picture
-from workers.results import DEFAULT_FORMS, encode_study, part10
+from workers.results import DEFAULT_FORMS, encode_study
 
 # There is no history outside the node: every run is a first revision.
 _REVISION = 1

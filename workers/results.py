@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
-from io import BytesIO
 from typing import cast
 
 import pydicom
@@ -30,6 +29,7 @@ from workers.combined import Partner, encode_combined
 from workers.dicom.decoding import chosen_frame, read_header, read_source
 from workers.dicom.measurement import Profile
 from workers.dicom.spacing import read_spacing
+from workers.dicom.writing import part10
 from workers.images import SourceImage
 from workers.key_objects import encode_key_objects
 from workers.partner import decide_partner
@@ -220,13 +220,6 @@ def _predecessors(session: Session, files: Files, job: Job) -> dict[Form, Datase
         cast(Form, (kind, variant)): pydicom.dcmread(files.absolute(path), stop_before_pixels=True)
         for kind, variant, path in rows
     }
-
-
-def part10(dataset: Dataset) -> bytes:
-    """The object as a Part 10 file."""
-    buffer = BytesIO()
-    dataset.save_as(buffer, enforce_file_format=True)
-    return buffer.getvalue()
 
 
 def write_result(files: Files, lease: Lease, encoded: EncodedResult) -> WrittenResult:

@@ -33,9 +33,10 @@ from workers.combined import Partner
 from workers.dicom.anatomy import read_laterality, read_view
 from workers.dicom.decoding import read_source
 from workers.dicom.spacing import read_spacing
+from workers.dicom.writing import part10
 from workers.findings import Finding, RunOutcome, measure
 from workers.images import SourceImage
-from workers.results import encode_study, part10
+from workers.results import encode_study
 
 Mask = NDArray[np.bool_]
 Marked = tuple[FindingKind, Mask]

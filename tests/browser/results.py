@@ -16,9 +16,9 @@ from phantoms.truth import LesionRequest
 from tests import datasets
 from tests.peers.orthanc import Orthanc
 from workers.analyses import ImageAnalysis
+from workers.dicom.writing import part10
 from workers.findings import Finding, RunOutcome, measure
 from workers.report import encode_report
-from workers.results import part10
 from workers.segmentation import encode_segmentation
 
 CONTENT_AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -24,8 +24,8 @@ from workers.analyses import Form
 from workers.combined import Partner
 from workers.dicom.measurement import finding_name
 from workers.dicom.transfer import deflated
+from workers.dicom.writing import part10
 from workers.findings import Finding
-from workers.results import part10
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -14,7 +14,7 @@ from tests.conformance.pixelmed import sr_problems
 from tests.results import CONTENT_AT, outcome
 from workers.analyses import ImageAnalysis, StudyAnalysis
 from workers.combined import Partner, encode_combined
-from workers.results import part10
+from workers.dicom.writing import part10
 
 REAL = {
     "MG": "dicom_mg/DICOMSamples__MG_Explicit_Little.dcm",

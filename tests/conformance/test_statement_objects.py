@@ -24,9 +24,10 @@ from workers.combined import Partner
 from workers.dicom import codes, equipment
 from workers.dicom.breast_assessment import VERDICT_CODE
 from workers.dicom.equipment import ModelIdentity
+from workers.dicom.writing import part10
 from workers.images import SourceImage
 from workers.key_objects import encode_rejection_note
-from workers.results import encode_study, part10
+from workers.results import encode_study
 
 VARIANTS = ("ohif", "plain", "c-ohif", "c-plain")
 FORMS: frozenset[Form] = frozenset(

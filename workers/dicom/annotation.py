@@ -11,13 +11,13 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-import numpy as np
 from highdicom.color import CIELabColor
 from highdicom.pr import GraphicAnnotation, GraphicLayer, GraphicObject, TextObject
 from pydicom.dataset import Dataset
 
 from models.contract import FindingKind
 from workers.dicom import codes, equipment
+from workers.dicom.graphic_data import Points, closed, corners, set_points
 from workers.findings import Finding, RunOutcome, outlines_px
 from workers.pictures.palette import RGB, RGB_OF_KIND, WARNING_RGB
 from workers.pictures.placement import Box, free_place, grown, overlap
@@ -94,17 +94,20 @@ def annotations_of(
 
 
 def _outlines(found: Finding) -> list[GraphicObject]:
-    """Closed POLYLINEs (PS3.3 C.10.5.1.2), one for each part of the mask."""
-    return [
-        GraphicObject(
-            graphic_type="POLYLINE",
-            graphic_data=np.array([*line, line[0]]),
-            units="PIXEL",
-            tracking_id=_tracking_id(found),
-            tracking_uid=found.tracking_uid,
-        )
-        for line in outlines_px(found)
-    ]
+    """Closed POLYLINEs, one for each part of the mask."""
+    return [_outline(found, closed(part)) for part in outlines_px(found)]
+
+
+def _outline(found: Finding, points: Points) -> GraphicObject:
+    line = GraphicObject(
+        graphic_type="POLYLINE",
+        graphic_data=corners(points),
+        units="PIXEL",
+        tracking_id=_tracking_id(found),
+        tracking_uid=found.tracking_uid,
+    )
+    set_points(line, points)
+    return line
 
 
 def _label(found: Finding, box: Box) -> TextObject:

@@ -32,6 +32,7 @@ from workers.dicom.cad_items import (
     text,
     uid,
 )
+from workers.dicom.graphic_data import closed
 from workers.dicom.measurement import finding_name
 from workers.findings import Finding
 
@@ -83,9 +84,9 @@ def _single_image_finding(
 def _geometry(found: Finding, image_number: int) -> list[ContentItem]:
     """TID 4021: centre, and the closed outline that is also in the other results."""
     selected_from = image_identifier(image_number)
-    outline = [*found.contour_px, found.contour_px[0]]
+    outline = closed(found.contour_px)
     return [
-        coordinates(PROPERTIES, _DCM.Center, "POINT", [centre_px(found)], selected_from),
+        coordinates(PROPERTIES, _DCM.Center, "POINT", np.array([centre_px(found)]), selected_from),
         coordinates(PROPERTIES, _DCM.Outline, "POLYLINE", outline, selected_from),
     ]
 

@@ -7,11 +7,10 @@ therefore attached here, and references are written here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import date, time
 from functools import cache
 
-import numpy as np
 from highdicom.sr import (
     CodeContentItem,
     CodedConcept,
@@ -31,6 +30,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
+from workers.dicom.graphic_data import Points, corners, set_points
 from workers.dicom.inheritance import ImageReference
 
 CONTAINS = RelationshipTypeValues.CONTAINS
@@ -124,16 +124,17 @@ def coordinates(
     relationship: Relationship,
     name: Code,
     graphic_type: str,
-    points_px: Iterable[tuple[float, float]],
+    points_px: Points,
     image_identifier: Sequence[int],
 ) -> ContentItem:
     """An SCOORD item selected from the image with that identifier; points are (column, row)."""
     item = ScoordContentItem(
         name=concept(name),
         graphic_type=graphic_type,
-        graphic_data=np.array(list(points_px), dtype=np.float64),
+        graphic_data=corners(points_px),
         relationship_type=relationship,
     )
+    set_points(item, points_px)
     return _above(item, [by_reference(SELECTED_FROM, image_identifier)])
 
 

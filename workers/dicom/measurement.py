@@ -12,10 +12,8 @@ contour is shown but cannot be taken over.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import deepcopy
 from typing import Final, Literal, NamedTuple
 
-import numpy as np
 from highdicom.sr import (
     AlgorithmIdentification,
     ContentItem,
@@ -27,6 +25,7 @@ from highdicom.sr import (
     PlanarROIMeasurementsAndQualitativeEvaluations,
     QualitativeEvaluation,
     RelationshipTypeValues,
+    ScoordContentItem,
     SourceImageForRegion,
     TextContentItem,
     TrackingIdentifier,
@@ -36,6 +35,7 @@ from pydicom.sr.coding import Code
 from pydicom.uid import SegmentationStorage
 
 from workers.dicom import codes, equipment
+from workers.dicom.graphic_data import closed, corners, set_points
 from workers.dicom.inheritance import ImageReference
 from workers.findings import Finding, RunOutcome
 
@@ -120,13 +120,15 @@ def run_sentence(run: RunOutcome) -> str:
 
 
 def _region(found: Finding, image: ImageReference) -> ImageRegion:
-    """The closed contour; PS3.3 C.18.6.1.2: first and last point of a closed POLYLINE coincide."""
-    points = np.array([*found.contour_px, found.contour_px[0]], dtype=np.float64)
-    return ImageRegion(
+    """The closed contour."""
+    points = closed(found.contour_px)
+    region = ImageRegion(
         graphic_type="POLYLINE",
-        graphic_data=points,
+        graphic_data=corners(points),
         source_image=SourceImageForRegion(*image),
     )
+    set_points(region, points)
+    return region
 
 
 def algorithm_of(model: str, version: str) -> AlgorithmIdentification:
@@ -176,12 +178,23 @@ def _infer_sizes_from(
     """
     sizes = [item for item in content if item.name in _SIZES]
     if region is not None:
-        contour = deepcopy(region)
-        contour.RelationshipType = RelationshipTypeValues.INFERRED_FROM.value
-        sizes.pop(0).ContentSequence = ContentSequence([contour])
+        sizes.pop(0).ContentSequence = ContentSequence([_inferred_from(region)])
     if segment is not None:
         for size in sizes:
             size.ContentSequence = ContentSequence([_segment_item(segment)])
+
+
+def _inferred_from(region: ImageRegion) -> ScoordContentItem:
+    """The same contour, as what a number was inferred from."""
+    item = ScoordContentItem(
+        name=region.name,
+        graphic_type=region.graphic_type,
+        graphic_data=corners(region.value),
+        relationship_type=RelationshipTypeValues.INFERRED_FROM,
+    )
+    set_points(item, region.value)
+    item.ContentSequence = ContentSequence(region.ContentSequence)
+    return item
 
 
 def _segment_item(segment: SegmentReference) -> ImageContentItem:

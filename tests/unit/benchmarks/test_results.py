@@ -14,7 +14,7 @@ from benchmarks.results import Kind, Study, page
 from benchmarks.results_study import SIZE_PX, analysed
 from tests.datasets import mammogram, saved
 from workers.dicom.transfer import deflated
-from workers.results import part10
+from workers.dicom.writing import part10
 from workers.segmentation import encode_segmentation
 
 _FACTS = {

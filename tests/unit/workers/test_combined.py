@@ -16,7 +16,7 @@ from tests.results import CONTENT_AT, finding, referenced
 from workers.analyses import StudyAnalysis
 from workers.analysis import _results
 from workers.combined import Partner, encode_combined
-from workers.results import part10
+from workers.dicom.writing import part10
 
 MG, US, EITHER = "ASSESS_MG", "ASSESS_US", "ASSESS_EITHER"
 POSITIVE, NEGATIVE, UNKNOWN, NOT_EXAMINED = "10828004", "260385009", "373068000", "111225"

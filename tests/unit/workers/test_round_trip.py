@@ -25,9 +25,9 @@ from node.store.tables import ModelRun
 from tests.results import CONTENT_AT, disc, finding, header, outcome
 from workers.analyses import ImageAnalysis
 from workers.dicom.transfer import deflated
+from workers.dicom.writing import part10
 from workers.findings import Finding, from_row, to_row
 from workers.report import encode_report
-from workers.results import part10
 from workers.segmentation import encode_segmentation
 
 # The same cases in every run: what fails here fails for everybody.

@@ -21,8 +21,9 @@ from tests.results import CONTENT_AT, findings_of, header, outcome, ultrasound_h
 from workers.analyses import Form, ImageAnalysis, StudyAnalysis
 from workers.dicom.decoding import read_header
 from workers.dicom.spacing import read_spacing
+from workers.dicom.writing import part10
 from workers.images import SourceImage
-from workers.results import encode_study, part10
+from workers.results import encode_study
 
 FORMS: Final[tuple[Form, ...]] = (
     ("SEG", "ohif"),

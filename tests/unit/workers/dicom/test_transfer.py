@@ -22,7 +22,7 @@ from tests.datasets import mammogram
 from tests.results import CONTENT_AT, findings_of, header
 from workers.dicom.identity import Identity
 from workers.dicom.transfer import deflated, implicit, in_syntax, syntaxes_for
-from workers.results import part10
+from workers.dicom.writing import part10
 from workers.segmentation import encode_segmentation
 
 SMALL_ENOUGH_BYTES = 300_000
