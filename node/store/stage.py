@@ -15,6 +15,7 @@ PAGE_BYTES = 4096
 # Buffers that wait for their next use: a fresh one costs a page fault for each of its pages.
 _MOST_SPARE = 16
 _spare: list[mmap.mmap] = []
+_NOTHING = memoryview(b"")
 
 
 class Stage:
@@ -33,11 +34,15 @@ class Stage:
 
     def add(self, fragment: memoryview) -> memoryview:
         """Take what fits; returns what did not."""
-        taken = fragment[: STAGE_BYTES - self._used]
-        end = self._used + len(taken)
-        self._view[self._used : end] = taken
-        self._used = end
-        return fragment[len(taken) :]
+        end = self._used + len(fragment)
+        if end <= STAGE_BYTES:
+            self._view[self._used : end] = fragment
+            self._used = end
+            return _NOTHING
+        taken = STAGE_BYTES - self._used
+        self._view[self._used :] = fragment[:taken]
+        self._used = STAGE_BYTES
+        return fragment[taken:]
 
     def content(self) -> memoryview:
         """What is in it; valid until `clear` or `close`."""

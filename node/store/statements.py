@@ -33,7 +33,7 @@ class Statement:
         compiled = self._for(connection)
         cursor = _cursor(connection)
         cursor.execute(compiled.sql, compiled.bound(values))
-        return [compiled.converted(row) for row in cursor.fetchall()]
+        return [compiled.converted(row) for row in cursor]
 
     def run(self, connection: Connection, sets: Iterable[Mapping[str, Any]]) -> None:
         """Run an INSERT or UPDATE once for each set of values. Raises the driver's errors."""
@@ -73,7 +73,9 @@ class _Compiled:
         )
         self._bind = [_binding(compiled.binds[name].type, dialect) for name in self._names]
         columns = getattr(executable, "selected_columns", ())
-        self._results = [_result(column.type, dialect) for column in columns]
+        results = [_result(column.type, dialect) for column in columns]
+        # Most look-ups need no conversion: their rows are passed on as the driver made them.
+        self._results = results if any(results) else None
 
     def bound(self, values: Mapping[str, Any]) -> Any:
         """The values as the driver wants them."""
@@ -87,6 +89,8 @@ class _Compiled:
 
     def converted(self, row: Sequence[Any]) -> tuple[Any, ...]:
         """A row of the driver with the types of its columns."""
+        if self._results is None:
+            return tuple(row)
         return tuple(
             value if convert is None else convert(value)
             for value, convert in zip(row, self._results, strict=True)

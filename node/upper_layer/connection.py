@@ -57,10 +57,11 @@ def _sent_at_once(client: socket.socket, content: bytes) -> int:
 
 
 class Connection(AssociationSocket):
-    """A connected socket of an acceptor; `host` takes `turns` with other hosts."""
+    """A connected socket of an acceptor; `take_turns` says with whom its host shares."""
 
     host = ""
-    turns = Turns()
+    _work: AbstractContextManager[None] = contextlib.nullcontext()
+    _settling: AbstractContextManager[None] = contextlib.nullcontext()
     notices = Notices(lambda _host, _reason: None)
     _is_tcp = False
 
@@ -85,6 +86,12 @@ class Connection(AssociationSocket):
         self._poll = select.poll()
         self._poll.register(client, select.POLLIN)
         self._poll.register(self._wake_descriptor, select.POLLIN)
+
+    def take_turns(self, host: str, turns: Turns) -> None:
+        """Take turns with other hosts from now on."""
+        self.host = host
+        # One object each, used again and again: a mammogram has two hundred fragments.
+        self._work, self._settling = turns.work.turn(host), turns.settling.turn(host)
 
     def wait(self, seconds: float) -> bool:
         """Whether there is something to read, after at most `seconds`, or sooner when woken."""
@@ -130,11 +137,11 @@ class Connection(AssociationSocket):
 
     def working(self) -> AbstractContextManager[None]:
         """Work on bytes in the block, in turn; never wait for the network in it."""
-        return self.turns.work.turn(self.host)
+        return self._work
 
     def settling(self) -> AbstractContextManager[None]:
         """Make objects durable in the block, in turn."""
-        return self.turns.settling.turn(self.host)
+        return self._settling
 
     def hang_up(self) -> None:
         """End a read or a write that waits for the peer; any thread may call this."""

@@ -169,13 +169,27 @@ class StreamingProvider(DULServiceProvider):
         return connection.need(1, deadline) and connection.buffer.peek(1)[0] == _P_DATA_TF
 
     def _read_p_data(self, deadline: float) -> None:
+        """Read one PDU, and what of the same data set came whole with it: nothing to wait for."""
+        self._read_one(deadline)
+        while self.stream.in_data_set and self._whole_p_data_is_here():
+            self._read_one(deadline)
+
+    def _read_one(self, deadline: float) -> None:
         connection = self.connection
         if not connection.need(_PDU_HEADER.size, deadline):
             raise ConnectionResetError("the peer closed in the middle of a PDU")
         _, _, length = _PDU_HEADER.unpack(connection.buffer.take(_PDU_HEADER.size))
-        if length < _SMALL_PDU_BYTES:
+        if length < _SMALL_PDU_BYTES and len(connection.buffer) <= length:
             connection.acknowledge()
         self.stream.read(length, deadline)
+
+    def _whole_p_data_is_here(self) -> bool:
+        buffer = self.connection.buffer
+        here = len(buffer) - _PDU_HEADER.size
+        if here < 0:
+            return False
+        kind, _, length = _PDU_HEADER.unpack(buffer.peek(_PDU_HEADER.size))
+        return bool(kind == _P_DATA_TF and length <= here)
 
     def _hand_over(self, encoded: bytes) -> None:
         if self.assoc.dimse.msg_queue.qsize() >= _MOST_WAITING:

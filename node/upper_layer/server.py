@@ -237,7 +237,7 @@ class StreamingHandler(RequestHandler):
         # pynetdicom finds the threads of a server by this name.
         association.name = f"AcceptorThread@{host}:{self.client_address[1]}"
         connection = Connection(association, self.request, acceptance.deadlines)
-        connection.host, connection.turns = host, acceptance.turns
+        connection.take_turns(host, acceptance.turns)
         connection.notices = server.notices
         self._connection = connection
         association.attach(connection, acceptance.service)

@@ -84,6 +84,11 @@ class StoreStream:
         """Whether complete messages have no response yet."""
         return bool(self._complete)
 
+    @property
+    def in_data_set(self) -> bool:
+        """Whether a C-STORE's data set has begun and not ended."""
+        return self._current is not None
+
     def read(self, length: int, deadline: float) -> None:
         """Read the `length` bytes of one PDU's body. Raises OSError, ProtocolError."""
         largest = self._connection.deadlines.largest_streamed_pdu_bytes
@@ -182,13 +187,12 @@ class StoreStream:
         assert message is not None
         if context_id != message.context_id:
             raise ProtocolError("a fragment of another presentation context")
-        buffer, sink = self._connection.buffer, message.sink
+        connection, write = self._connection, message.sink.write
         while length:
-            if not len(buffer):
-                self._need(1, deadline)
-            fragment = buffer.take(length)
-            with self._connection.working():
-                sink.write(fragment)
+            self._need(1, deadline)
+            fragment = connection.buffer.take(length)
+            with connection.working():
+                write(fragment)
             length -= len(fragment)
         if control & _LAST:
             self._end()
@@ -219,5 +223,6 @@ class StoreStream:
         self._hand_over(_PDU_HEADER.pack(0x04, 0, len(item) + length) + item + fragment)
 
     def _need(self, count: int, deadline: float) -> None:
-        if not self._connection.need(count, deadline):
+        connection = self._connection
+        if len(connection.buffer) < count and not connection.need(count, deadline):
             raise ConnectionResetError("the peer closed in the middle of a PDU")
