@@ -9,7 +9,8 @@ written but the report.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,9 +23,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from models.contract import BreastImage, FindingKind, Model
-from models.datasets.cases import Case, Lesion, Truth
+from models.datasets.cases import Case, LeftOut, Lesion, Truth
 from models.datasets.catalogue import SETS
-from models.datasets.folders import read_layout
+from models.datasets.folders import Contents, read_contents
 from models.datasets.splits import hold_out
 from models.datasets.tables import DataSetError
 from models.evaluation import examples
@@ -44,6 +45,7 @@ from workers.dicom.decoding import read_source
 from workers.triton.balanced import BalancedClient
 
 WAYS = ("onnx", "torch", "served")
+_NAMES_SHOWN = 5
 
 # A model that was not trained with the project's usual split.
 SPLITS = {"mtu_net": split_of}
@@ -98,21 +100,32 @@ def evaluate(
 ) -> None:
     """Evaluate NAME on images with known truth; write report.json, .html and .md to --out."""
     way = Way("served" if served else through, weights)
-    layout, found = find_cases(data)
+    if weights is not None and way.through != "torch":
+        raise click.UsageError("--weights are those of a training run: add --through torch")
+    contents = find_contents(data)
     model = get_model(name)
-    split = SPLITS.get(name, hold_out)
-    cases = grouped(chosen(found, model.spec.modality, part, limit, split))
+    cases = grouped(
+        chosen(contents.cases, model.spec.modality, part, limit, SPLITS.get(name, hold_out))
+    )
+    tell_left_out(contents.left_out)
     if not cases:
-        raise click.ClickException(f"{data} holds no {model.spec.modality} image with truth")
+        raise click.ClickException(_nothing(data, contents, model.spec.modality, part))
+    _make_folder(out)
     server = open_server(name, way)
     outcome = run(model, server, cases)
     digest = "" if weights else weights_digest(load_settings().model_repository, name)
-    subject = Subject(data.resolve().name, layout, part, way.through, digest)
+    subject = Subject(
+        *(data.resolve().name, contents.layout, part, way.through, digest),
+        limit=limit,
+        n_other_modality=sum(case.modality != model.spec.modality for case in contents.cases),
+        left_out=dict(Counter(entry.reason for entry in contents.left_out)),
+    )
     report = make_report(model.spec, subject, outcome)
-    picture = _examples(model, server, cases, layout, pictures)
+    picture = _examples(model, server, _that_ran(cases, outcome), contents.layout, pictures)
     write_pages(out, model.spec, report, outcome.results, picture)
     show(report, outcome)
     click.echo(f"{out / 'report.json'}  {out / 'report.html'}  {out / 'report.md'}")
+    _refuse_empty(report, data)
 
 
 def run(model: Model, server: Server, cases: list[Case]) -> Outcome:
@@ -132,22 +145,79 @@ def open_server(name: str, way: Way) -> Server:
     if way.through == "torch":
         # Torch is imported only where it is asked for: workers and demo live without it.
         torched = importlib.import_module("models.evaluation.torched")
-        server: Server = torched.TorchServer(name, settings.model_repository, way.weights)
+        try:
+            server: Server = torched.TorchServer(name, settings.model_repository, way.weights)
+        except (NotExportedError, OSError, RuntimeError, ValueError) as error:
+            source = way.weights or settings.model_repository / name
+            raise ConfigurationError(f"{source} holds no weights of {name}: {error}") from error
         return server
     if way.through == "onnx":
         return LocalServer(settings.model_repository)
     return BalancedClient(settings.triton_url, settings.triton_timeout_seconds)
 
 
-def find_cases(folder: Path) -> tuple[str, list[Case]]:
-    """Layout and cases of a folder. Raises ConfigurationError."""
+def find_contents(folder: Path) -> Contents:
+    """What a folder holds. Raises ConfigurationError."""
     truths = read_truth(folder)
     if truths:
-        return "phantoms", list(phantom_cases(folder, truths))
+        return Contents("phantoms", list(phantom_cases(folder, truths)), [])
     try:
-        return read_layout(folder)
-    except DataSetError as error:
+        return read_contents(folder)
+    except (DataSetError, OSError) as error:
         raise ConfigurationError(str(error)) from error
+
+
+def find_cases(folder: Path) -> tuple[str, list[Case]]:
+    """Layout and cases of a folder. Raises ConfigurationError."""
+    contents = find_contents(folder)
+    return contents.layout, contents.cases
+
+
+def tell_left_out(left_out: Sequence[LeftOut]) -> None:
+    """Print what is no case, by reason; of many the first ones by name."""
+    for reason in dict.fromkeys(entry.reason for entry in left_out):
+        names = [entry.name for entry in left_out if entry.reason == reason]
+        more = ", ..." if len(names) > _NAMES_SHOWN else ""
+        shown = ", ".join(names[:_NAMES_SHOWN])
+        click.echo(f"left out {len(names)}, {reason}: {shown}{more}", err=True)
+
+
+def _nothing(data: Path, contents: Contents, modality: str, part: Side) -> str:
+    """Why there is nothing to evaluate, and what to do."""
+    fitting = sum(case.modality == modality for case in contents.cases)
+    if not fitting:
+        others = len(contents.cases)
+        return (
+            f"{data} ({contents.layout}) holds no {modality} image with truth; {others} of others"
+        )
+    return (
+        f"of the {fitting} {modality} images of {data} none stands on the {part} side of the "
+        "split; use --part all"
+    )
+
+
+def _refuse_empty(report: Report, data: Path) -> None:
+    """A report without an image is no result. Raises ClickException that counts the reasons."""
+    if not report["n_images"] and report["classes"] is None:
+        raise click.ClickException(
+            f"no image of {data} could be judged: {report['n_without_truth']} without the truth "
+            f"that {report['model']} needs, {report['n_refused']} refused, "
+            f"{report['n_unreadable']} not readable"
+        )
+
+
+def _make_folder(out: Path) -> None:
+    """Before hours of work, not after them. Raises ConfigurationError."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"{out} cannot be made: {error.strerror}") from error
+
+
+def _that_ran(cases: Sequence[Case], outcome: Outcome) -> list[Case]:
+    """Those that can be drawn."""
+    stopped = {name for name, _ in (*outcome.refused, *outcome.unreadable)}
+    return [case for case in cases if case.name not in stopped]
 
 
 def phantom_cases(folder: Path, truths: dict[str, ImageTruth]) -> Iterator[Case]:

@@ -38,12 +38,19 @@ def weights(groups: Sequence[str], seed: int = 0) -> Iterator[Weight]:
 def intervals(
     groups: Sequence[str], figures: Callable[[Weight], Figures], seed: int = 0
 ) -> dict[str, Interval | None]:
-    """[low, high] of each figure; None where it is undefined in most samples."""
+    """[low, high] of each figure; None of a single group, or where most samples leave it open."""
     samples: dict[str, list[float]] = {}
     for weight in weights(groups, seed):
         for name, value in figures(weight).items():
             samples.setdefault(name, []).append(value)
-    return {name: _bounds(np.array(values)) for name, values in samples.items()}
+    # One group drawn again and again is always the same: its bounds would look like certainty.
+    alone = _number_of(groups) < 2
+    return {name: None if alone else _bounds(np.array(values)) for name, values in samples.items()}
+
+
+def _number_of(groups: Sequence[str]) -> int:
+    """Of independent images: an empty group is one of its own."""
+    return len(set(groups) - {""}) + list(groups).count("")
 
 
 def band(
@@ -51,6 +58,8 @@ def band(
 ) -> NDArray[np.float64]:
     """Bounds (2, n) of a curve's n values; NaN where undefined."""
     values = np.array([curve(weight) for weight in weights(groups, seed)])
+    if _number_of(groups) < 2:
+        values = np.full_like(values, math.nan)
     bounds = [_bounds(column) or [math.nan, math.nan] for column in values.T]
     return np.array(bounds, np.float64).T.reshape(2, -1)
 

@@ -1,8 +1,9 @@
 """How well images are told apart as normal, benign or malignant.
 
 In: `ImageResult`s with a label and probabilities. Out: figures of any reweighting of the images.
-What must hold: `accuracy` is over the classes that occur in the truth; the figures of two classes
-judge "malignant" at the model's operating point against the rest.
+What must hold: `accuracy` is over all classes that the model tells apart, also where the truth
+lacks one of them: a folder of benign images alone proves nothing by itself; the figures of two
+classes judge "malignant" at the model's operating point against the rest.
 """
 
 from __future__ import annotations
@@ -33,8 +34,7 @@ class ClassTally:
         self._probability = np.array(
             [[result.probabilities[name] for name in names] for result in results], np.float64
         ).reshape(len(results), len(names))
-        present = [index for index in range(len(names)) if (self._truth == index).any()]
-        self._guess = np.array(present, np.intp)[self._probability[:, present].argmax(axis=1)]
+        self._guess = self._probability.argmax(axis=1)
         self._malignant = self._truth == self.names.index(MALIGNANT)
         self._marked = self._probability[:, self.names.index(MALIGNANT)] >= threshold
         self.rankings = {

@@ -31,6 +31,7 @@ ENVIRONMENT = Environment(
     lstrip_blocks=True,
 )
 _SKIPPED = ("froc",)
+_DRAWINGS = ("froc.svg", "roc.svg", "confusion.svg", "examples.png")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,8 @@ def write_pages(
     """Write report.json, report.html, report.md and their drawings into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "report.json").write_text(json.dumps(report, indent=2, allow_nan=False) + "\n")
+    for name in _DRAWINGS:  # those of an earlier evaluation may not be made again
+        (folder / name).unlink(missing_ok=True)
     drawn = dict(plots.drawings(spec, report, results))
     for name, svg in drawn.items():
         (folder / f"{name}.svg").write_text(svg, encoding="utf-8")

@@ -14,8 +14,8 @@ that the model tells apart. `classes` holds what there is to say of normal, beni
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -45,7 +45,9 @@ class Subject:
     """What was evaluated. `data` names the folder, `layout` its kind, never a patient.
 
     `part`: all, training or validation side of the folder. `through`: onnx, torch or served.
-    `weights_sha256`: of the exported file, empty where other weights were evaluated.
+    `weights_sha256`: of the exported file, empty where other weights were evaluated. `limit`: at
+    most so many images of that side were looked at. `n_other_modality`: images of the folder that
+    are not this model's. `left_out`: how often each reason made a file or line of a table no image.
     """
 
     data: str
@@ -53,6 +55,9 @@ class Subject:
     part: str = "all"
     through: str = "onnx"
     weights_sha256: str = ""
+    limit: int | None = None
+    n_other_modality: int = 0
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 def make_report(spec: ModelSpec, subject: Subject, outcome: Outcome) -> Report:
@@ -79,6 +84,9 @@ def make_report(spec: ModelSpec, subject: Subject, outcome: Outcome) -> Report:
         "n_without_truth": len(outcome.results) - len(judged),
         "n_refused": len(outcome.refused),
         "n_unreadable": len(outcome.unreadable),
+        "n_other_modality": subject.n_other_modality,
+        "left_out": dict(subject.left_out),
+        "limit": subject.limit,
         "thresholds": dict(spec.thresholds),
         "matching": f"same kind, and IoU >= {HIT_IOU} or centre of mass inside the lesion",
         "metrics": metrics,

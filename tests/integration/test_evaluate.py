@@ -51,3 +51,77 @@ def test_a_folder_of_another_modality_is_told(tmp_path: Path) -> None:
     result = CliRunner().invoke(evaluate, arguments)
     assert result.exit_code == 1
     assert "holds no US image with truth" in result.output
+
+
+BUSI_PX = (120, 160)
+
+
+def write_busi(folder: Path) -> None:
+    """Two images with a dark lesion, two without, one of them broken, and a lonely mask."""
+    rng = np.random.default_rng(1)
+    y, x = np.mgrid[: BUSI_PX[0], : BUSI_PX[1]]
+    lesion = (y - 60) ** 2 + (x - 80) ** 2 < 25**2
+    for label in ("normal", "benign"):
+        (folder / label).mkdir(parents=True)
+        for number in range(2):
+            grey = rng.normal(120, 25, BUSI_PX) - 90 * (lesion & (label != "normal"))
+            picture = np.clip(grey, 0, 255).astype(np.uint8)
+            cv2.imwrite(str(folder / label / f"{label} ({number}).png"), picture)
+            if label != "normal":
+                mask = lesion.astype(np.uint8) * 255
+                cv2.imwrite(str(folder / label / f"{label} ({number})_mask.png"), mask)
+    (folder / "normal" / "normal (1).png").write_bytes(b"no picture")
+    cv2.imwrite(str(folder / "benign" / "other_mask.png"), lesion.astype(np.uint8) * 255)
+
+
+def test_what_is_left_out_is_told_and_counted(tmp_path: Path) -> None:
+    """A broken picture and a lonely mask: on the screen and in the report; examples are drawn."""
+    write_busi(tmp_path / "busi ünd mehr")
+    arguments = ["mask_rcnn_us", "--data", str(tmp_path / "busi ünd mehr")]
+    result = CliRunner().invoke(
+        evaluate, [*arguments, "--out", str(tmp_path / "out"), "--limit", "4"]
+    )
+    assert result.exit_code == 0, result.output
+    assert "left out 1, a mask without its image: benign/other_mask.png" in result.output
+    assert "not readable normal (1)" in result.output
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert (report["n_images"], report["n_unreadable"], report["limit"]) == (3, 1, 4)
+    assert report["left_out"] == {"a mask without its image": 1}
+    assert "Left out 1: a mask without its image." in (tmp_path / "out" / "report.md").read_text()
+    assert (tmp_path / "out" / "examples.png").is_file()
+
+
+def test_a_folder_without_the_truth_that_is_needed_is_no_result(tmp_path: Path) -> None:
+    """Circles that are missing: counted, and the exit status says that nothing was measured."""
+    test_a_folder_never_seen_with_a_missing_file(tmp_path)
+    head = TABLE.splitlines()[0]
+    (tmp_path / "labels.csv").write_text(f"{head}\na.png,1,G,CIRC,M,,,,\n")
+    arguments = ["mask_rcnn_mg", "--data", str(tmp_path), "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(evaluate, arguments)
+    assert result.exit_code == 1
+    assert "could be judged: 1 without the truth that mask_rcnn_mg needs" in result.output
+    # The curves of the evaluation before, of another model, are gone.
+    assert not (tmp_path / "out" / "roc.svg").exists()
+
+
+def test_weights_of_a_run_are_not_ignored(tmp_path: Path) -> None:
+    """Beside ONNX Runtime they would not be looked at; without any the folder is named."""
+    write_busi(tmp_path / "busi")
+    (tmp_path / "run").mkdir()
+    arguments = ["mask_rcnn_us", "--data", str(tmp_path / "busi"), "--out", str(tmp_path / "out")]
+    weights = ["--weights", str(tmp_path / "run")]
+    result = CliRunner().invoke(evaluate, [*arguments, *weights])
+    assert result.exit_code == 2
+    assert "add --through torch" in result.output
+
+
+def test_one_side_without_images_says_how_to_go_on(tmp_path: Path) -> None:
+    """A single image cannot be held out."""
+    write_busi(tmp_path / "busi")
+    for path in (tmp_path / "busi" / "benign").iterdir():
+        path.unlink()
+    (tmp_path / "busi" / "normal" / "normal (1).png").unlink()
+    arguments = ["mask_rcnn_us", "--data", str(tmp_path / "busi"), "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(evaluate, [*arguments, "--part", "validation"])
+    assert result.exit_code == 1
+    assert "none stands on the validation side of the split; use --part all" in result.output

@@ -34,12 +34,23 @@ def test_figures_by_hand() -> None:
     assert tally.confusion() == [[1, 0, 0], [1, 0, 0], [0, 1, 1]]
 
 
-def test_classes_that_do_not_occur_cannot_be_guessed() -> None:
-    """A folder without benign images: the choice is between the two others."""
-    rows = [("normal", (0.3, 0.6, 0.1)), ("malignant", (0.2, 0.5, 0.3))]
+def test_classes_that_do_not_occur_may_be_guessed_wrongly() -> None:
+    """A folder without benign images: who calls one benign is wrong, and not asked again."""
+    rows = [("normal", (0.3, 0.6, 0.1)), ("malignant", (0.2, 0.3, 0.5))]
     tally = ClassTally([result(label, row) for label, row in rows], LABELS, 0.5)  # type: ignore[arg-type]
-    assert tally.figures(np.ones(2))["accuracy"] == 1.0
+    assert tally.figures(np.ones(2))["accuracy"] == 0.5
+    assert tally.confusion() == [[0, 1, 0], [0, 0, 0], [0, 0, 1]]
     assert np.isnan(tally.figures(np.ones(2))["auc_benign"])
+
+
+def test_one_class_alone_is_not_right_by_itself() -> None:
+    """Malignant images that the model calls normal: accuracy 0, no area, no specificity."""
+    rows = [(0.8, 0.1, 0.1), (0.6, 0.3, 0.1)]
+    figures = ClassTally([result("malignant", row) for row in rows], LABELS, 0.5).figures(
+        np.ones(2)
+    )
+    assert (figures["accuracy"], figures["balanced_accuracy"], figures["sensitivity"]) == (0, 0, 0)
+    assert np.isnan([figures["auc"], figures["specificity"], figures["bcr"]]).all()
 
 
 def test_weights_are_repetitions() -> None:

@@ -142,3 +142,12 @@ def test_groups_are_drawn_together() -> None:
     assert ignored is not None
     assert together == pytest.approx(alone, abs=0.02)
     assert ignored[1] - ignored[0] < 0.5 * (together[1] - together[0])
+
+
+def test_one_patient_has_no_interval() -> None:
+    """Four images of one patient are drawn together: no bounds, rather than bounds of no width."""
+    once = bootstrap.intervals(["a"] * 4, lambda weight: {"mean": float(weight.mean())})
+    twice = bootstrap.intervals(["a", "a", "b"], lambda weight: {"first": float(weight[0] > 0)})
+    assert once == {"mean": None}
+    assert twice == {"first": [0.0, 1.0]}
+    assert np.isnan(bootstrap.band(["a"], lambda weight: weight)).all()
