@@ -28,7 +28,7 @@ from workers.dicom import codes, equipment
 from workers.dicom.cad_algorithms import algorithm_for, algorithms_of, identification, summaries
 from workers.dicom.cad_document import MammographyCADSR
 from workers.dicom.cad_findings import impression
-from workers.dicom.cad_items import CONCEPT_MODIFIER, CONTAINS, PROPERTIES, code, container, text
+from workers.dicom.content_items import CONCEPT_MODIFIER, CONTAINS, PROPERTIES, code, container, text
 from workers.dicom.cad_library import library_entry
 from workers.dicom.inheritance import plain_header, site_time
 from workers.dicom.measurement import run_sentence

@@ -171,22 +171,24 @@ def _tight_crop(region: Region) -> tuple[NDArray[np.bool_], tuple[int, int]]:
 
 def outlines_px(found: Finding) -> list[tuple[tuple[float, float], ...]]:
     """Outer contours of all parts of a finding, largest part first: the first is `contour_px`."""
-    return list(_outlines(found.mask, *found.offset_px))
+    others = list(_parts(found.mask, *found.offset_px))[1:]
+    return [found.contour_px, *(_outline(*part) for part in others)]
 
 
 def _contour(mask: NDArray[np.bool_], row: int, column: int) -> tuple[tuple[float, float], ...]:
-    """Outer contour of the largest part (8-connected), in image coordinates, at least 4 points."""
-    return next(_outlines(mask, row, column))
+    """Outer contour of the largest part, in image coordinates, at least 4 points."""
+    return _outline(*next(_parts(mask, row, column)))
 
 
-def _outlines(
+def _parts(
     mask: NDArray[np.bool_], row: int, column: int
-) -> Iterator[tuple[tuple[float, float], ...]]:
+) -> Iterator[tuple[NDArray[np.bool_], int, int]]:
+    """8-connected parts, the largest first: each as tight mask with its top left image pixel."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     for part in 1 + np.argsort(-stats[1:, cv2.CC_STAT_AREA], kind="stable"):
         left, top, width, height = (int(value) for value in stats[part, :4])
         crop = labels[top : top + height, left : left + width] == part
-        yield _outline(crop, row + top, column + left)
+        yield crop, row + top, column + left
 
 
 def _outline(part: NDArray[np.bool_], row: int, column: int) -> tuple[tuple[float, float], ...]:

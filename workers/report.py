@@ -18,6 +18,7 @@ from highdicom.sr import (
     CodedConcept,
     ComprehensiveSR,
     ContainerContentItem,
+    ContentItem,
     ContentSequence,
     LanguageOfContentItemAndDescendants,
     MeasurementReport,
@@ -153,7 +154,7 @@ def _content(
     report = MeasurementReport(
         observation_context=ObservationContext(device_observer(_models(analyses))),
         procedure_reported=codes.IMAGING_PROCEDURE,
-        imaging_measurements=[*findings, *statuses],
+        imaging_measurements=statuses,
         language_of_content_item_and_descendants=LanguageOfContentItemAndDescendants(
             CodedConcept("en-US", "RFC5646", "English (United States)")
         ),
@@ -164,27 +165,31 @@ def _content(
     # TID 1500: the image library (row 5) stands before the measurements (row 6).
     content.insert(len(content) - 1, image_library(images))
     summary = study_summary(analyses, burdens)
-    if profile == "ohif":
-        _move_statuses(content[-1], summary, len(findings))
+    _place_groups(content[-1], summary, findings, profile)
     content.append(summary)
     return report
 
 
-def _move_statuses(
-    measurements: ContainerContentItem, summary: ContainerContentItem, findings: int
+def _place_groups(
+    measurements: ContainerContentItem,
+    summary: ContainerContentItem,
+    findings: Sequence[ContentItem],
+    profile: Profile,
 ) -> None:
-    """Put the groups behind the findings below the summary.
+    """Put the findings before the groups that are there, which for OHIF go below the summary.
 
     OHIF 3.12 takes every group of the Imaging Measurements for a drawn one and fails on the first
     without coordinates. The template is extensible, so they may stand in either container.
     """
-    groups = list(measurements.ContentSequence)
-    if findings:
-        measurements.ContentSequence = ContentSequence(groups[:findings])
+    others = list(measurements.ContentSequence)
+    if profile == "ohif":
+        summary.ContentSequence.extend(others)
+        others = []
+    if findings or others:
+        measurements.ContentSequence = ContentSequence([*findings, *others])
     else:
         # An empty container, which OHIF needs to be there; an empty sequence would be an error.
         del measurements.ContentSequence
-    summary.ContentSequence.extend(groups[findings:])
 
 
 def _models(analyses: Sequence[ImageAnalysis]) -> list[ModelIdentity]:

@@ -16,7 +16,6 @@ from highdicom.sr import (
     ContainerContentItem,
     ContentItem,
     ContentSequence,
-    FindingSite,
     Measurement,
     MeasurementsAndQualitativeEvaluations,
     NumContentItem,
@@ -34,7 +33,7 @@ from models.contract import Modality
 from node.identifiers import derived_uid
 from workers.assessment import Breast, Sign, Source, Verdict, either
 from workers.dicom import codes, equipment
-from workers.dicom.measurement import algorithm_of, comment, run_sentence
+from workers.dicom.measurement import algorithm_of, comment, run_sentence, site_of
 from workers.findings import RunOutcome
 
 VERDICT_CODE: Final[dict[Verdict, Code]] = {
@@ -71,7 +70,7 @@ def breast_group(
             uid=derived_uid("combined", study_uid, revision, name),
             identifier=f"{name}, mammogram and ultrasound",
         ),
-        finding_sites=[FindingSite(codes.BREAST, codes.LATERALITY.get(breast.laterality or ""))],
+        finding_sites=[site_of(breast.laterality)],
         measurements=[
             _measurement(sign, source) for source in breast.sources for sign in source.signs
         ],

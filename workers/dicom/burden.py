@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from highdicom.sr import (
-    FindingSite,
     Measurement,
     MeasurementsAndQualitativeEvaluations,
     SourceImageForMeasurementGroup,
@@ -27,7 +26,14 @@ from workers.dicom import codes
 from workers.dicom.anatomy import read_laterality
 from workers.dicom.equipment import ModelIdentity
 from workers.dicom.inheritance import ImageReference
-from workers.dicom.measurement import NO_SPACING, Profile, algorithm_of, comment, hang_below
+from workers.dicom.measurement import (
+    NO_SPACING,
+    Profile,
+    algorithm_of,
+    comment,
+    hang_below,
+    site_of,
+)
 from workers.findings import Finding, RunOutcome
 
 _SIDES = {"L": "left", "R": "right"}
@@ -86,7 +92,7 @@ def burden_group(
             identifier=f"{burden.name}, {burden.model.name} {burden.model.version}",
         ),
         finding_type=codes.FINDING_TYPE[FindingKind.ARTERIAL_CALCIFICATION],
-        finding_sites=[FindingSite(codes.BREAST, codes.LATERALITY[burden.laterality])],
+        finding_sites=[site_of(burden.laterality)],
         algorithm_id=algorithm_of(*burden.model),
         measurements=[] if profile == "ohif" else measurements,
         source_images=[SourceImageForMeasurementGroup(*image) for image in burden.images],

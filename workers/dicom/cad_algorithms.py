@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 from highdicom.sr import ContentItem
@@ -20,7 +21,7 @@ from models.contract import FindingKind, ModelSpec
 from models.registry import UnknownModelError, get_model
 from node.errors import EncodingError
 from workers.dicom import cad_codes, codes
-from workers.dicom.cad_items import (
+from workers.dicom.content_items import (
     CONTAINS,
     INFERRED_FROM,
     PROPERTIES,
@@ -32,6 +33,8 @@ from workers.dicom.cad_items import (
 from workers.findings import RunOutcome
 
 _DCM = dictionary.DCM
+# More than any site has models and versions of them.
+_KEPT: Final = 256
 # Position of the Image Library among the children of the root (TID 4000 rows 2 to 8).
 _LIBRARY: Final = (1, 2)
 
@@ -59,21 +62,26 @@ class Algorithm:
         """The code of Detection Performed (CID 6014) or Analysis Performed (CID 6043)."""
         return cad_codes.CLASSIFICATION if self.kind is None else _finding_code(self.kind)
 
-    def identification(self) -> list[ContentItem]:
+    def identification(self) -> tuple[ContentItem, ...]:
         """TID 4019, rows 1 to 3."""
         items = identification(self.model, self.version)
-        if self.operating_point is not None:
-            parameters = f"operating point: score {self.operating_point:g}"
-            items.append(text(PROPERTIES, _DCM.AlgorithmParameters, parameters))
-        return items
+        if self.operating_point is None:
+            return items
+        return (*items, _parameters(f"operating point: score {self.operating_point:g}"))
 
 
-def identification(name: str, version: str) -> list[ContentItem]:
-    """TID 4019, rows 1 and 2."""
-    return [
+@lru_cache(_KEPT)
+def identification(name: str, version: str) -> tuple[ContentItem, ...]:
+    """TID 4019, rows 1 and 2; one set of items for all places, which only read them."""
+    return (
         text(PROPERTIES, _DCM.AlgorithmName, name),
         text(PROPERTIES, _DCM.AlgorithmVersion, version),
-    ]
+    )
+
+
+@lru_cache(_KEPT)
+def _parameters(value: str) -> ContentItem:
+    return text(PROPERTIES, _DCM.AlgorithmParameters, value)
 
 
 def algorithms_of(run: RunOutcome) -> list[Algorithm]:

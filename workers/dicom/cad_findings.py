@@ -19,12 +19,14 @@ from pydicom.sr.coding import Code
 from models.contract import FindingKind
 from workers.dicom import cad_codes, codes
 from workers.dicom.cad_algorithms import Algorithm, image_identifier
-from workers.dicom.cad_items import (
+from workers.dicom.content_items import (
     CONCEPT_MODIFIER,
     CONTAINS,
     INFERRED_FROM,
     OBSERVATION_CONTEXT,
     PROPERTIES,
+    SELECTED_FROM,
+    by_reference,
     code,
     container,
     coordinates,
@@ -83,7 +85,8 @@ def _single_image_finding(
 
 def _geometry(found: Finding, image_number: int) -> list[ContentItem]:
     """TID 4021: centre, and the closed outline that is also in the other results."""
-    selected_from = image_identifier(image_number)
+    # The image is named by its place in the Image Library.
+    selected_from = by_reference(SELECTED_FROM, image_identifier(image_number))
     outline = closed(found.contour_px)
     return [
         coordinates(PROPERTIES, _DCM.Center, "POINT", np.array([centre_px(found)]), selected_from),

@@ -18,7 +18,8 @@ from pydicom.valuerep import DA, TM
 
 from workers.dicom import cad_codes
 from workers.dicom.anatomy import read_laterality, read_view
-from workers.dicom.cad_items import (
+from workers.dicom.codes import MILLIMETER
+from workers.dicom.content_items import (
     ACQUISITION_CONTEXT,
     CONCEPT_MODIFIER,
     CONTAINS,
@@ -29,7 +30,6 @@ from workers.dicom.cad_items import (
     number,
     text,
 )
-from workers.dicom.codes import MILLIMETER
 from workers.dicom.inheritance import (
     pair_of,
     reference_to,
@@ -50,7 +50,7 @@ def library_entry(source: Dataset, frame_number: int) -> ContentItem:
         *_times(source),
         *_spacing(source),
     ]
-    return image(CONTAINS, reference_to(source, frame_number), *children)
+    return image(CONTAINS, None, reference_to(source, frame_number), *children)
 
 
 def _laterality(source: Dataset) -> Iterator[ContentItem]:

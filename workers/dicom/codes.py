@@ -77,6 +77,9 @@ MILLIMETER: Final[Code] = codes.UCUM.Millimeter
 SQUARE_MILLIMETER: Final[Code] = codes.UCUM.SquareMillimeter
 PERCENT: Final[Code] = codes.UCUM.Percent
 FINDING: Final[Code] = codes.DCM.Finding  # 121071
+# Names of rows, with the meanings that PS3.16 gives them.
+CATEGORY: Final[Code] = Code("276214006", "SCT", "Finding category")  # TID 1501, row 3a
+SOURCE: Final[Code] = Code("260753009", "SCT", "Source")
 NO_UNITS: Final[Code] = codes.UCUM.NoUnits
 PIXELS: Final[Code] = Code("{pixels}", "UCUM", "pixels")
 

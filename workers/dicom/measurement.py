@@ -1,8 +1,8 @@
 """Measurement groups of findings (PS3.16 TID 1410), for reports after TID 1500.
 
-In: a finding and the references to its image and its segment. Out: highdicom templates. What must
-hold: no millimetres without a spacing; a viewer that knows nothing but contours can still draw
-every finding.
+In: a finding and the references to its image and its segment. Out: content items. What must hold:
+no millimetres without a spacing; a viewer that knows nothing but contours can still draw every
+finding.
 
 For OHIF 3 (profile "ohif") two things differ from what any reader of TID 1500 accepts. The tracking
 identifier names its tool, and the area repeats the contour it was inferred from, without which the
@@ -11,7 +11,8 @@ contour is shown but cannot be taken over.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
 from highdicom.sr import (
@@ -19,31 +20,41 @@ from highdicom.sr import (
     ContentItem,
     ContentSequence,
     FindingSite,
-    ImageContentItem,
-    ImageRegion,
     Measurement,
-    PlanarROIMeasurementsAndQualitativeEvaluations,
-    QualitativeEvaluation,
     RelationshipTypeValues,
-    ScoordContentItem,
-    SourceImageForRegion,
-    TextContentItem,
-    TrackingIdentifier,
 )
 from pydicom.sr.codedict import codes as dictionary
 from pydicom.sr.coding import Code
 from pydicom.uid import SegmentationStorage
 
 from workers.dicom import codes, equipment
-from workers.dicom.graphic_data import closed, corners, set_points
+from workers.dicom.content_items import (
+    CONTAINS,
+    INFERRED_FROM,
+    OBSERVATION_CONTEXT,
+    SELECTED_FROM,
+    Relationship,
+    code,
+    concept,
+    container,
+    coordinates,
+    image,
+    number,
+    text,
+    uid,
+)
+from workers.dicom.graphic_data import closed
 from workers.dicom.inheritance import ImageReference
 from workers.findings import Finding, RunOutcome
 
 Profile = Literal["ohif", "plain"]
 
+_DCM = dictionary.DCM
+
 # What Cornerstone3D calls a closed freehand contour.
 OHIF_TRACKING_IDENTIFIER: Final = "Cornerstone3DTools@^0.1.0:PlanarFreehandROI"
-_SIZES: Final = (codes.AREA, codes.LONG_AXIS, codes.SHORT_AXIS)
+# More than any site has models and versions of them, and an image has places in the breast.
+_KEPT: Final = 256
 NO_SPACING: Final = "The image has no pixel spacing: no sizes in mm are reported."
 
 
@@ -56,40 +67,42 @@ class SegmentReference(NamedTuple):
 
 def finding_group(
     found: Finding,
-    image: ImageReference,
+    reference: ImageReference,
     spacing_source: str | None,
     profile: Profile,
     *,
     segment: SegmentReference | None = None,
     location: Code | None = None,
-) -> PlanarROIMeasurementsAndQualitativeEvaluations:
-    """One finding as a Planar ROI Measurements group (PS3.16 TID 1410).
+) -> ContentItem:
+    """One finding as a Planar ROI Measurements group (PS3.16 TID 1410), in the order of its rows.
 
-    `segment`: None where no segmentation is written. `location`: what the image itself says of the
-    place in the breast, one of CID 6018 or 6020.
+    `reference`: its image. `segment`: None where no segmentation is written. `location`: what the
+    image itself says of the place in the breast, one of CID 6018 or 6020.
     """
-    region = _region(found, image)
     name = finding_name(found)
-    side = codes.LATERALITY.get(found.laterality or "")
-    group = PlanarROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=TrackingIdentifier(
-            uid=found.tracking_uid,
-            identifier=OHIF_TRACKING_IDENTIFIER if profile == "ohif" else name,
+    view = codes.VIEW.get(found.view or "")
+    return container(
+        CONTAINS,
+        _DCM.MeasurementGroup,
+        text(
+            OBSERVATION_CONTEXT,
+            _DCM.TrackingIdentifier,
+            OHIF_TRACKING_IDENTIFIER if profile == "ohif" else name,
         ),
-        referenced_region=region,
-        finding_category=codes.FINDING_CATEGORY,
-        finding_type=codes.FINDING_TYPE[found.kind],
-        finding_sites=[FindingSite(codes.BREAST, side, location)],
-        algorithm_id=algorithm_of(found.model, found.model_version),
-        measurements=_measurements(found),
-        qualitative_evaluations=_view(found),
+        uid(OBSERVATION_CONTEXT, _DCM.TrackingUniqueIdentifier, found.tracking_uid),
+        code(CONTAINS, codes.CATEGORY, codes.FINDING_CATEGORY),
+        code(CONTAINS, codes.FINDING, codes.FINDING_TYPE[found.kind]),
+        site_of(found.laterality, location),
+        *algorithm_of(found.model, found.model_version),
+        *_measurements(found, reference, profile, segment),
+        *([] if view is None else [code(CONTAINS, codes.IMAGE_VIEW, view)]),
+        _region(CONTAINS, found, reference),
+        # The first comment is the label that OHIF shows.
+        comment(name),
+        comment(_spacing_note(found, spacing_source)),
+        template_id="1410",
+        is_continuous=True,
     )
-    content = group[0].ContentSequence
-    # The first comment is the label that OHIF shows.
-    content.append(comment(name))
-    content.append(comment(_spacing_note(found, spacing_source)))
-    _infer_sizes_from(content, region if profile == "ohif" else None, segment)
-    return group
 
 
 def finding_name(found: Finding) -> str:
@@ -119,39 +132,69 @@ def run_sentence(run: RunOutcome) -> str:
     return f"{name} succeeded: no findings."
 
 
-def _region(found: Finding, image: ImageReference) -> ImageRegion:
-    """The closed contour."""
-    points = closed(found.contour_px)
-    region = ImageRegion(
-        graphic_type="POLYLINE",
-        graphic_data=corners(points),
-        source_image=SourceImageForRegion(*image),
+def _region(relationship: Relationship, found: Finding, reference: ImageReference) -> ContentItem:
+    """The closed contour on its image."""
+    return coordinates(
+        relationship,
+        _DCM.ImageRegion,
+        "POLYLINE",
+        closed(found.contour_px),
+        image(SELECTED_FROM, codes.SOURCE, reference),
     )
-    set_points(region, points)
-    return region
 
 
+@lru_cache(_KEPT)
 def algorithm_of(model: str, version: str) -> AlgorithmIdentification:
-    """TID 4019."""
+    """TID 4019; one set of items for all places, which only read them."""
     return AlgorithmIdentification(
         name=model,
         version=version,
         manufacturer=equipment.MANUFACTURER,
-        family=codes.ALGORITHM_FAMILY,
+        family=concept(codes.ALGORITHM_FAMILY),
     )
 
 
-def _measurements(found: Finding) -> list[Measurement]:
-    """Area first: OHIF shows the first number of a group as the area."""
-    certainty = Measurement(codes.CERTAINTY, round(100 * found.score, 1), codes.PERCENT)
+def site_of(laterality: str | None, location: Code | None = None) -> FindingSite:
+    """The breast of that side, or the place in it; one item for all places, which only read it."""
+    # By all parts: pydicom calls codes equal whose meanings differ.
+    parts = None if location is None else tuple(location)
+    return _site(laterality if laterality in codes.LATERALITY else None, parts)
+
+
+@lru_cache(_KEPT)
+def _site(laterality: str | None, location: tuple[str, ...] | None) -> FindingSite:
+    return FindingSite(
+        concept(codes.BREAST),
+        None if laterality is None else concept(codes.LATERALITY[laterality]),
+        None if location is None else concept(Code(*location)),
+    )
+
+
+def _measurements(
+    found: Finding,
+    reference: ImageReference,
+    profile: Profile,
+    segment: SegmentReference | None,
+) -> Iterator[ContentItem]:
+    """Area first: OHIF shows the first number of a group as the area.
+
+    Below each size stands what it was inferred from: the segment; for OHIF the contour below the
+    area. The group itself may have a region or a segment and not both (TID 1410, rows 4 and 6), and
+    so may a number (TID 320); OHIF looks for the contour below the first number.
+    """
+    by_segment = [] if segment is None else [_segment_item(segment)]
+    by_contour = [_region(INFERRED_FROM, found, reference)] if profile == "ohif" else by_segment
     if found.area_mm2 is None or found.long_axis_mm is None or found.short_axis_mm is None:
-        return [Measurement(codes.AREA, found.area_px, codes.PIXELS), certainty]
-    return [
-        Measurement(codes.AREA, round(found.area_mm2, 2), codes.SQUARE_MILLIMETER),
-        Measurement(codes.LONG_AXIS, round(found.long_axis_mm, 2), codes.MILLIMETER),
-        Measurement(codes.SHORT_AXIS, round(found.short_axis_mm, 2), codes.MILLIMETER),
-        certainty,
-    ]
+        yield number(CONTAINS, codes.AREA, found.area_px, codes.PIXELS, *by_contour)
+    else:
+        area_mm2 = round(found.area_mm2, 2)
+        yield number(CONTAINS, codes.AREA, area_mm2, codes.SQUARE_MILLIMETER, *by_contour)
+        for name, length_mm in (
+            (codes.LONG_AXIS, found.long_axis_mm),
+            (codes.SHORT_AXIS, found.short_axis_mm),
+        ):
+            yield number(CONTAINS, name, round(length_mm, 2), codes.MILLIMETER, *by_segment)
+    yield number(CONTAINS, codes.CERTAINTY, round(100 * found.score, 1), codes.PERCENT)
 
 
 def _spacing_note(found: Finding, spacing_source: str | None) -> str:
@@ -163,47 +206,13 @@ def _spacing_note(found: Finding, spacing_source: str | None) -> str:
     return f"{note}."
 
 
-def _view(found: Finding) -> list[QualitativeEvaluation]:
-    view = codes.VIEW.get(found.view or "")
-    return [] if view is None else [QualitativeEvaluation(codes.IMAGE_VIEW, view)]
-
-
-def _infer_sizes_from(
-    content: ContentSequence, region: ImageRegion | None, segment: SegmentReference | None
-) -> None:
-    """Say below each size what it was inferred from: the segment; for OHIF the area from `region`.
-
-    The group itself may have a region or a segment and not both (TID 1410, rows 4 and 6), and so
-    may a number (TID 320); OHIF looks for the contour below the first number.
-    """
-    sizes = [item for item in content if item.name in _SIZES]
-    if region is not None:
-        sizes.pop(0).ContentSequence = ContentSequence([_inferred_from(region)])
-    if segment is not None:
-        for size in sizes:
-            size.ContentSequence = ContentSequence([_segment_item(segment)])
-
-
-def _inferred_from(region: ImageRegion) -> ScoordContentItem:
-    """The same contour, as what a number was inferred from."""
-    item = ScoordContentItem(
-        name=region.name,
-        graphic_type=region.graphic_type,
-        graphic_data=corners(region.value),
-        relationship_type=RelationshipTypeValues.INFERRED_FROM,
-    )
-    set_points(item, region.value)
-    item.ContentSequence = ContentSequence(region.ContentSequence)
-    return item
-
-
-def _segment_item(segment: SegmentReference) -> ImageContentItem:
-    return ImageContentItem(
-        name=codes.REFERENCED_SEGMENT,
-        referenced_sop_class_uid=SegmentationStorage,
-        referenced_sop_instance_uid=segment.sop_instance_uid,
-        referenced_segment_numbers=segment.segment_number,
-        relationship_type=RelationshipTypeValues.INFERRED_FROM,
+def _segment_item(segment: SegmentReference) -> ContentItem:
+    reference = ImageReference(SegmentationStorage, segment.sop_instance_uid, None)
+    return image(
+        INFERRED_FROM,
+        codes.REFERENCED_SEGMENT,
+        reference,
+        segment_number=segment.segment_number,
     )
 
 
@@ -215,10 +224,6 @@ def hang_below(parent: ContentItem, measurements: Sequence[Measurement]) -> None
     parent.ContentSequence = ContentSequence(items)
 
 
-def comment(text: str) -> TextContentItem:
+def comment(sentence: str) -> ContentItem:
     """A sentence for people, in a group."""
-    return TextContentItem(
-        name=dictionary.DCM.Comment,
-        value=text,
-        relationship_type=RelationshipTypeValues.CONTAINS,
-    )
+    return text(CONTAINS, _DCM.Comment, sentence)

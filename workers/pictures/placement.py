@@ -36,7 +36,10 @@ def free_place(
     starts += [(x0, y0 - gap - height - row * step) for row in range(1, _ROWS_TRIED)]
     places = [inside((x, y, x + width, y + height), shape, margin) for x, y in starts]
     taken = [outline, *others]
-    return min(places, key=lambda place: sum(overlap(place, each) for each in taken))
+    free = (place for place in places if not any(overlap(place, each) for each in taken))
+    return next(free, None) or min(
+        places, key=lambda place: sum(overlap(place, each) for each in taken)
+    )
 
 
 def inside(box: Box, shape: tuple[int, int], margin: int) -> Box:

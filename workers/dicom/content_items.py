@@ -1,15 +1,20 @@
-"""Content items of the Mammography CAD report: highdicom's value types, put below one another.
+"""Content items of reports: highdicom's value types, put below one another.
 
 In: values, and the items below each. Out: content items (PS3.3 C.17.3). highdicom's own content
-sequence knows no relationships by reference (C.17.3.2.5), on which this report rests: children are
-therefore attached here, and references are written here.
+sequence sorts its items by name as they come, which takes most of the time of a long report, and
+knows no relationships by reference (C.17.3.2.5), on which the Mammography CAD report rests:
+children are therefore attached here, and references are written here.
+
+Codes, and coded items without children, are one object for all places, which only read them: a
+report repeats a few of them in every finding.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, time
-from functools import cache
+from functools import lru_cache
+from typing import Final
 
 from highdicom.sr import (
     CodeContentItem,
@@ -27,9 +32,9 @@ from highdicom.sr import (
 )
 from pydicom import Sequence as ItemSequence
 from pydicom.dataset import Dataset
-from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
+from workers.dicom.codes import SOURCE
 from workers.dicom.graphic_data import Points, corners, set_points
 from workers.dicom.inheritance import ImageReference
 
@@ -44,12 +49,16 @@ SELECTED_FROM = RelationshipTypeValues.SELECTED_FROM
 Relationship = RelationshipTypeValues
 
 
+# Devices write codes of their own, so there is no end to them.
+_KEPT: Final = 1024
+
+
 def concept(code: Code) -> CodedConcept:
-    """The code as an item of a code sequence: one object for all places, which only read it."""
+    """The code as an item of a code sequence."""
     return _concept(code.value, code.scheme_designator, code.meaning)
 
 
-@cache
+@lru_cache(_KEPT)
 def _concept(value: str, scheme: str, meaning: str) -> CodedConcept:
     # By all three parts: pydicom calls codes equal whose meanings differ.
     return CodedConcept(value, scheme, meaning)
@@ -57,8 +66,20 @@ def _concept(value: str, scheme: str, meaning: str) -> CodedConcept:
 
 def code(relationship: Relationship, name: Code, value: Code, *children: Dataset) -> ContentItem:
     """A CODE item."""
-    item = CodeContentItem(name=concept(name), value=concept(value), relationship_type=relationship)
-    return _above(item, children)
+    if children:
+        return _above(_code(relationship, concept(name), concept(value)), children)
+    return _shared_code(relationship, tuple(name), tuple(value))
+
+
+@lru_cache(_KEPT)
+def _shared_code(
+    relationship: Relationship, name: tuple[str, ...], value: tuple[str, ...]
+) -> CodeContentItem:
+    return _code(relationship, concept(Code(*name)), concept(Code(*value)))
+
+
+def _code(relationship: Relationship, name: CodedConcept, value: CodedConcept) -> CodeContentItem:
+    return CodeContentItem(name=name, value=value, relationship_type=relationship)
 
 
 def text(relationship: Relationship, name: Code, value: str) -> ContentItem:
@@ -96,27 +117,36 @@ def container(
     name: Code,
     *children: Dataset,
     template_id: str | None = None,
+    is_continuous: bool = False,
 ) -> ContentItem:
-    """A CONTAINER of separate items; the root has no relationship."""
+    """A CONTAINER; the root has no relationship."""
     item = ContainerContentItem(
         name=concept(name),
-        is_content_continuous=False,
+        is_content_continuous=is_continuous,
         template_id=template_id,
         relationship_type=relationship,
     )
     return _above(item, children)
 
 
-def image(relationship: Relationship, reference: ImageReference, *children: Dataset) -> ContentItem:
-    """An IMAGE item without a concept name, which TID 4020 does not give it."""
+def image(
+    relationship: Relationship,
+    name: Code | None,
+    reference: ImageReference,
+    *children: Dataset,
+    segment_number: int | None = None,
+) -> ContentItem:
+    """An IMAGE item, without a concept name where a template gives it none."""
     item = ImageContentItem(
-        name=codes.SCT.Source,
+        name=concept(name or SOURCE),
         referenced_sop_class_uid=reference.sop_class_uid,
         referenced_sop_instance_uid=reference.sop_instance_uid,
         referenced_frame_numbers=reference.frame_numbers,
+        referenced_segment_numbers=segment_number,
         relationship_type=relationship,
     )
-    del item.ConceptNameCodeSequence
+    if name is None:
+        del item.ConceptNameCodeSequence
     return _above(item, children)
 
 
@@ -125,9 +155,9 @@ def coordinates(
     name: Code,
     graphic_type: str,
     points_px: Points,
-    image_identifier: Sequence[int],
+    selected_from: Dataset,
 ) -> ContentItem:
-    """An SCOORD item selected from the image with that identifier; points are (column, row)."""
+    """An SCOORD item above the image that it lies on."""
     item = ScoordContentItem(
         name=concept(name),
         graphic_type=graphic_type,
@@ -135,7 +165,7 @@ def coordinates(
         relationship_type=relationship,
     )
     set_points(item, points_px)
-    return _above(item, [by_reference(SELECTED_FROM, image_identifier)])
+    return _above(item, [selected_from])
 
 
 def by_reference(relationship: Relationship, identifier: Sequence[int]) -> Dataset:
