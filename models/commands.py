@@ -23,7 +23,13 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
     multiple=True,
     help="TOML laid over models/NAME/train.toml; may be repeated.",
 )
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="fit.minutes=10")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="One setting, such as fit.minutes=10; may be repeated.",
+)
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -44,7 +50,9 @@ def train(
 ) -> None:
     """Train NAME on the folders of --data, as models/NAME/train.toml says."""
     from models.training import command
+    from models.training.checkpoint import CheckpointError
     from models.training.config import ConfigError
+    from models.training.samples import SampleError
 
     out = out or Path("runs") / name
     request = command.Request(name, data, out, configs, overrides, resume, folds or 0)
@@ -55,18 +63,29 @@ def train(
         figures = command.train(request)
     except ConfigError as error:
         raise click.UsageError(str(error)) from error
+    except (CheckpointError, FloatingPointError, OSError, SampleError, ValueError) as error:
+        raise click.ClickException(f"{error}{_what_to_do(error)}") from error
     for figure, value in figures.items():
         click.echo(f"{figure}: {value}")
     click.echo(f"wrote {out}")
+
+
+def _what_to_do(error: Exception) -> str:
+    """What helps, where the error itself does not say it."""
+    if isinstance(error, FloatingPointError):
+        return "; train with a lower fit.learning_rate"
+    cause = error.__cause__ or error
+    if isinstance(cause, OSError):
+        return "; repair the file, or take it out of the folder and its table"
+    return ""
 
 
 @click.command()
 @click.argument("name", type=NAMES)
 @click.option(
     "--weights",
-    type=FOLDER,
-    required=True,
-    help="Folder with weights.*.pt, the --out of training.",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder with weights.*.pt, the --out of training.  [default: runs/NAME]",
 )
 @click.option(
     "--repository",
@@ -75,8 +94,9 @@ def train(
     show_default=True,
     help="Model repository to write into.",
 )
-def export(name: str, weights: Path, repository: Path) -> None:
+def export(name: str, weights: Path | None, repository: Path) -> None:
     """Turn trained weights of NAME into what Triton loads, with their licence beside them."""
+    weights = weights or Path("runs") / name
     cards = importlib.import_module("models.evaluation.cards")
     undeclared = cards.undeclared_data(name, weights)
     if undeclared:
@@ -84,6 +104,10 @@ def export(name: str, weights: Path, repository: Path) -> None:
             f"these weights saw {', '.join(undeclared)}: list it in models/{name}/card.toml under "
             "trained_on, so that they carry its licence"
         )
-    folder = importlib.import_module(f"models.{name}.export").export(weights, repository)
+    try:
+        folder = importlib.import_module(f"models.{name}.export").export(weights, repository)
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise click.ClickException(f"{weights} cannot be exported as {name}: {reason}") from error
     cards.write_licence(name, repository)
     click.echo(f"wrote {folder}")

@@ -70,7 +70,11 @@ class Way:
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Studies of `sentinode phantom`, or a folder in a layout of docs/data-sets.md.",
 )
-@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for the report.  [default: runs/NAME/report/FOLDER]",
+)
 @click.option("--through", type=click.Choice(WAYS), default="onnx", show_default=True)
 @click.option("--served", is_flag=True, help="The same as --through served: ask Triton.")
 @click.option(
@@ -90,7 +94,7 @@ class Way:
 def evaluate(
     name: str,
     data: Path,
-    out: Path,
+    out: Path | None,
     through: str,
     served: bool,
     weights: Path | None,
@@ -110,6 +114,7 @@ def evaluate(
     tell_left_out(contents.left_out)
     if not cases:
         raise click.ClickException(_nothing(data, contents, model.spec.modality, part))
+    out = out or Path("runs") / name / "report" / data.resolve().name
     _make_folder(out)
     server = open_server(name, way)
     outcome = run(model, server, cases)

@@ -81,6 +81,11 @@ def read_contents(folder: Path) -> Contents:
     return Contents(name, cases, [entry for entry in found if isinstance(entry, LeftOut)])
 
 
+def layout_of(folder: Path) -> str:
+    """Name of the layout without reading any image; empty where there is none."""
+    return _recognised(folder)[0] if folder.is_dir() else ""
+
+
 def _recognised(folder: Path) -> tuple[str, Reader | None]:
     for recognise in (_by_folders, _by_labels, _by_annotations):
         name, reader = recognise(folder)

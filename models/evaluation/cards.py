@@ -111,13 +111,14 @@ def write_licence(name: str, repository: Path, models: Path = _MODELS) -> Path:
 
 
 def undeclared_data(name: str, weights: Path, models: Path = _MODELS) -> list[str]:
-    """Sets of a training run, by the names of its folders, that the card does not list."""
+    """Sets of a training run, by layout or name of its folders, that the card does not list."""
     path = weights / "config.json"
     if not path.is_file():
         return []
-    seen = json.loads(path.read_text()).get("data", [])
+    facts = json.loads(path.read_text())
     declared = _facts(name, models)["trained_on"]
-    return [folder for folder in seen if folder in SETS and folder not in declared]
+    seen = dict.fromkeys([*facts.get("layouts", ()), *facts.get("data", ())])
+    return [found for found in seen if found in SETS and found not in declared]
 
 
 def licence_of(facts: Mapping[str, Any]) -> str:

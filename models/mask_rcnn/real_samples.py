@@ -18,6 +18,7 @@ from models.contract import FindingKind, Model
 from models.datasets.cases import Case
 from models.datasets.folders import read_folder
 from models.datasets.splits import hold_out, k_folds
+from models.datasets.tables import DataSetError
 from models.mask_rcnn.labelled import CLASS_CODES, UNKNOWN, Sample, labelled
 from models.training.folds import Fold
 
@@ -76,12 +77,21 @@ def split_folders(
 
 
 def usable(folder: Path, model: Model) -> list[Case]:
-    """Cases of the model's modality whose lesions are outlined or known to be absent."""
-    return [
+    """Cases of the model's modality whose lesions are outlined or known to be absent.
+
+    Raises DataSetError where there are none.
+    """
+    found = [
         case
         for case in read_folder(folder)
         if case.modality == model.spec.modality and case.truth.lesions is not None
     ]
+    if not found:
+        raise DataSetError(
+            f"{folder} holds no {model.spec.modality} image whose lesions are outlined or known to "
+            f"be absent: nothing to train {model.spec.name} on"
+        )
+    return found
 
 
 def sample_of_case(index: int, cases: Sequence[Case], model: Model) -> Sample:

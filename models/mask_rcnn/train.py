@@ -46,7 +46,8 @@ def run(
     device = torch.device(config.fit.device_name())
     with pool_or_none(config.data.workers) as pool:
         made = stocks(config.data, model, data, device, pool, out, fold)
-        made.wait()
+        # Batches of a resumed run repeat only if they are drawn from as many samples.
+        made.complete() if resume else made.wait()
         result = train(config, made, out, model.spec.name, resume)
         figures = dict(result.metrics)
         if made.validation is not None and result.finished:

@@ -18,9 +18,11 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from models.contract import FindingKind
 from models.datasets.cases import Case
 from models.datasets.folders import read_folder
 from models.datasets.splits import Split, hold_out, k_folds
+from models.datasets.tables import DataSetError
 from models.mask_rcnn.augment import AugmentConfig, augment
 from models.mask_rcnn.losses import LossConfig, losses
 from models.mask_rcnn.network import MaskRCNN
@@ -34,7 +36,7 @@ from models.restore import restore
 from models.training import weights
 from models.training.folds import Fold
 from models.training.loop import FitSettings, begin, fit
-from models.training.samples import SampleStock, sample_pool
+from models.training.samples import SampleStock, pool_or_none
 
 AUGMENT = AugmentConfig(rotation_degrees=20.0, scale=1.25, vertical_flip=True, gamma=0.3, noise=5.0)
 _LOSS = LossConfig(positives=8, sampled=32)
@@ -81,10 +83,11 @@ def run(
     validation = [case for case in validation if case.truth.lesions is not None]
     given = sources(training, config.data.shares, config.data.window_px)
     first = config.fit.seed * _SEEDS_PER_RUN
-    with sample_pool(config.data.workers) as pool:
+    with pool_or_none(config.data.workers) as pool:
         seeds = range(first, first + config.data.samples)
         stock = SampleStock(pool, partial(sample, given=given), seeds, device)
-        stock.wait(_FIRST_STEP_SAMPLES)
+        # Batches of a resumed run repeat only if they are drawn from as many samples.
+        stock.complete() if resume else stock.wait(_FIRST_STEP_SAMPLES)
         result = fit(
             network(config),
             _loss,
@@ -120,10 +123,21 @@ def sides(
     validation: list[Case] = []
     for folder in data:
         cases = read_folder(folder)
+        if not any(_is_of_use(case) for case in cases):
+            raise DataSetError(
+                f"{folder} holds no mammogram that is normal or has an outlined mass: nothing to "
+                f"train {SPEC.name} on"
+            )
         chosen = split(cases, config, fold)
         training.append([cases[index] for index in chosen.training])
         validation += [cases[index] for index in chosen.validation]
     return training, validation
+
+
+def _is_of_use(case: Case) -> bool:
+    """A background, or a mass with its outline."""
+    masses = any(lesion.kind is FindingKind.MASS for lesion in case.truth.lesions or ())
+    return case.modality == SPEC.modality and (case.truth.label == "normal" or masses)
 
 
 def split(cases: Sequence[Case], config: Config, fold: Fold | None = None) -> Split:

@@ -21,6 +21,7 @@ from models.contract import BreastImage, FindingKind, ModelInputError
 from models.datasets.cases import Case
 from models.datasets.folders import read_folder
 from models.datasets.splits import Split, hold_out, k_folds
+from models.datasets.tables import DataSetError
 from models.foreground import breast_box, breast_mask
 from models.insertion.calcifications import add_single_specks, insert_artery, insert_cluster
 from models.insertion.inserted import Inserted, NoRoomError
@@ -42,12 +43,17 @@ def backgrounds(folders: Sequence[Path], fold: Fold | None = None) -> tuple[list
     """Normal cases to train on and to validate on: the project's split, or one of k folds.
 
     A patient with a calcification anywhere validates: the other breast may share her arteries, and
-    the few real clusters are all needed to judge with.
+    the few real clusters are all needed to judge with. Raises DataSetError for a folder without a
+    normal case.
     """
     training: list[Case] = []
     validation: list[Case] = []
     for folder in folders:
         cases = [case for case in read_folder(folder) if case.modality == "MG"]
+        if not any(map(is_normal, cases)):
+            raise DataSetError(
+                f"{folder} holds no normal mammogram, and only into those calcium is inserted"
+            )
         split = split_of(cases, fold)
         training += [cases[index] for index in split.training if is_normal(cases[index])]
         validation += [cases[index] for index in split.validation if is_normal(cases[index])]

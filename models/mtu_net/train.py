@@ -68,7 +68,8 @@ def run(
     network = method.build(config.width).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     with ExitStack() as stack:
         stock, validation = stocks(config.data, data, fold, device, stack)
-        stock.wait(FIRST_STEP_SAMPLES)
+        # Batches of a resumed run repeat only if they are drawn from as many samples.
+        stock.complete() if resume else stock.wait(FIRST_STEP_SAMPLES)
         _start(network, config, stock)
         result = fit(
             network,

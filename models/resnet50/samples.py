@@ -24,6 +24,7 @@ from models.contract import BreastImage, ModelInputError
 from models.datasets.cases import Case, Truth
 from models.datasets.folders import read_folder
 from models.datasets.splits import Split, hold_out, k_folds
+from models.datasets.tables import DataSetError
 from models.resnet50.clinical import vector
 from models.resnet50.preprocess import Frame, framed
 from models.resnet50.settings import Data
@@ -58,7 +59,7 @@ def stocks_of(
     pool: Pool | None,
     fold: Fold | None = None,
 ) -> Stocks:
-    """Begin to make, or read, all samples."""
+    """Begin to make, or read, all samples. Raises DataSetError for a folder without usable ones."""
     found: Stocks = {}
     for folder in folders:
         cases = read_folder(folder)
@@ -67,6 +68,13 @@ def stocks_of(
             [cases[index] for index in side if is_usable(cases[index])]
             for side in (split.training, split.validation)
         ]
+        for side, own in zip(("training", "validation"), sides, strict=True):
+            if not own:
+                count = sum(map(is_usable, cases))
+                raise DataSetError(
+                    f"{folder}: of {count} mammograms with a label none is on the {side} side of "
+                    "the split; add images of more patients"
+                )
         training, validation = (
             SampleStock(pool, of_cases(side), range(len(side)), device, _pack(settings, name, side))
             for name, side in zip(_names(folder.name, fold), sides, strict=True)

@@ -52,7 +52,8 @@ def run(
             stocks = packed_stocks(Path(config.data.packs), device)
         training = {name: pair[0] for name, pair in stocks.items()}
         for stock in training.values():
-            stock.wait(FIRST_STEP_SAMPLES)
+            # Batches of a resumed run repeat only if they are drawn from as many samples.
+            stock.complete() if resume else stock.wait(FIRST_STEP_SAMPLES)
         result = fit(
             network,
             partial(losses, settings=config.objective),

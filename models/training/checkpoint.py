@@ -9,6 +9,7 @@ with the weights of an uninterrupted one, bit for bit on a processor.
 from __future__ import annotations
 
 import os
+import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,10 @@ from models.training import generators
 from models.training.average import WeightAverage
 from models.training.generators import Generators
 from models.training.watching import Watcher
+
+
+class CheckpointError(RuntimeError):
+    """The checkpoint is damaged, or of a run with other settings; the text says what to do."""
 
 
 @dataclass(slots=True)
@@ -66,7 +71,17 @@ def save(path: Path, position: Position, parts: Parts) -> None:
 
 
 def restore(path: Path, parts: Parts, device: torch.device) -> Position:
-    """Put back what `save` wrote. Raises RuntimeError where the module differs."""
+    """Put back what `save` wrote. Raises CheckpointError, also where the module differs."""
+    try:
+        return _restored(path, parts, device)
+    except (EOFError, KeyError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
+        raise CheckpointError(
+            f"{path} is damaged, or of a run with other settings; go on with the settings that it "
+            f"was begun with, or train into another folder ({str(error).splitlines()[0]})"
+        ) from error
+
+
+def _restored(path: Path, parts: Parts, device: torch.device) -> Position:
     state = torch.load(path, map_location=device, weights_only=True)
     parts.module.load_state_dict(state["module"])
     parts.optimizer.load_state_dict(state["optimizer"])

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from models.datasets.folders import layout_of
 from models.training import config as configuration
 from models.training.config import ConfigError
 from models.training.folds import Fold, cross_validate
@@ -95,6 +96,8 @@ def _write_facts(config: Any, request: Request) -> None:
     facts = {
         "model": request.name,
         "data": [path.name for path in request.data],
+        # What was trained on decides the weights' licence, whatever the folders are called.
+        "layouts": [layout_of(path) for path in request.data],
         "folds": request.folds,
         "config": dataclasses.asdict(config),
     }

@@ -132,6 +132,8 @@ class _Run:
         if config.resume and self.checkpoint_path.is_file():
             self.position = checkpoint.restore(self.checkpoint_path, self.parts, self.device)
         self.progress = Progress(config.out_dir / "log.jsonl", config.label)
+        if config.resume:
+            self.progress.event("resume", step=self.position.step)
         folder = config.out_dir / "tensorboard" if config.tensorboard else None
         self.board = Board(folder, self.position.step)
         self.called = time.monotonic()

@@ -33,6 +33,10 @@ MakeSample = Callable[[int], Sample]
 _WAIT_SECONDS = 0.05
 
 
+class SampleError(RuntimeError):
+    """A sample cannot be made from an image, or cannot be kept; the text says which and why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Packed:
     """Where a stock is kept, and the digest of what made it; see `packs`.
@@ -141,12 +145,13 @@ class SampleStock:
     def wait(self, count: int) -> None:
         """Return when `count` samples (at most the capacity) are there.
 
-        Raises RuntimeError, with the cause, when a sample could not be made.
+        Raises SampleError, with the cause, when a sample could not be made.
         """
         while self._failure is None and self._ready < min(count, self._capacity):
             time.sleep(_WAIT_SECONDS)
         if self._failure is not None:
-            raise RuntimeError("a sample could not be made or kept") from self._failure
+            reason = f"a sample could not be made or kept: {self._failure}"
+            raise SampleError(reason) from self._failure
 
     def complete(self) -> None:
         """Return when every sample is made, and kept where it is to be. Raises as `wait`."""

@@ -85,10 +85,18 @@ class FitSettings(Course):
     pause_minutes: float = 0.0
 
     def device_name(self) -> str:
-        """The device that "auto" stands for on this machine, or the one that is named."""
-        if self.device != "auto":
-            return self.device
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        """The device that "auto" stands for on this machine, or the one that is named.
+
+        Raises ValueError for one that this machine lacks.
+        """
+        if self.device == "auto":
+            return "cuda" if torch.cuda.is_available() else "cpu"
+        try:
+            torch.empty(0, device=self.device)
+        except (AssertionError, NotImplementedError, RuntimeError) as error:
+            reason = f"fit.device is {self.device!r}, which this machine lacks; write auto or cpu"
+            raise ValueError(reason) from error
+        return self.device
 
     def config(self, out_dir: Path, label: str, resume: bool = False) -> FitConfig:
         """Raises ValueError where neither minutes nor steps are given."""

@@ -1,0 +1,112 @@
+"""What people type and hand over by mistake: each ends in one sentence that says what to do."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+pytest.importorskip("torch")
+
+from models.commands import export, train
+from models.datasets.folders import layout_of
+from models.evaluation.cards import undeclared_data
+
+SMALL = ("data.workers=0", "data.phantoms=0", "fit.steps=1", "fit.validations=1")
+
+
+def picture(path: Path, seed: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(1, 255, (90, 120), np.uint8)
+    cv2.imwrite(str(path), pixels)
+
+
+def invoke(name: str, *arguments: str, settings: tuple[str, ...] = SMALL) -> Result:
+    overrides = [part for setting in settings for part in ("--set", setting)]
+    result = CliRunner().invoke(train, [name, *arguments, *overrides])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+@pytest.fixture
+def busi(tmp_path: Path) -> Path:
+    for number in range(3):
+        picture(tmp_path / "mine" / "normal" / f"{number}.png", number)
+    return tmp_path / "mine"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("mask_rcnn_mg", "holds no mammogram that is normal or has an outlined mass"),
+        ("mtu_net", "holds no normal mammogram"),
+        ("resnet50", "of 0 mammograms with a label none is on the training side"),
+    ],
+)
+def test_a_folder_of_another_kind(busi: Path, tmp_path: Path, name: str, message: str) -> None:
+    """Ultrasound for mammography: nothing is trained on phantoms instead, in silence."""
+    settings = ("fit.steps=1", "data.workers=0")
+    result = invoke(name, "--data", str(busi), "--out", str(tmp_path / "out"), settings=settings)
+    assert result.exit_code == 1
+    assert f"{busi}" in result.output
+    assert message in result.output
+
+
+def test_ultrasound_without_an_outline(tmp_path: Path) -> None:
+    """Images whose lesions nobody outlined teach a detector nothing."""
+    picture(tmp_path / "mine" / "benign" / "a.png", 0)
+    result = invoke("mask_rcnn_us", "--data", str(tmp_path / "mine"), "--out", str(tmp_path / "o"))
+    assert result.exit_code == 1
+    assert "holds no US image whose lesions are outlined" in result.output
+
+
+def test_a_picture_that_cannot_be_read(busi: Path, tmp_path: Path) -> None:
+    """Named, with what to do about it."""
+    for path in (busi / "normal").iterdir():
+        path.write_bytes(b"no picture")
+    result = invoke("mask_rcnn_us", "--data", str(busi), "--out", str(tmp_path / "out"))
+    assert result.exit_code == 1
+    assert ".png is not a readable picture; repair the file, or take it out" in result.output
+
+
+def test_a_device_that_is_not_there(tmp_path: Path) -> None:
+    """Neither one that no machine has nor one that this machine has not."""
+    settings = ("fit.device=meteor", "fit.steps=1")
+    result = invoke("resnet50", "--out", str(tmp_path / "out"), settings=settings)
+    assert result.exit_code == 1
+    assert "fit.device is 'meteor', which this machine lacks; write auto or cpu" in result.output
+
+
+def test_a_damaged_checkpoint(busi: Path, tmp_path: Path) -> None:
+    """Not gone on from, and not silently begun anew."""
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "checkpoint.pt").write_bytes(b"half a file")
+    settings = (*SMALL, "data.tuning_phantoms=0", "data.batch=2")
+    result = invoke(
+        "mask_rcnn_us", "--data", str(busi), "--out", str(out), "--resume", settings=settings
+    )
+    assert result.exit_code == 1
+    assert "checkpoint.pt is damaged, or of a run with other settings" in result.output
+
+
+def test_a_licence_goes_by_the_data_and_not_by_its_folder(busi: Path, tmp_path: Path) -> None:
+    """BUSI in a folder called "mine", for a model whose card does not list it."""
+    assert layout_of(busi) == "busi"
+    out = tmp_path / "out"
+    invoke("resnet50", "--data", str(busi), "--out", str(out), settings=("fit.steps=1",))
+    facts = json.loads((out / "config.json").read_text())
+    assert (facts["data"], facts["layouts"]) == (["mine"], ["busi"])
+    assert undeclared_data("resnet50", out) == ["busi"]
+    assert undeclared_data("mask_rcnn_us", out) == []
+
+
+def test_export_without_weights(tmp_path: Path) -> None:
+    """A folder that no training has written."""
+    result = CliRunner().invoke(export, ["resnet50", "--weights", str(tmp_path)])
+    assert result.exit_code == 1
+    assert f"{tmp_path} cannot be exported as resnet50: no weights.*.pt" in result.output
