@@ -60,9 +60,11 @@ def augment(images: Tensor, labels: Tensor, config: AugmentConfig) -> tuple[Tens
 def _grid(images: Tensor, config: AugmentConfig) -> Tensor:
     """Where each output pixel reads from (n, h, w, 2), in normalised coordinates."""
     count, _, height, width = images.shape
-    grid = functional.affine_grid(
-        _transforms(count, images.device, config), [count, 1, height, width], align_corners=False
-    )
+    theta = _transforms(count, images.device, config)
+    # Normalised coordinates stretch the longer side less: turned in them, a circle would not stay.
+    theta[:, 0, 1] *= height / width
+    theta[:, 1, 0] *= width / height
+    grid = functional.affine_grid(theta, [count, 1, height, width], align_corners=False)
     if config.bend > 0:
         knots = torch.randn(count, 2, _BEND_KNOTS, _BEND_KNOTS, device=images.device)
         smooth = functional.interpolate(

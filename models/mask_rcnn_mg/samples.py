@@ -108,18 +108,29 @@ def _masses(case: Case) -> list[Outline]:
 
 def _varied(case: Case, rng: np.random.Generator) -> tuple[BreastImage, list[Outline]]:
     """The image with another grey curve and a slightly different size, and its masses."""
-    image = case.read()
+    image, masses = case.read(), _masses(case)
     pixels = np.power(image.pixels, np.float32(np.exp(rng.uniform(*np.log(_GAMMA)))))
     if image.pixel_spacing_mm is None:
         rows, columns = pixels.shape
         if rows == columns:
             columns = round(columns * rng.uniform(*_SQUASHED_COLUMNS))
+            masses = [_squashed(mass, rows, columns) for mass in masses]
             pixels = cv2.resize(pixels, (columns, rows), interpolation=cv2.INTER_AREA)
         side = float(rng.uniform(*_ASSUMED_SPACING_MM)) * 448 / rows
-        return replace(image, pixels=pixels, pixel_spacing_mm=(side, side)), []
+        return replace(image, pixels=pixels, pixel_spacing_mm=(side, side)), masses
     factor = float(_SCALE ** rng.uniform(-1, 1))
     spacing = (image.pixel_spacing_mm[0] * factor, image.pixel_spacing_mm[1] * factor)
-    return replace(image, pixels=pixels, pixel_spacing_mm=spacing), _masses(case)
+    return replace(image, pixels=pixels, pixel_spacing_mm=spacing), masses
+
+
+def _squashed(mass: Outline, side: int, columns: int) -> Outline:
+    """The outline on a square image of `side` whose width becomes `columns`."""
+    crop, (top, left) = mass
+    whole = np.zeros((side, side), np.float32)
+    window = whole[top : top + crop.shape[0], left : left + crop.shape[1]]
+    window[...] = crop[: window.shape[0], : window.shape[1]]
+    narrow = cv2.resize(whole, (columns, side), interpolation=cv2.INTER_AREA)
+    return narrow >= 0.5, (0, 0)
 
 
 def _with_masses(image: BreastImage, rng: np.random.Generator) -> tuple[BreastImage, list[Outline]]:

@@ -130,3 +130,17 @@ def test_open_class_asks_for_the_sum_of_probabilities() -> None:
     assert found.tolist() == pytest.approx([0.5, 0.2, 0.3, 0.5, 1.0])
     both = class_entropy(logits[:, :2], codes)
     assert both[1] == both[2] == both[3]
+
+
+def test_a_turned_disc_stays_round_on_an_oblong_input() -> None:
+    """Rotation is one in pixels, not in coordinates that stretch with the sides."""
+    torch.manual_seed(3)
+    y, x = torch.meshgrid(torch.arange(320), torch.arange(160), indexing="ij")
+    disc = ((y - 160) ** 2 + (x - 80) ** 2 < 40**2).to(torch.uint8)
+    config = AugmentConfig(rotation_degrees=45.0, scale=1.0, shift=0.0, noise=0.0)
+    labels = disc.repeat(8, 1, 1)
+    _, marks = augment(labels.unsqueeze(1).repeat(1, 3, 1, 1) * 200, labels, config)
+    heights = marks.any(dim=2).sum(dim=1)
+    widths = marks.any(dim=1).sum(dim=1)
+    assert (heights - 79).abs().max() <= 2
+    assert (widths - 79).abs().max() <= 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -72,3 +73,25 @@ def test_without_real_cases_phantoms_remain() -> None:
     """Sources without cases are left out; the phantom's window is cut alike."""
     channels, _, _ = sample(1, sources([], Shares(), WINDOW_PX))
     assert channels.shape == (3, *WINDOW_PX)
+
+
+@pytest.mark.parametrize("columns", [1024, 683])
+def test_a_mass_without_pixel_spacing_keeps_its_outline(
+    folders: tuple[Path, Path], columns: int
+) -> None:
+    """Pictures of general formats have no spacing; their masses must not be taught as background.
+
+    A square one is squashed at random, and its outline with it.
+    """
+    (case, *_) = _sources(folders, Shares()).outlined
+    image = case.read()
+    bare = replace(image, pixels=image.pixels[:, :columns], pixel_spacing_mm=None)
+    given = Sources(
+        (replace(case, read=lambda: bare),),
+        shares=Shares(outlined=1, inserted=0, normal=0, phantom=0),
+        window_px=WINDOW_PX,
+    )
+    channels, labels, _ = sample(0, given)
+    assert labels.any()
+    breast = channels[0] > 0
+    assert channels[0][labels > 0].mean() > channels[0][breast & (labels == 0)].mean() + 40
