@@ -24,6 +24,12 @@ from models.evaluation.local import weights_digest
 from models.evaluation.page import ENVIRONMENT
 from models.registry import MODELS, get_model
 
+# One word for two figures: who marks something on every normal image may call none malignant.
+_TITLES = {
+    ("images without a lesion: ", "specificity"): "left unmarked",
+    ("images: ", "specificity"): "specificity (not malignant)",
+}
+
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 _MODELS = Path(__file__).resolve().parents[1]
 
@@ -154,6 +160,8 @@ def _rows(report: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     figures = report["metrics"], report["intervals"]
     names = ["sensitivity", "false_positives_per_image", "dice_detected"]
     sections = [("lesions: ", *figures, names)] if report["by_kind"] else []
+    if report["by_kind"]:
+        sections.append(("images without a lesion: ", *figures, ["specificity"]))
     classes = report["classes"]
     if classes is not None:
         names = ["accuracy", "balanced_accuracy", "auc_malignant", "auc_normal", "specificity"]
@@ -166,4 +174,5 @@ def _rows(report: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
             if values.get(name) is not None:
                 low_high = bounds.get(name)
                 interval = f"{low_high[0]:.3f} to {low_high[1]:.3f}" if low_high else ""
-                yield prefix + name.replace("_", " "), f"{values[name]:.3f}", interval
+                shown = _TITLES.get((prefix, name), name.replace("_", " "))
+                yield prefix + shown, f"{values[name]:.3f}", interval

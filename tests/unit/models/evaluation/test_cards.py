@@ -46,7 +46,7 @@ REPORT = {
     "weights_sha256": "",
     "n_images": 10,
     "n_groups": 9,
-    "metrics": {"sensitivity": 0.85, "false_positives_per_image": 0.4},
+    "metrics": {"sensitivity": 0.85, "false_positives_per_image": 0.4, "specificity": 0.2},
     "intervals": {"sensitivity": [0.7, 0.95]},
     "by_kind": {"mass": {}},
     "classes": None,
@@ -69,10 +69,12 @@ def test_a_card_has_what_was_measured(tmp_path: Path) -> None:
     """Data, licence, operating point, figures with intervals, targets with what is missing."""
     text = write_all(tmp_path)
     assert "| lesions: sensitivity | 0.850 | 0.700 to 0.950 |" in text
+    assert "| images without a lesion: left unmarked | 0.200 |  |" in text
     assert "| sensitivity, busi | >= 0.9 | 0.850 | missed by 0.050 |" in text
     assert "| false marks, rsna | <= 0.5 | not measured | open |" in text
     assert "9 images of phantoms: 4 pairs of findings, 0 without partner" in text
     assert "| box px | 1.0000 | 12.0500 | 14.0000 | 2.0 |  |" in text
+    assert "**Not all differences are within what is allowed.**" in text
     assert "Al-Dhabyani" in text
     assert "Text in the picture." in text
     assert "Not a medical device" in text
