@@ -38,10 +38,23 @@ class Lesion:
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """`label` of the image; `lesions` is None where nobody outlined them, empty where none are."""
+    """`label` of the image; `lesions` is None where nobody outlined them, empty where none are.
+
+    `outlined`: the kinds that were looked for, None for all. Of another kind nothing is known: who
+    marks one makes no mistake.
+    """
 
     label: Label | None
     lesions: tuple[Lesion, ...] | None
+    outlined: frozenset[FindingKind] | None = None
+
+    def knows(self, kind: FindingKind) -> bool:
+        """Whether every lesion of a kind is outlined, or none is there."""
+        return self.lesions is not None and (self.outlined is None or kind in self.outlined)
+
+
+# What readers of mammograms outline; calcified arteries are passed over as harmless.
+SUSPICIOUS = frozenset({FindingKind.MASS, FindingKind.CALCIFICATION_CLUSTER})
 
 
 @dataclass(frozen=True, slots=True)

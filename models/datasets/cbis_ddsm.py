@@ -99,7 +99,8 @@ def _case(index: Index, rows: list[Row], kind: FindingKind, fold: Fold) -> Case 
     label = gravest([_LABELS.get(row["pathology"]) for row in rows])
     known = tuple(lesion for lesion in lesions if lesion is not None)
     # One missing mask makes the lesions of the whole image unknown: its find would be no mistake.
-    truth = Truth(label, known if len(known) == len(rows) else None)
+    # The tables of masses say nothing of calcifications, and the other way round.
+    truth = Truth(label, known if len(known) == len(rows) else None, frozenset({kind}))
     laterality = cast(Laterality, row["left or right breast"][:1])
     read = partial(read_dicom, paths[0], "MG", laterality, row["image view"])
     clinical: dict[str, float | str] = {

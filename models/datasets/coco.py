@@ -39,6 +39,7 @@ def read_coco(path: Path, document: dict[str, Any]) -> Iterator[Case]:
     of_image: dict[Any, list[dict[str, Any]]] = {}
     for annotation in document["annotations"]:
         of_image.setdefault(annotation["image_id"], []).append(annotation)
+    outlined = _kinds(document["annotations"], names, description, path)
     for image in sorted(document["images"], key=lambda image: str(image["file_name"])):
         lesions = []
         for annotation in of_image.get(image["id"], ()):
@@ -50,7 +51,20 @@ def read_coco(path: Path, document: dict[str, Any]) -> Iterator[Case]:
         picture = _picture(path, str(image["file_name"]))
         read = partial(read_picture, picture, description.modality, description.pixel_spacing_mm)
         name = str(Path(image["file_name"]).with_suffix(""))
-        yield Case(name, description.modality, Truth(label, tuple(lesions)), read, fold=fold)
+        yield Case(
+            name, description.modality, Truth(label, tuple(lesions), outlined), read, fold=fold
+        )
+
+
+def _kinds(
+    annotations: list[dict[str, Any]],
+    names: dict[Any, str],
+    description: Description,
+    path: Path,
+) -> frozenset[FindingKind] | None:
+    """What somebody outlined in these images; None, for all kinds, where nothing is drawn."""
+    meanings = (_meaning(annotation, names, description, path) for annotation in annotations)
+    return frozenset(kind for kind, _ in meanings if kind is not None) or None
 
 
 def _meaning(

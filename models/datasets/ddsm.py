@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.contract import BreastImage
-from models.datasets.cases import Case, Fold, Label, Truth
+from models.datasets.cases import SUSPICIOUS, Case, Fold, Label, Truth
 from models.datasets.tables import DataSetError
 from models.datasets.tfrecords import Record, read_features, records
 
@@ -89,7 +89,7 @@ def _of_array(path: Path, number: int) -> BreastImage:
 
 
 def _case(path: Path, number: int, label: Label | None, read: Any, fold: Fold) -> Case:
-    truth = Truth(label, () if label == "normal" else None)
+    truth = Truth(label, () if label == "normal" else None, SUSPICIOUS)
     return Case(f"{path.stem}-{number}", "MG", truth, read, fold=fold)
 
 

@@ -21,7 +21,7 @@ import numpy as np
 from python_calamine import CalamineWorkbook
 
 from models.contract import FindingKind, Laterality
-from models.datasets.cases import Case, Label, LeftOut, Lesion, Truth
+from models.datasets.cases import SUSPICIOUS, Case, Label, LeftOut, Lesion, Truth
 from models.datasets.dicom import read_dicom
 from models.datasets.outlines import polygon
 from models.datasets.pictures import files_of
@@ -73,7 +73,7 @@ def _case(folder: Path, path: Path, row: Row) -> Case:
     if row.get("acr"):
         clinical["density"] = row["acr"].removesuffix(".0")
     group = f"inbreast:{patient}" if patient else ""
-    return Case(key, "MG", Truth(label, lesions), read, group, clinical)
+    return Case(key, "MG", Truth(label, lesions, SUSPICIOUS), read, group, clinical)
 
 
 def _label(bi_rads: str) -> Label | None:

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from models.contract import FindingKind
-from models.datasets.cases import Case, Label, LeftOut, Lesion, Truth, gravest
+from models.datasets.cases import SUSPICIOUS, Case, Label, LeftOut, Lesion, Truth, gravest
 from models.datasets.pictures import files_of, read_picture
 from models.datasets.tables import DataSetError, Row, number, read_text
 
@@ -65,7 +65,7 @@ def read_mini_mias(folder: Path, rows: list[Row], source: Path) -> Iterator[Case
         patient = entries[0].get("patient", "")
         group = f"mini_mias:{patient}" if patient else ""
         clinical = {"tissue": entries[0].get("tissue", ""), "view": "MLO"}
-        yield Case(Path(name).stem, "MG", Truth(label, lesions), read, group, clinical)
+        yield Case(Path(name).stem, "MG", Truth(label, lesions, SUSPICIOUS), read, group, clinical)
 
 
 def read_archive(folder: Path) -> Iterator[Case | LeftOut]:

@@ -40,20 +40,39 @@ def _is_entry(entry: Any) -> bool:
 def read_via(path: Path, entries: list[dict[str, Any]]) -> Iterator[Case]:
     """One case per picture that the file names. Raises DataSetError."""
     description = read_description(path.parent)
+    for entry in entries:
+        if not (path.parent / str(entry["filename"])).is_file():
+            raise DataSetError(f"{path} names {entry['filename']}, which is not beside it")
+    outlined = _kinds(entries, description, path)
     for entry in sorted(entries, key=lambda entry: str(entry["filename"])):
         picture = path.parent / str(entry["filename"])
-        if not picture.is_file():
-            raise DataSetError(f"{path} names {picture.name}, which is not beside it")
-        regions = entry["regions"]
-        regions = list(regions.values()) if isinstance(regions, dict) else regions
-        lesions = [lesion for region in regions if (lesion := _lesion(region, description, path))]
+        lesions = [
+            lesion for region in _regions(entry) if (lesion := _lesion(region, description, path))
+        ]
         label = gravest([lesion.label for lesion in lesions]) if lesions else "normal"
         read = partial(read_picture, picture, description.modality, description.pixel_spacing_mm)
-        truth = Truth(label, tuple(lesions))
+        truth = Truth(label, tuple(lesions), outlined)
         fold = _FOLDERS.get(path.parent.name, "")
         # Pictures of equal name may stand on both sides.
         name = f"{path.parent.name}/{picture.stem}" if fold else picture.stem
         yield Case(name, description.modality, truth, read, fold=fold)
+
+
+def _regions(entry: dict[str, Any]) -> list[dict[str, Any]]:
+    regions = entry["regions"]
+    return list(regions.values() if isinstance(regions, dict) else regions)
+
+
+def _kinds(
+    entries: list[dict[str, Any]], description: Description, path: Path
+) -> frozenset[FindingKind] | None:
+    """What somebody outlined in these pictures; None, for all kinds, where nothing is drawn."""
+    meanings = (
+        description.meaning(_category(region, path), path)
+        for entry in entries
+        for region in _regions(entry)
+    )
+    return frozenset(kind for kind, _ in meanings if kind is not None) or None
 
 
 def _lesion(region: dict[str, Any], description: Description, path: Path) -> Lesion | None:

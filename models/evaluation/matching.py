@@ -35,6 +35,7 @@ class ImageResult:
     `overlaps`: for each true lesion the Dice coefficient with the best-scored region that hit it, 0
     if none did. `pixels_by_kind`: as `pixels`, of one kind each. `group`: images of equal group are
     not independent; empty means that the image stands for itself. `clinical`: as in `Case`.
+    `kinds`: those of which the truth is known, the others are not judged; None for all.
     """
 
     name: str
@@ -47,6 +48,7 @@ class ImageResult:
     pixels_by_kind: Mapping[FindingKind, Counts] = field(default_factory=dict)
     group: str = ""
     clinical: Mapping[str, float | str] = field(default_factory=dict)
+    kinds: frozenset[FindingKind] | None = None
 
 
 def judge(
@@ -67,17 +69,19 @@ def judge(
         group=case.group,
         clinical=case.clinical,
     )
-    if case.truth.lesions is None or not kinds:
+    kinds = frozenset(kind for kind in kinds if case.truth.knows(kind))
+    if not kinds:
         return known
-    lesions = [lesion for lesion in case.truth.lesions if lesion.kind in kinds]
-    found, false = match(output.regions, lesions)
-    marked = [r for r in output.regions if r.score >= thresholds[r.kind]]
+    lesions = [lesion for lesion in case.truth.lesions or () if lesion.kind in kinds]
+    regions = [region for region in output.regions if region.kind in kinds]
+    found, false = match(regions, lesions)
+    marked = [region for region in regions if region.score >= thresholds[region.kind]]
     return replace(
         known,
         found=found,
         false=false,
         pixels=Counts.of(paint(lesions, shape), paint(marked, shape)),
-        overlaps=tuple(_overlap(output.regions, lesion) for lesion in lesions),
+        overlaps=tuple(_overlap(regions, lesion) for lesion in lesions),
         pixels_by_kind={
             kind: Counts.of(
                 paint([lesion for lesion in lesions if lesion.kind == kind], shape),
@@ -85,6 +89,7 @@ def judge(
             )
             for kind in kinds
         },
+        kinds=kinds,
     )
 
 

@@ -171,20 +171,25 @@ def _sensitivity_at(
 
 
 def _by_kind(spec: ModelSpec, judged: list[ImageResult]) -> Report:
-    """The same figures of each kind that the model reports, and those of its pixels."""
+    """The same figures of each kind that the model reports, and those of its pixels.
+
+    Each over the images where that kind was outlined.
+    """
     if spec.task == "classification":
         return {}
     report: Report = {}
     for kind in thresholds_by_kind(spec):
-        tally, once = tally_of(spec, judged, kind), np.ones(len(judged))
-        groups = groups_of(judged)
+        known = [result for result in judged if result.kinds is None or kind in result.kinds]
+        tally, once = tally_of(spec, known, kind), np.ones(len(known))
+        groups = groups_of(known)
         report[kind.value] = {
+            "images": len(known),
             "lesions": len(tally.found.score),
             **_plain(tally.figures(once)),
-            "intervals": bootstrap.intervals(groups, tally.figures) if judged else {},
+            "intervals": bootstrap.intervals(groups, tally.figures) if known else {},
             "pixels": _plain(tally.pixel_figures(once)),
-            "pixel_intervals": bootstrap.intervals(groups, tally.pixel_figures) if judged else {},
-            "sensitivity_at": _sensitivity_at(spec, judged, kind),
+            "pixel_intervals": bootstrap.intervals(groups, tally.pixel_figures) if known else {},
+            "sensitivity_at": _sensitivity_at(spec, known, kind),
             "froc": tally.froc(),
         }
     return report

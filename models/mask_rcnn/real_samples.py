@@ -84,7 +84,7 @@ def usable(folder: Path, model: Model) -> list[Case]:
     found = [
         case
         for case in read_folder(folder)
-        if case.modality == model.spec.modality and case.truth.lesions is not None
+        if case.modality == model.spec.modality and case.truth.knows(FindingKind.MASS)
     ]
     if not found:
         raise DataSetError(

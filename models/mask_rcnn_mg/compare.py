@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from models.contract import FindingKind
 from models.datasets.folders import read_folder
 from models.mask_rcnn_mg.train import Config, network, run
 from models.mask_rcnn_mg.validation import figures, intervals, predict
@@ -57,7 +58,7 @@ def compare(config: Config, data: Sequence[Path], test: Path, out: Path) -> dict
 def tested(config: Config, folder: Path, test: Path, grey_only: bool) -> dict[str, Any]:
     """Figures of the weights in `folder` on every case of `test` whose lesions are known."""
     trained = network(replace(config, start=str(folder)))
-    cases = [case for case in read_folder(test) if case.truth.lesions is not None]
+    cases = [case for case in read_folder(test) if case.truth.knows(FindingKind.MASS)]
     seen = predict(trained, cases, grey_only)
     return {"figures": figures(seen), "intervals": intervals(seen)}
 

@@ -92,7 +92,7 @@ def _entry(case: Case, number: int) -> _Entry | None:
         "name": case.name,
         "group": case.group,
         "label": case.truth.label,
-        "known": case.truth.lesions is not None,
+        "known": case.truth.knows(FindingKind.MASS),
         "masses": [item.label for item in masses],
         "spacing_mm": spacing and [s / f for s, f in zip(spacing, scale, strict=True)],
     }

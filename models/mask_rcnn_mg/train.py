@@ -80,7 +80,7 @@ def run(
     """Train, write `out/weights.*.pt`, and return the figures on the side left out."""
     device = begin(config.fit)
     training, validation = sides(config, data, fold)
-    validation = [case for case in validation if case.truth.lesions is not None]
+    validation = [case for case in validation if case.truth.knows(FindingKind.MASS)]
     given = sources(training, config.data.shares, config.data.window_px)
     first = config.fit.seed * _SEEDS_PER_RUN
     with pool_or_none(config.data.workers) as pool:

@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     cases = read_folder(options.data)
     held_out = [cases[index] for index in split_of(cases).validation]
-    known = [case for case in held_out if case.truth.lesions is not None]
+    known = [case for case in held_out if case.truth.knows(KIND)]
     with Progress() as progress:
         task = progress.add_task("images", total=len(known))
         server = LocalServer(options.repository)

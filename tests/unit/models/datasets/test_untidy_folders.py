@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from models.contract import FindingKind
 from models.datasets.dicom import read_dicom
 from models.datasets.folders import UnknownLayoutError, read_contents, read_folder
 from models.datasets.pictures import read_levels
@@ -253,3 +254,18 @@ def test_a_picture_that_cannot_be_read_does_not_end_a_split(tmp_path: Path) -> N
     (tmp_path / "benign" / "b.png").write_bytes(b"no picture")
     split = hold_out(read_folder(tmp_path))
     assert sorted([*split.training, *split.validation]) == [0, 1]
+
+
+def test_sets_say_which_kinds_they_outline(tmp_path: Path) -> None:
+    """Circles of mini-MIAS are masses and clusters; a VIA file tells of the kinds drawn in it."""
+    (tmp_path / "labels.csv").write_text(MIAS + "a.png,NORM,,,,\n")
+    (case,) = read_folder(tmp_path)
+    assert [case.truth.knows(kind) for kind in FindingKind] == [True, True, False]
+    (tmp_path / "labels.csv").unlink()
+    (tmp_path / "sentinode.toml").write_text('modality = "MG"\n')
+    write_picture(tmp_path / "a.png")
+    shape = '{"name": "rect", "x": 5, "y": 8, "width": 10, "height": 4}'
+    region = f'{{"shape_attributes": {shape}, "region_attributes": {{"class": "bac"}}}}'
+    (tmp_path / "via.json").write_text(f'{{"a": {{"filename": "a.png", "regions": [{region}]}}}}')
+    (case,) = read_folder(tmp_path)
+    assert [case.truth.knows(kind) for kind in FindingKind] == [False, False, True]

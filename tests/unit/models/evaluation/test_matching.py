@@ -4,7 +4,7 @@ import numpy as np
 
 from models.contract import BreastImage, FindingKind, ModelOutput, Region
 from models.datasets.cases import Case, Lesion, Truth
-from models.evaluation.matching import is_hit, judge, match, paint
+from models.evaluation.matching import ImageResult, is_hit, judge, match, paint
 from models.imaging.regions import intersection_px
 
 MASS, CLUSTER = FindingKind.MASS, FindingKind.CALCIFICATION_CLUSTER
@@ -72,3 +72,24 @@ def test_without_outlines_nothing_is_counted() -> None:
     case = Case("a", "MG", Truth("malignant", None), lambda: image)
     result = judge(case, ModelOutput(), (100, 100), frozenset({MASS}), {MASS: 0.5})
     assert (result.found, result.false, result.pixels) == (None, None, None)
+
+
+def test_a_kind_that_nobody_looked_for_is_not_judged() -> None:
+    """An artery on a film whose readers circle clusters only: neither right nor wrong."""
+    cluster, artery = FindingKind.CALCIFICATION_CLUSTER, FindingKind.ARTERIAL_CALCIFICATION
+    square = np.ones((4, 4), np.bool_)
+    regions = (Region(cluster, 0.9, square, (0, 0)), Region(artery, 0.9, square, (20, 20)))
+    kinds, thresholds = frozenset({cluster, artery}), {cluster: 0.5, artery: 0.5}
+
+    def judged(outlined: frozenset[FindingKind] | None) -> ImageResult:
+        truth = Truth("normal", (), outlined)
+        case = Case("x", "MG", truth, lambda: BreastImage(np.zeros((30, 30), np.float32), "MG"))
+        return judge(case, ModelOutput(regions), (30, 30), kinds, thresholds)
+
+    assert len(judged(None).false or ()) == 2
+    partly = judged(frozenset({cluster}))
+    assert (partly.false, partly.kinds) == (((cluster, 0.9),), frozenset({cluster}))
+    assert partly.pixels is not None
+    assert partly.pixels.fp == 16
+    assert list(partly.pixels_by_kind) == [cluster]
+    assert judged(frozenset({FindingKind.MASS})).found is None

@@ -150,3 +150,24 @@ def test_every_model_has_its_papers() -> None:
         "mtu_net": ["002"],
         "resnet50": ["003"],
     }
+
+
+def test_each_kind_is_counted_where_it_was_outlined(tmp_path: Path) -> None:
+    """Arteries of one image of two: their false marks per image are over that one."""
+    pixels = {CLUSTER: Counts(0, 5, 990, 5), ARTERY: Counts(20, 5, 970, 5)}
+    marks = ((CLUSTER, 0.9), (ARTERY, 0.9))
+    both = ImageResult("a", "benign", {}, (), marks, Counts(0, 9, 991, 0), pixels_by_kind=pixels)
+    one = replace(
+        both, name="b", false=marks[:1], pixels_by_kind={CLUSTER: pixels[CLUSTER]}, kinds={CLUSTER}
+    )
+    report = make_report(MTU_NET, SUBJECT, Outcome([both, one]))
+    arteries, clusters = report["by_kind"][ARTERY.value], report["by_kind"][CLUSTER.value]
+    assert (arteries["images"], clusters["images"]) == (1, 2)
+    assert arteries["false_positives_per_image"] == clusters["false_positives_per_image"] == 1.0
+    assert report["metrics"]["false_positives_per_image"] == 1.5
+    none = make_report(MTU_NET, SUBJECT, Outcome([one]))
+    assert none["by_kind"][ARTERY.value]["false_positives_per_image"] is None
+    write_pages(tmp_path, MTU_NET, none, [one])
+    assert "Arterial calcification was outlined on 0 of these" in (
+        (tmp_path / "report.md").read_text()
+    )
