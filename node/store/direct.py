@@ -31,31 +31,21 @@ def create(path: Path) -> int:
         return os.open(path, flags, 0o640)
 
 
-def write_all(descriptor: int, content: memoryview) -> None:
-    """Write at the file's position; what is not aligned goes through the cache. Raises OSError."""
-    if len(content) % ALIGNED_BYTES:
-        use_cache(descriptor)
-    while content:
-        try:
-            content = content[os.write(descriptor, content) :]
-        except OSError as error:
-            if error.errno != errno.EINVAL or not _is_direct(descriptor):
-                raise
-            use_cache(descriptor)
-            continue
-        if len(content) % ALIGNED_BYTES:
-            # A full disk took a part.
-            use_cache(descriptor)
-
-
 def write_at(descriptor: int, content: memoryview, position: int) -> None:
-    """Write at a position that is aligned. Raises OSError."""
+    """Write at a position; what is not aligned goes through the cache. Raises OSError."""
+    refused = False
     while content:
+        if (position | len(content)) % ALIGNED_BYTES:
+            # The end of a file, or a full disk took a part.
+            use_cache(descriptor)
         try:
             count = os.pwrite(descriptor, content, position)
         except OSError as error:
-            if error.errno != errno.EINVAL or not _is_direct(descriptor):
+            if error.errno != errno.EINVAL or refused:
                 raise
+            # The file system takes the flag and then no direct write; another thread that writes
+            # to the file may know already.
+            refused = True
             use_cache(descriptor)
             continue
         position += count
@@ -66,7 +56,3 @@ def use_cache(descriptor: int) -> None:
     """Write through the page cache from now on. Raises OSError."""
     flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
     fcntl.fcntl(descriptor, fcntl.F_SETFL, flags & ~os.O_DIRECT)
-
-
-def _is_direct(descriptor: int) -> bool:
-    return bool(fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_DIRECT)

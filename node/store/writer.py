@@ -1,64 +1,63 @@
-"""A file that grows by whole stages, written while the next one is being filled.
+"""A file that grows by whole stages, written while the next ones are being filled.
 
-Direct writes wait for the disk. On one association receiving would wait as long again; so a few
-files at a time have a second buffer, and a thread that writes the one while the sender fills the
-other. With many associations their own threads overlap, and memory stays bounded.
+Direct writes wait for the disk. On one association receiving would wait as long again; so a file
+may have more stages than the one that is being filled, and threads that write those which are full.
+With many associations their own threads overlap, and memory stays bounded.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
 from node.store.digest import digest_text, new_digest
-from node.store.direct import create, write_all
+from node.store.direct import create, write_at
 from node.store.stage import Stage
 
-_FILES_AHEAD = 4
-_ahead = threading.BoundedSemaphore(_FILES_AHEAD)
+# Stages beyond the first of each file: of all files together, and of one. With a single one the two
+# threads wait for each other after every mebibyte.
+_MORE_STAGES, _MORE_OF_ONE = 4, 2
+_more = threading.BoundedSemaphore(_MORE_STAGES)
 
 
 class Writer:
     """One file, used by one thread. All but `close` raise OSError."""
 
-    __slots__ = (
-        "_descriptor",
-        "_digest",
-        "_has_second",
-        "_idle",
-        "_skip",
-        "_writing",
-        "_written",
-    )
+    __slots__ = ("_descriptor", "_digest", "_empty", "_end", "_more", "_skip", "_writing")
 
     def __init__(self, path: Path, skip: int) -> None:
         """`skip`: so many bytes at the beginning are not of the data set."""
         self._descriptor = create(path)
         self._digest = new_digest()
         self._skip = skip
-        self._has_second = _ahead.acquire(blocking=False)
-        self._idle = Stage() if self._has_second else None
-        self._writing: Stage | None = None
-        self._written: Future[None] | None = None
+        # Where the next stage belongs in the file.
+        self._end = 0
+        # How many stages it has beyond the first, and which of them are empty.
+        self._more = 0
+        self._empty: list[Stage] = []
+        self._writing: deque[tuple[Future[None], Stage]] = deque()
 
     def write(self, full: Stage) -> Stage:
-        """Take a full stage; returns an empty one."""
-        self._wait()
-        if self._idle is None or not self._begin_to_write(full):
-            self._put(full.content())
+        """Take a full stage; returns an empty one. What failed may be told by a later call."""
+        content, position = self._count(full)
+        empty = self._empty_stage()
+        if empty is None:
+            write_at(self._descriptor, content, position)
             full.clear()
             return full
-        empty, self._idle = self._idle, None
-        self._writing = full
+        self._writing.append((self._begun(content, position), full))
         return empty
 
     def flush(self, last: Stage) -> str:
         """Have the file hold all that has come, nothing follows; returns the digest."""
-        self._wait()
-        self._put(last.content())
+        content, position = self._count(last)
+        while self._writing:
+            self._wait_for_first()
+        write_at(self._descriptor, content, position)
         last.clear()
         return digest_text(self._digest)
 
@@ -68,45 +67,55 @@ class Writer:
 
     def close(self) -> None:
         """Give everything back; never raises."""
-        try:
-            self._wait()
-        except OSError:
-            pass
-        finally:
-            if self._idle is not None:
-                self._idle.close()
-                self._idle = None
-            if self._has_second:
-                self._has_second = False
-                _ahead.release()
-            os.close(self._descriptor)
+        while self._writing:
+            try:
+                self._wait_for_first()
+            except OSError:
+                continue
+        for stage in self._empty:
+            stage.close()
+        for _ in range(self._more):
+            _more.release()
+        self._empty, self._more = [], 0
+        os.close(self._descriptor)
 
-    def _begin_to_write(self, full: Stage) -> bool:
-        try:
-            self._written = _threads().submit(self._put, full.content())
-        except RuntimeError:
-            # No thread left in this process.
-            return False
-        return True
-
-    def _put(self, content: memoryview) -> None:
-        # By the stage: each call lets other threads run, and there are few hundreds less of them.
+    def _count(self, stage: Stage) -> tuple[memoryview, int]:
+        """Take its bytes into the digest; returns them, and where they belong."""
+        content, position = stage.content(), self._end
         self._digest.update(content[self._skip :])
         self._skip = 0
-        write_all(self._descriptor, content)
+        self._end += len(content)
+        return content, position
 
-    def _wait(self) -> None:
-        if self._written is None:
-            return
-        assert self._writing is not None
-        written, self._written = self._written, None
-        self._idle, self._writing = self._writing, None
+    def _empty_stage(self) -> Stage | None:
+        while self._writing and self._writing[0][0].done():
+            self._wait_for_first()
+        if not self._empty and self._more < _MORE_OF_ONE and _more.acquire(blocking=False):
+            self._more += 1
+            self._empty.append(Stage())
+        if not self._empty and self._writing:
+            self._wait_for_first()
+        return self._empty.pop() if self._empty else None
+
+    def _begun(self, content: memoryview, position: int) -> Future[None]:
+        try:
+            return _threads().submit(write_at, self._descriptor, content, position)
+        except RuntimeError:
+            # No thread left in this process.
+            write_at(self._descriptor, content, position)
+            done: Future[None] = Future()
+            done.set_result(None)
+            return done
+
+    def _wait_for_first(self) -> None:
+        written, stage = self._writing.popleft()
         try:
             written.result()
         finally:
-            self._idle.clear()
+            stage.clear()
+            self._empty.append(stage)
 
 
 @cache
 def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_FILES_AHEAD, thread_name_prefix="writer")
+    return ThreadPoolExecutor(_MORE_STAGES, thread_name_prefix="writer")

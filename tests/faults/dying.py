@@ -56,7 +56,7 @@ class Steps:
     def arm(self, _number: int = 0, _frame: FrameType | None = None) -> None:
         """Count from now on."""
         self._armed = True
-        _WRITE(self._log, b"armed\n")
+        os.write(self._log, b"armed\n")
 
     def pass_by(self, name: str, torn: Callable[[], object] | None = None) -> None:
         """One step is about to be done; `torn` does a part of it first."""
@@ -66,7 +66,7 @@ class Steps:
             return
         with self._lock:
             self._count += 1
-            _WRITE(self._log, f"{self._count} {name}\n".encode())
+            os.write(self._log, f"{self._count} {name}\n".encode())
             if self._count == self._at:
                 if torn is not None:
                     torn()
@@ -74,7 +74,6 @@ class Steps:
                 signal.pause()
 
 
-_WRITE = os.write
 _WRITE_AT = os.pwrite
 _OPEN = os.open
 
@@ -83,7 +82,6 @@ def _wrap(steps: Steps) -> None:
     for name in _NAMES:
         setattr(os, name, _stepping(steps, name, getattr(os, name)))
     os.open = _opening(steps)  # type: ignore[assignment]
-    os.write = _writing(steps)  # type: ignore[assignment]
     os.pwrite = _writing_at(steps)  # type: ignore[assignment]
     commit = DefaultDialect.do_commit
     DefaultDialect.do_commit = _stepping(steps, "commit", commit)  # type: ignore[method-assign]
@@ -103,16 +101,6 @@ def _opening(steps: Steps) -> Callable[..., int]:
         if flags & os.O_CREAT:
             steps.pass_by("create")
         return _OPEN(path, flags, *more, **options)
-
-    return step
-
-
-def _writing(steps: Steps) -> Callable[[int, Any], int]:
-    def step(descriptor: int, content: Any) -> int:
-        if stat.S_ISREG(os.fstat(descriptor).st_mode):
-            half = memoryview(content)[: len(content) // 2]
-            steps.pass_by("write", torn=lambda: _WRITE(descriptor, half))
-        return _WRITE(descriptor, content)
 
     return step
 

@@ -137,7 +137,7 @@ def test_kill_at_every_step(scenario: str, tmp_path: Path) -> None:
     if "first" in scenario:
         assert {"create", "pwrite", "fdatasync", "link"} <= set(steps)
     elif "small" not in scenario and "medium" not in scenario:
-        assert {"create", "write", "fsync", "replace", "mkdir", "link", "unlink"} <= set(steps)
+        assert {"create", "pwrite", "fsync", "replace", "mkdir", "link", "unlink"} <= set(steps)
 
 
 def test_kill_at_steps_on_postgresql(tmp_path: Path, postgresql: Postgresql) -> None:
