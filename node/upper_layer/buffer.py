@@ -47,6 +47,16 @@ class ReceiveBuffer:
         """The next bytes, `count` of them or fewer, not consumed."""
         return self._view[self._start : min(self._start + count, self._end)]
 
+    def take_alike(self, header: bytes, count: int) -> list[memoryview]:
+        """The `count` bytes behind each `header`, as often as both are here whole; consumed."""
+        view, begun, size = self._view, len(header), len(header) + count
+        taken, start = [], self._start
+        while self._end - start >= size and view[start : start + begun] == header:
+            taken.append(view[start + begun : start + size])
+            start += size
+        self._start = start
+        return taken
+
     def _to_front(self) -> None:
         # Only when the end is reached: what is left then is a header or the tail of a command.
         left = bytes(self._view[self._start : self._end])
