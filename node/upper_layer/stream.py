@@ -43,8 +43,6 @@ LOWEST_BYTES_PER_SECOND = 1024
 # After the first thousand, fragments must carry so much on average: a flood of empty ones would
 # keep the interpreter from everybody else. Real senders fill PDUs of 4 kB or more.
 FEW_FRAGMENTS, LOWEST_BYTES_PER_FRAGMENT = 1000, 256
-# PDUs from this length on are looked for in a row.
-_LONG_PDU_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +63,8 @@ class StoreStream:
         hand_over: Callable[[bytes], None],
     ) -> None:
         self.window = 1
+        # PDUs from this length on are looked for in a row.
+        self.long_pdu_bytes = 4096
         # How many messages were answered, by status.
         self.answered: Counter[int] = Counter()
         self._association = association
@@ -109,7 +109,7 @@ class StoreStream:
                 self._read_data_set(item_length - 2, context_id, control, deadline)
             else:
                 self._pass_data_set(item_length - 2, context_id, control, deadline)
-            alone = length == item_length + 4 >= _LONG_PDU_BYTES
+            alone = length == item_length + 4 >= self.long_pdu_bytes
             if alone and not control and self._current is not None:
                 self._read_alike(length, context_id, self._current.sink)
 

@@ -155,14 +155,23 @@ def _accepted() -> dict[int, Any]:
 
 
 def stream(random: Random, content: bytes | None = None) -> Service:
-    """P-DATA of broken messages into `StoreStream`."""
+    """P-DATA of broken messages into `StoreStream`; short-cuts for long PDUs change nothing."""
     if content is None:
         content = mutated(random, messages(random))
+    service = _streamed(content, random, random.choice((8, 4096)))
+    if random.random() < 0.25:
+        plain = _streamed(content, random, 1 << 32)
+        assert [each.content for each in service.opened] == [each.content for each in plain.opened]
+        assert service.discarded == plain.discarded
+    return service
+
+
+def _streamed(content: bytes, random: Random, long_pdu_bytes: int) -> Service:
     connection, service = offline(content, random), Service()
     association: Any = SimpleNamespace(_accepted_cx=_accepted())
     handed_over: list[bytes] = []
     reader = StoreStream(association, connection, service, handed_over.append)
-    reader.window = random.choice((1, 4))
+    reader.window, reader.long_pdu_bytes = random.choice((1, 4)), long_pdu_bytes
     try:
         while connection.need(6, _HELD_UNTIL):
             header = bytes(connection.buffer.take(6))

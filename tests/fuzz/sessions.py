@@ -105,8 +105,10 @@ def store(random: Random) -> list[Pdu]:
 
 
 def fragments(random: Random, context_id: int, content: bytes) -> list[Value]:
-    """Data set fragments, the last one marked."""
+    """Data set fragments, the last one marked; of equal length, as of most senders, at times."""
     cuts = sorted(random.randrange(len(content) + 1) for _ in range(random.randrange(4)))
+    if random.random() < 0.3:
+        cuts = list(range(0, len(content), random.randint(1 + len(content) // 9, len(content))))
     edges = [0, *cuts, len(content)]
     pieces = [content[begin:end] for begin, end in pairwise(edges)]
     return [
