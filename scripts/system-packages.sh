@@ -23,13 +23,7 @@ need_python() {
     return
   fi
   version="$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')"
-  # Triton's Python backend loads the shared library, which Debian packs apart from the program.
-  "$python" - <<'PYTHON' 2>/dev/null || missing+=("libpython$version")
-import ctypes, os, sys, sysconfig
-name = "libpython%d.%d.so.1.0" % sys.version_info[:2]
-inside = os.path.join(sysconfig.get_config_var("LIBDIR") or "", name)
-ctypes.CDLL(inside if os.path.exists(inside) else name)
-PYTHON
+  scripts/python.sh library "$python" || missing+=("libpython$version")
 }
 
 find_missing() {
