@@ -42,10 +42,22 @@ def read_levels(path: Path) -> NDArray[np.float32]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing")
+    if _is_cut_short(path.read_bytes()):
+        raise OSError(f"{path} is not a readable picture: its end is missing")
     levels = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
     if levels is None:
         raise OSError(f"{path} is not a readable picture")
     return np.asarray(levels, np.float32) / np.float32(_brightest(levels))
+
+
+def _is_cut_short(data: bytes) -> bool:
+    """Whether a JPEG lacks its end: OpenCV fills what is missing with grey and says nothing.
+
+    In coded data 0xFF is followed by 0 or a restart marker, so that the end after the last scan's
+    start is the picture's own (ISO/IEC 10918-1, B.1.1.2).
+    """
+    is_jpeg = data.startswith(b"\xff\xd8")
+    return is_jpeg and data.rfind(b"\xff\xd9") <= data.rfind(b"\xff\xda")
 
 
 def _brightest(levels: NDArray[np.generic]) -> float:

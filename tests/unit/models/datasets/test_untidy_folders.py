@@ -269,3 +269,15 @@ def test_sets_say_which_kinds_they_outline(tmp_path: Path) -> None:
     (tmp_path / "via.json").write_text(f'{{"a": {{"filename": "a.png", "regions": [{region}]}}}}')
     (case,) = read_folder(tmp_path)
     assert [case.truth.knows(kind) for kind in FindingKind] == [False, False, True]
+
+
+def test_a_picture_of_which_a_part_was_copied_is_not_readable(tmp_path: Path) -> None:
+    """OpenCV would fill the rest of a JPEG with grey; of other formats it reads nothing."""
+    pixels = np.random.default_rng(0).integers(0, 255, (200, 200), np.uint8)
+    for name in ("a.jpg", "a.png", "a.pgm"):
+        cv2.imwrite(str(tmp_path / name), pixels)
+        assert read_levels(tmp_path / name).shape == (200, 200)
+        data = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(data[: len(data) // 2])
+        with pytest.raises(OSError, match="is not a readable picture"):
+            read_levels(tmp_path / name)
