@@ -5,10 +5,10 @@
 In: a folder with circles around real clusters, of whose patients none was trained on (see
 `insertion_samples.split_of`), and an exported model. Out: JSON. Five folds by patient: each fold is
 judged at the threshold that the other four chose, so that no image has a say in its own figure.
-The threshold to serve is chosen without the part that the project holds out (`splits.hold_out`). That
-part holds few clusters: `evaluate --part validation` adds every patient with a cluster, and on those
-the threshold was chosen, so that the figures of the folds are the ones to believe. Arteries are outlined in no set
-at hand and left out.
+The threshold to serve is chosen without the part that the project holds out (`splits.hold_out`).
+That part holds few clusters: `evaluate --part validation` adds every patient with a cluster, and on
+those the threshold was chosen, so that the figures of the folds are the ones to believe. Arteries
+are outlined in no set at hand and left out.
 """
 
 from __future__ import annotations
