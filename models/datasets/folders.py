@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,9 @@ from models.datasets.ddsm import ddsm_files, read_ddsm
 from models.datasets.inbreast import is_inbreast, read_inbreast
 from models.datasets.mini_mias import INFO, read_archive, read_mini_mias
 from models.datasets.mini_mias import NEEDED as CIRCLES
+from models.datasets.pictures import files_of
 from models.datasets.rsna import NEEDED, TABLE, read_original, read_rsna
-from models.datasets.tables import DataSetError, read_table
+from models.datasets.tables import DataSetError, Row, read_table
 from models.datasets.via import entries_of, read_via
 
 LAYOUTS = (
@@ -33,6 +35,8 @@ LAYOUTS = (
 )
 
 Reader = Callable[[], Iterable[Case | LeftOut]]
+
+_PICTURES = (".png", ".jpg", ".jpeg", ".pgm", ".bmp", ".tif", ".tiff")
 
 _log = logging.getLogger(__name__)
 
@@ -127,10 +131,18 @@ def _by_labels(folder: Path) -> tuple[str, Reader | None]:
     rows = read_table(table, ("file",))
     if "abnormality" in rows[0]:
         read_table(table, CIRCLES)
-        return "mini_mias", lambda: read_mini_mias(folder, rows, table)
+        return "mini_mias", lambda: chain(read_mini_mias(folder, rows, table), _extra(table, rows))
     if "cancer" in rows[0]:
-        return "rsna", lambda: read_rsna(folder, rows, table)
+        return "rsna", lambda: chain(read_rsna(folder, rows, table), _extra(table, rows))
     raise DataSetError(f"{table} has neither a column abnormality (mini_mias) nor cancer (rsna)")
+
+
+def _extra(table: Path, rows: Sequence[Row]) -> Iterator[LeftOut]:
+    """Pictures beside a table that no line of it names."""
+    named = {row["file"] for row in rows}
+    for path in files_of(table.parent, _PICTURES):
+        if path.name not in named:
+            yield LeftOut(path.name, f"{table.name} does not name it")
 
 
 def _by_annotations(folder: Path) -> tuple[str, Reader | None]:

@@ -281,3 +281,13 @@ def test_a_picture_of_which_a_part_was_copied_is_not_readable(tmp_path: Path) ->
         (tmp_path / name).write_bytes(data[: len(data) // 2])
         with pytest.raises(OSError, match="is not a readable picture"):
             read_levels(tmp_path / name)
+
+
+@pytest.mark.parametrize("line", [RSNA + "a.png,1,0,0\n", MIAS + "a.png,NORM,,,,\n"])
+def test_a_picture_that_no_line_names_is_told(tmp_path: Path, line: str) -> None:
+    """Beside a table its truth is not known; other files are not looked at."""
+    (tmp_path / "labels.csv").write_text(line)
+    for name in ("a.png", "B.PNG"):
+        write_picture(tmp_path / name)
+    (tmp_path / "notes.txt").write_text("x")
+    assert reasons(tmp_path) == {"B.PNG": "labels.csv does not name it"}
