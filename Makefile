@@ -137,6 +137,11 @@ compose-test: ## The Compose stack for real: demo, kill -9 of each container, co
 	@scripts/bootstrap.sh test
 	@$(BIN)/python -m tests.containers.killing $(OPTIONS)
 
+.PHONY: compose-backup
+compose-backup: ## Backup and restore of the Compose stack by the commands of its page (root, Docker)
+	@scripts/bootstrap.sh test
+	@$(BIN)/python -m tests.containers.backup $(OPTIONS)
+
 .PHONY: edge-test
 edge-test: ## The profile jetson in 3 GB and on one core: demo, uplink down, memory (root, Docker)
 	@scripts/bootstrap.sh test

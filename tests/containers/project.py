@@ -34,7 +34,7 @@ class Project:
         argv = ["docker", "compose", "--project-name", self.name]
         for file in (ROOT / "docker-compose.yml", *self.files):
             argv += ["--file", str(file)]
-        return run(*argv, *words, environment=self._environment(), timeout=timeout)
+        return run(*argv, *words, environment=self.environment_of_commands(), timeout=timeout)
 
     def up(self) -> float:
         """Start everything, wait for health; seconds taken."""
@@ -66,7 +66,8 @@ class Project:
         """Whether its health check says so now."""
         return inspect(self.container(service), "{{.State.Health.Status}}") == "healthy"
 
-    def _environment(self) -> dict[str, str]:
+    def environment_of_commands(self) -> dict[str, str]:
+        """What `docker compose` is given."""
         return {**os.environ, "COMPOSE_PROFILES": self.profile, **self.environment}
 
 
