@@ -66,6 +66,12 @@ def read_folder(folder: Path) -> list[Case]:
     return contents.cases
 
 
+def tell_unused(folder: Path, count: int, reason: str) -> None:
+    """Log that `count` cases of a folder are of no use for what is trained, if there are any."""
+    if count:
+        _log.warning("%s: %d images not used: %s", folder, count, reason)
+
+
 def read_layout(folder: Path) -> tuple[str, list[Case]]:
     """Name of the layout, one of LAYOUTS, and the cases."""
     contents = read_contents(folder)

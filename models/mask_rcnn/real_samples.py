@@ -14,9 +14,9 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-from models.contract import FindingKind, Model
+from models.contract import FindingKind, Model, ModelInputError
 from models.datasets.cases import Case
-from models.datasets.folders import read_folder
+from models.datasets.folders import read_folder, tell_unused
 from models.datasets.splits import hold_out, k_folds
 from models.datasets.tables import DataSetError
 from models.mask_rcnn.labelled import CLASS_CODES, UNKNOWN, Sample, labelled
@@ -81,9 +81,10 @@ def usable(folder: Path, model: Model) -> list[Case]:
 
     Raises DataSetError where there are none.
     """
+    cases = read_folder(folder)
     found = [
         case
-        for case in read_folder(folder)
+        for case in cases
         if case.modality == model.spec.modality and case.truth.knows(FindingKind.MASS)
     ]
     if not found:
@@ -91,21 +92,31 @@ def usable(folder: Path, model: Model) -> list[Case]:
             f"{folder} holds no {model.spec.modality} image whose lesions are outlined or known to "
             f"be absent: nothing to train {model.spec.name} on"
         )
+    tell_unused(folder, len(cases) - len(found), "nobody outlined their masses")
     return found
 
 
 def sample_of_case(index: int, cases: Sequence[Case], model: Model) -> Sample:
-    """The sample of case `index`; a lesion without a class of its own has the image's."""
+    """The sample of case `index`; a lesion without a class of its own has the image's.
+
+    Raises ModelInputError that names the case.
+    """
     case = cases[index]
     masses = [item for item in case.truth.lesions or () if item.kind is FindingKind.MASS]
     label = case.truth.label
-    return labelled(
-        case.read(),
-        [(lesion.mask, lesion.offset_px) for lesion in masses],
-        model,
-        UNKNOWN if label is None else CLASS_CODES[label],
-        [CLASS_CODES[lesion.label or (label if label != "normal" else None)] for lesion in masses],
-    )
+    try:
+        return labelled(
+            case.read(),
+            [(lesion.mask, lesion.offset_px) for lesion in masses],
+            model,
+            UNKNOWN if label is None else CLASS_CODES[label],
+            [
+                CLASS_CODES[lesion.label or (None if label == "normal" else label)]
+                for lesion in masses
+            ],
+        )
+    except ModelInputError as error:
+        raise ModelInputError(f"{case.name} cannot be trained on: {error}") from error
 
 
 def maker(cases: Sequence[Case], model: Model) -> partial[Sample]:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from models.contract import FindingKind
 from models.datasets.cases import Case
-from models.datasets.folders import read_folder
+from models.datasets.folders import read_folder, tell_unused
 from models.datasets.splits import Split, hold_out, k_folds
 from models.datasets.tables import DataSetError
 from models.mask_rcnn.augment import AugmentConfig, augment
@@ -123,11 +123,14 @@ def sides(
     validation: list[Case] = []
     for folder in data:
         cases = read_folder(folder)
-        if not any(_is_of_use(case) for case in cases):
+        of_use = sum(map(_is_of_use, cases))
+        if not of_use:
             raise DataSetError(
                 f"{folder} holds no mammogram that is normal or has an outlined mass: nothing to "
                 f"train {SPEC.name} on"
             )
+        reason = "neither normal nor with an outlined mass"
+        tell_unused(folder, len(cases) - of_use, reason)
         chosen = split(cases, config, fold)
         training.append([cases[index] for index in chosen.training])
         validation += [cases[index] for index in chosen.validation]

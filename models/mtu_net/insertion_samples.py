@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from models.contract import BreastImage, FindingKind, ModelInputError
 from models.datasets.cases import Case
-from models.datasets.folders import read_folder
+from models.datasets.folders import read_folder, tell_unused
 from models.datasets.splits import Split, hold_out, k_folds
 from models.datasets.tables import DataSetError
 from models.foreground import breast_box, breast_mask
@@ -54,6 +54,7 @@ def backgrounds(folders: Sequence[Path], fold: Fold | None = None) -> tuple[list
             raise DataSetError(
                 f"{folder} holds no normal mammogram, and only into those calcium is inserted"
             )
+        tell_unused(folder, sum(not is_normal(case) for case in cases), "not normal")
         split = split_of(cases, fold)
         training += [cases[index] for index in split.training if is_normal(cases[index])]
         validation += [cases[index] for index in split.validation if is_normal(cases[index])]

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from models.contract import BreastImage, ModelInputError
 from models.datasets.cases import Case, Truth
-from models.datasets.folders import read_folder
+from models.datasets.folders import read_folder, tell_unused
 from models.datasets.splits import Split, hold_out, k_folds
 from models.datasets.tables import DataSetError
 from models.resnet50.clinical import vector
@@ -63,6 +63,8 @@ def stocks_of(
     found: Stocks = {}
     for folder in folders:
         cases = read_folder(folder)
+        unused = sum(not is_usable(case) for case in cases)
+        tell_unused(folder, unused, "no mammogram, or its class is not known")
         split = split_of(cases, fold)
         sides = [
             [cases[index] for index in side if is_usable(cases[index])]

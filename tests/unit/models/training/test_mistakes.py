@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 
 import cv2
@@ -110,3 +111,17 @@ def test_export_without_weights(tmp_path: Path) -> None:
     result = CliRunner().invoke(export, ["resnet50", "--weights", str(tmp_path)])
     assert result.exit_code == 1
     assert f"{tmp_path} cannot be exported as resnet50: no weights.*.pt" in result.output
+
+
+def test_what_is_of_no_use_is_told_by_number_and_by_name(
+    busi: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An image without an outline is counted; one that is empty ends the run by its name."""
+    picture(busi / "benign" / "a.png", 9)
+    for path in (busi / "normal").iterdir():
+        cv2.imwrite(str(path), np.full((90, 120), 7, np.uint8))
+    with caplog.at_level(logging.WARNING):
+        result = invoke("mask_rcnn_us", "--data", str(busi), "--out", str(tmp_path / "out"))
+    assert result.exit_code == 1
+    assert "cannot be trained on: the image is empty" in result.output
+    assert "1 images not used: nobody outlined their masses" in caplog.text
