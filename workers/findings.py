@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -23,9 +24,14 @@ from node.store.tables import FindingRow, ModelRun
 
 # A contour may leave the exact pixel edges by this much; staircases become a few long strokes.
 CONTOUR_TOLERANCE_PX = 0.5
+_ONE_PART = 2  # labels: that of the part, and 0 for all else
+
+# A closed line of (x, y); the last point is not the first again.
+Outline = tuple[tuple[float, float], ...]
 
 
-@dataclass(frozen=True, slots=True)
+# Without slots: there would be no place for what is worked out once.
+@dataclass(frozen=True)
 class Finding:
     """One region of one model on one image.
 
@@ -45,12 +51,21 @@ class Finding:
     mask: NDArray[np.bool_]
     offset_px: tuple[int, int]
     box_px: tuple[int, int, int, int]
-    contour_px: tuple[tuple[float, float], ...]
+    contour_px: Outline
     area_px: int
     area_mm2: float | None
     long_axis_mm: float | None
     short_axis_mm: float | None
     tracking_uid: str
+
+    @cached_property
+    def outlines_px(self) -> tuple[Outline, ...]:
+        """Outer contours of all parts, largest part first: the first is `contour_px`."""
+        n_labels, _ = cv2.connectedComponents(self.mask.astype(np.uint8), connectivity=8)
+        if n_labels == _ONE_PART:
+            return (self.contour_px,)
+        others = list(_parts(self.mask, *self.offset_px))[1:]
+        return (self.contour_px, *(_outline(*part) for part in others))
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,13 +184,7 @@ def _tight_crop(region: Region) -> tuple[NDArray[np.bool_], tuple[int, int]]:
     return np.array(crop, dtype=np.bool_), (region.offset_px[0] + top, region.offset_px[1] + left)
 
 
-def outlines_px(found: Finding) -> list[tuple[tuple[float, float], ...]]:
-    """Outer contours of all parts of a finding, largest part first: the first is `contour_px`."""
-    others = list(_parts(found.mask, *found.offset_px))[1:]
-    return [found.contour_px, *(_outline(*part) for part in others)]
-
-
-def _contour(mask: NDArray[np.bool_], row: int, column: int) -> tuple[tuple[float, float], ...]:
+def _contour(mask: NDArray[np.bool_], row: int, column: int) -> Outline:
     """Outer contour of the largest part, in image coordinates, at least 4 points."""
     return _outline(*next(_parts(mask, row, column)))
 
@@ -191,7 +200,7 @@ def _parts(
         yield crop, row + top, column + left
 
 
-def _outline(part: NDArray[np.bool_], row: int, column: int) -> tuple[tuple[float, float], ...]:
+def _outline(part: NDArray[np.bool_], row: int, column: int) -> Outline:
     # On a grid twice as fine every pixel is a 3 x 3 block whose rim lies on the pixel's edges: the
     # contour then encloses whole pixels, and one-pixel-thin arteries still enclose an area.
     lattice = np.zeros((2 * part.shape[0] + 1, 2 * part.shape[1] + 1), dtype=np.uint8)

@@ -18,7 +18,6 @@ from datetime import datetime
 from typing import Final
 
 import highdicom
-import numpy as np
 from highdicom.sr import CodedConcept
 from PIL import Image
 from pydicom.dataset import Dataset
@@ -198,14 +197,13 @@ def _source(analysis: ImageAnalysis) -> Dataset:
 
 def _add_pixels(result: Dataset, picture: Image.Image) -> None:
     """Image Pixel module (PS3.3 C.7.6.3): 8-bit RGB, colour by pixel."""
-    pixels = np.asarray(picture.convert("RGB"))
-    result.Rows, result.Columns = pixels.shape[:2]
+    result.Columns, result.Rows = picture.size
     result.SamplesPerPixel = 3
     result.PhotometricInterpretation = "RGB"
     result.PlanarConfiguration = 0
     result.BitsAllocated, result.BitsStored, result.HighBit = 8, 8, 7
     result.PixelRepresentation = 0
-    content = pixels.tobytes()
+    content = picture.convert("RGB").tobytes()
     result.PixelData = content + b"\0" * (len(content) % 2)
 
 

@@ -19,7 +19,7 @@ from tests.conformance.dicomscope import Drawing, draw
 from tests.datasets import mammogram, saved
 from tests.results import CONTENT_AT, disc, finding, findings_of, outcome
 from workers.analyses import ImageAnalysis
-from workers.findings import Finding, outlines_px
+from workers.findings import Finding
 from workers.presentation import encode_presentation
 
 # DICOMscope draws on the image in this size, with lines of one pixel of the screen.
@@ -129,7 +129,7 @@ def test_dcmtk_reads_what_was_written(tmp_path: Path) -> None:
             for line in lines
         ]
         assert points == [
-            [*outline, outline[0]] for found in shown.findings for outline in outlines_px(found)
+            [*outline, outline[0]] for found in shown.findings for outline in found.outlines_px
         ]
         assert "Graphic Layer #1 [AI_MASS]" in said
         assert "FAILED: Triton did not answer in time" in said
@@ -210,7 +210,7 @@ def _check(shown: Shown, drawing: Drawing) -> None:
     changed = (before != after).any(axis=2)
     on_line = np.zeros(changed.shape, np.uint8)
     for found in shown.findings:
-        for outline in outlines_px(found):
+        for outline in found.outlines_px:
             points = np.round((np.array(outline) - ONE) * ZOOM).astype(np.int32)
             cv2.polylines(on_line, [points], True, 1)
     # Antialiasing and the viewer's own stroke may be two pixels wide on either side.

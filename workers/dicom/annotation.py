@@ -18,7 +18,7 @@ from pydicom.dataset import Dataset
 from models.contract import FindingKind
 from workers.dicom import codes, equipment
 from workers.dicom.graphic_data import Points, closed, corners, set_points
-from workers.findings import Finding, RunOutcome, outlines_px
+from workers.findings import Finding, RunOutcome
 from workers.pictures.palette import RGB, RGB_OF_KIND, WARNING_RGB
 from workers.pictures.placement import Box, free_place, grown, overlap
 
@@ -95,7 +95,7 @@ def annotations_of(
 
 def _outlines(found: Finding) -> list[GraphicObject]:
     """Closed POLYLINEs, one for each part of the mask."""
-    return [_outline(found, closed(part)) for part in outlines_px(found)]
+    return [_outline(found, closed(part)) for part in found.outlines_px]
 
 
 def _outline(found: Finding, points: Points) -> GraphicObject:

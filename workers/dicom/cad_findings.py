@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 from highdicom.sr import ContentItem
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes as dictionary
 from pydicom.sr.coding import Code
@@ -100,16 +101,25 @@ def centre_px(found: Finding) -> tuple[float, float]:
     Where a bent part does not cover its centroid, the nearest pixel that it covers: a mark beside
     an artery would point at nothing. Coordinates as PS3.3 C.18.6.
     """
-    mask = found.mask.astype(np.uint8)
-    _, labels, stats, centroids = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
-    column, row = (float(value) for value in centroids[largest])
-    if labels[round(row), round(column)] != largest:
-        rows, columns = np.nonzero(labels == largest)
-        nearest = int(np.argmin(np.hypot(rows - row, columns - column)))
-        row, column = float(rows[nearest]), float(columns[nearest])
+    part = _largest_part(found)
+    moments = cv2.moments(part, binaryImage=True)
+    column, row = moments["m10"] / moments["m00"], moments["m01"] / moments["m00"]
+    if not part[round(row), round(column)]:
+        covered = cv2.findNonZero(part)[:, 0]
+        nearest = int(np.argmin(np.hypot(covered[:, 1] - row, covered[:, 0] - column)))
+        column, row = (float(value) for value in covered[nearest])
     # Centroids count from the centre of the first pixel, DICOM from its outer corner.
     return found.offset_px[1] + column + 0.5, found.offset_px[0] + row + 0.5
+
+
+def _largest_part(found: Finding) -> NDArray[np.uint8]:
+    """The mask without its smaller parts."""
+    mask = found.mask.astype(np.uint8)
+    if len(found.outlines_px) == 1:
+        return mask
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
+    return np.asarray(labels == largest, dtype=np.uint8)
 
 
 def _description(found: Finding) -> Iterator[Dataset]:

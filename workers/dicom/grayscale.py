@@ -19,6 +19,7 @@ from node.errors import DecodingError
 # Where no window is given the extremes of a few pixels (markers, dead detector cells, the plate's
 # edge) must not decide the contrast of the rest.
 _PERCENTILES = (0.5, 99.8)
+_STRIP_ROWS = 16
 
 Values = NDArray[np.float64]
 
@@ -45,8 +46,20 @@ def to_grey(dataset: Dataset, stored: NDArray[np.uint16], bits: int) -> NDArray[
         if _is_inverse(dataset):
             grey = 1 - grey
     grey[padding] = 0
-    table: NDArray[np.float32] = grey.astype(np.float32)
-    return table[stored]
+    return _looked_up(grey.astype(np.float32), stored)
+
+
+def _looked_up(table: NDArray[np.float32], stored: NDArray[np.uint16]) -> NDArray[np.float32]:
+    """The table's value for every pixel.
+
+    Strip by strip: numpy makes indices of eight bytes first, which for a strip stay in the cache.
+    """
+    grey = np.empty(stored.shape, np.float32)
+    for first in range(0, len(stored), _STRIP_ROWS):
+        strip = slice(first, first + _STRIP_ROWS)
+        # Nothing is there to clip, but to raise would cost numpy a copy.
+        np.take(table, stored[strip], out=grey[strip], mode="clip")
+    return grey
 
 
 def _signed_values(dataset: Dataset, bits: int) -> Values:

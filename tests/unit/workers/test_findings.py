@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from models.contract import FindingKind, ModelOutputError, Region
 from node.store.tables import FindingRow, ModelRun
 from tests.results import MODEL, MODEL_VERSION, disc, finding
-from workers.findings import Finding, from_row, outlines_px, to_row
+from workers.findings import Finding, from_row, to_row
 
 
 def _distances_px(found: Finding) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -155,7 +155,7 @@ def test_every_part_has_its_outline() -> None:
     mask = np.zeros((30, 40), dtype=bool)
     mask[2:4, 3:5], mask[10:20, 10:20], mask[25:26, 30:39] = True, True, True
     found = finding(mask, (100, 200))
-    outlines = outlines_px(found)
+    outlines = found.outlines_px
     assert outlines[0] == found.contour_px
     boxes = [
         (min(x), min(y), max(x), max(y)) for x, y in (zip(*line, strict=True) for line in outlines)

@@ -71,6 +71,24 @@ def test_lengths_values_and_places_are_those_of_pydicom() -> None:
     assert read.ContentSequence[0].ConceptNameCodeSequence[0].SmallestImagePixelValue == -5
 
 
+def test_an_item_keeps_its_own_character_set_and_loses_its_group_lengths() -> None:
+    """Both come from images, whose sequences results take over."""
+    item, inner = Dataset(), Dataset()
+    inner.CodeMeaning = "маммография"
+    item.add_new(0x00080000, "UL", 12)
+    item.SpecificCharacterSet = "ISO_IR 144"
+    item.CodeMeaning = "молочная железа"
+    item.ConceptCodeSequence = [inner]
+    dataset = mammogram()
+    dataset.SpecificCharacterSet = "ISO_IR 192"
+    dataset.ProcedureCodeSequence = [item, inner]
+    content = part10(dataset)
+    assert content == _by_pydicom(dataset)
+    read = pydicom.dcmread(BytesIO(content)).ProcedureCodeSequence[0]
+    assert read.CodeMeaning == "молочная железа"
+    assert read.ConceptCodeSequence[0].CodeMeaning == "маммография"
+
+
 def test_large_pixels_are_written_and_the_object_keeps_them() -> None:
     """As bytes: writing leaves an object as it was."""
     dataset = mammogram(size_px=(1024, 1024))
