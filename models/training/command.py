@@ -26,6 +26,13 @@ from models.training.config import ConfigError
 from models.training.folds import Fold, cross_validate
 
 DEFAULTS = "train.toml"
+FACTS = "config.json"
+
+# What may change when a run is resumed: the budget, the machine, and what is looked at.
+_FREE = {
+    *("fit.minutes", "fit.steps", "fit.pause_minutes", "fit.device", "fit.threads"),
+    *("fit.checkpoint_seconds", "fit.tensorboard", "data.workers", "data.packs"),
+}
 
 
 class Run(Protocol):
@@ -77,6 +84,8 @@ def train(request: Request) -> Mapping[str, Any]:
     config = _config(module, request)
     run: Run = module.run
     request.out.mkdir(parents=True, exist_ok=True)
+    if request.resume:
+        _refuse_other_settings(config, request.out)
     _write_facts(config, request)
 
     def run_fold(fold: Fold, out: Path) -> Mapping[str, float]:
@@ -92,6 +101,35 @@ def _config(module: Any, request: Request) -> Any:
     return configuration.read(module.Config, paths, request.overrides)
 
 
+def _refuse_other_settings(config: Any, out: Path) -> None:
+    """A resumed run goes on as it was begun, but for where and how long it runs.
+
+    Raises ConfigError that names the first setting that differs.
+    """
+    path = out / FACTS
+    if not path.is_file():
+        return
+    before = _flat(json.loads(path.read_text())["config"])
+    now = _flat(json.loads(json.dumps(dataclasses.asdict(config), default=str)))
+    for name in sorted(set(before) & set(now) - _FREE):
+        if before[name] != now[name]:
+            raise ConfigError(
+                f"{out} was begun with {name} = {before[name]!r} and cannot be resumed with "
+                f"{now[name]!r}; set it back, or train into another --out"
+            )
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Settings by their full names, as --set takes them."""
+    found: dict[str, Any] = {}
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            found |= _flat(value, f"{prefix}{name}.")
+        else:
+            found[prefix + name] = value
+    return found
+
+
 def _write_facts(config: Any, request: Request) -> None:
     facts = {
         "model": request.name,
@@ -102,4 +140,4 @@ def _write_facts(config: Any, request: Request) -> None:
         "config": dataclasses.asdict(config),
     }
     text = json.dumps(facts, indent=1, default=str)
-    (request.out / "config.json").write_text(text + "\n")
+    (request.out / FACTS).write_text(text + "\n")

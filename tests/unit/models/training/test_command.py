@@ -84,3 +84,15 @@ def test_model_that_keeps_no_samples_says_so(tmp_path: Path) -> None:
     """`prepare` of a model without packs is an error of the command, not a traceback."""
     with pytest.raises(ConfigError, match="tiny keeps no prepared samples"):
         command.prepare(Request("tiny", (), tmp_path / "out"))
+
+
+def test_a_run_is_resumed_with_the_settings_it_was_begun_with(tmp_path: Path) -> None:
+    """Another rate is refused by name, and what was written stays; without --resume it is new."""
+    out = tmp_path / "out"
+    train(Request("tiny", (), out))
+    with pytest.raises(ConfigError, match=r"begun with learning_rate = 0.0001 .* with 0.5; set it"):
+        train(Request("tiny", (), out, overrides=("learning_rate=0.5",), resume=True))
+    assert json.loads((out / "config.json").read_text())["config"]["learning_rate"] == 1e-4
+    train(Request("tiny", (), out, resume=True))
+    train(Request("tiny", (), out, overrides=("learning_rate=0.5",)))
+    assert len(calls) == 3
