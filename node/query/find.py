@@ -32,6 +32,9 @@ _FAILURE = 0xC311
 # PS3.7 E.1: Error Comment is one LO value.
 _COMMENT_CHARACTERS = 64
 
+# VRs whose values are encoded as binary integers (PS3.5 table 6.2-1); the catalog holds text.
+_INTEGER_VRS = frozenset(("SL", "SS", "SV", "UL", "US", "UV"))
+
 Response = tuple[int | Dataset, Dataset | None]
 
 
@@ -97,8 +100,10 @@ def response(query: Query, values: Values, ae_title: str) -> Dataset:
 def _element(asked: Asked, known: Values) -> DataElement:
     if asked.VR == "SQ":
         return DataElement(asked.tag, "SQ", [])
-    found = list(known.get(asked.keyword, ()))
+    found: list[str | int] = list(known.get(asked.keyword, ()))
     try:
+        if asked.VR in _INTEGER_VRS:
+            found = [int(value) for value in found]
         # What devices sent is passed on as it is, valid or not.
         return DataElement(asked.tag, asked.VR, found or None, validation_mode=IGNORE)
     except (ValueError, TypeError, OverflowError):
