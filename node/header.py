@@ -98,6 +98,8 @@ _PLAIN = frozenset((bytes, type(None)))
 _REMEMBERED = 4096
 # VRs that Specific Character Set governs (PS3.5 6.1.2.3).
 _CHARACTER_SET_VRS = frozenset(("LO", "LT", "PN", "SH", "ST", "UC", "UT"))
+# Begins the escape sequences of ISO 2022, by which Japanese names are written in seven bits.
+_ESCAPE = b"\x1b"
 
 # What pydicom lets escape on damaged encodings.
 _PARSER_ERRORS = (
@@ -327,7 +329,8 @@ def _text(elements: Elements, keyword: str, encodings: list[str] | None = None) 
     # Not bytes: a sequence where none belongs.
     if not value or not isinstance(value, bytes):
         return ""
-    if encodings and _VRS[tag] in _CHARACTER_SET_VRS and not value.isascii():
+    foreign = not value.isascii() or _ESCAPE in value
+    if encodings and foreign and _VRS[tag] in _CHARACTER_SET_VRS:
         text = decode_bytes(value, encodings, TEXT_VR_DELIMS)
     else:
         text = value.decode("ascii", errors="replace")

@@ -73,6 +73,15 @@ def test_same_bytes_in_another_character_set(tmp_path: Path) -> None:
     assert names == {"ISO_IR 100": "\xb3\xd6", "ISO_IR 144": "\u0413\u0436"}
 
 
+def test_names_in_seven_bits(tmp_path: Path) -> None:
+    """Japanese is written in ASCII bytes between escape sequences, and read as what it says."""
+    image = mammogram()
+    image.SpecificCharacterSet = ["", "ISO 2022 IR 87"]
+    image.PatientName = "Yamada^Tarou=山田^太郎=やまだ^たろう"
+    assert b"\x1b$B" in encoded(image)
+    assert read_file(saved(image, tmp_path))[0].study["PatientName"] == image.PatientName
+
+
 @pytest.mark.filterwarnings("ignore:Unknown encoding")
 def test_a_file_is_read_as_what_comes_by_network(tmp_path: Path) -> None:
     """A character set with a NUL in it is none that pydicom takes; both ways read it alike."""
