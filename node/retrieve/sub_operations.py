@@ -96,7 +96,7 @@ class Progress:
         elif not self.completed and not self.warning:
             self._finish(ALL_FAILED, self._comment)
         else:
-            self._finish(SOME_FAILED)
+            self._finish(SOME_FAILED, self._comment)
 
     def refuse(self, status: int, comment: str) -> None:
         """Send a final response to a request that was not worked on, or not to its end."""
@@ -114,6 +114,7 @@ class Progress:
 
     def _fail(self, holding: Holding, reason: str) -> None:
         self.failed_uids.append(holding.sop_instance_uid)
+        self._comment = self._comment or reason
         facts = {
             "sop_instance": holding.sop_instance_uid,
             "sop_class": holding.sop_class_uid,

@@ -69,7 +69,8 @@ class WindowACSE(ACSE):
 
     Of the transfer syntaxes that one context proposes it takes the first that is supported.
     pynetdicom takes its own first, Implicit VR, which a sender of compressed images that puts all
-    its syntaxes in one context cannot turn them into.
+    its syntaxes in one context cannot turn them into. Where we are the sender, as for C-GET, our
+    own order counts.
     """
 
     def __init__(self, association: StreamingAssociation, window: int) -> None:
@@ -82,8 +83,11 @@ class WindowACSE(ACSE):
         request: Any = self.requestor.primitive
         for proposed in request.presentation_context_definition_list:
             ours = supported.get(proposed.abstract_syntax)
-            known = () if ours is None else ours.transfer_syntax
-            usable = [syntax for syntax in proposed.transfer_syntax if syntax in known]
+            known = [] if ours is None else ours.transfer_syntax
+            first, second = proposed.transfer_syntax, known
+            if ours is not None and ours.scp_role:
+                first, second = second, first
+            usable = [syntax for syntax in first if syntax in second]
             proposed.transfer_syntax = usable[:1] or proposed.transfer_syntax
         super()._negotiate_as_acceptor()
 

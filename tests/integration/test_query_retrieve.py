@@ -265,7 +265,8 @@ def test_series_and_images(node: Node) -> None:
     (mammograms,) = ask(node, "SERIES", study, "SeriesInstanceUID", "Modality=MG")
     within = (study, f"SeriesInstanceUID={mammograms.SeriesInstanceUID}")
     asked = ("SOPInstanceUID", "SOPClassUID", "AvailableTransferSyntaxUID", "ViewPosition")
-    images = ask(node, "IMAGE", *within, *asked, "InstanceNumber")
+    images = ask(node, "IMAGE", *within, *asked, "InstanceNumber", "Rows", "Columns")
+    assert {(each.Rows, each.Columns) for each in images} == {(64, 48)}
     assert [(each.InstanceNumber, each.ViewPosition) for each in images] == [
         (1, "CC"),
         (2, "MLO"),
@@ -492,6 +493,7 @@ def test_get_on_one_association(node: Node) -> None:
     assert (final.Status, final.NumberOfCompletedSuboperations) == (0xB000, 4)
     assert failed is not None
     assert failed.FailedSOPInstanceUIDList == node.images[3].SOPInstanceUID
+    assert final.ErrorComment == "the peer does not accept this class in this transfer syntax"
     for image in node.images[:3]:
         assert keeper.stored[image.SOPInstanceUID].encoded == node.kept(image.SOPInstanceUID)
     assert keeper.stored[node.images[0].SOPInstanceUID].originator is None
@@ -512,6 +514,16 @@ def test_both_roles_at_once(node: Node) -> None:
     (context,) = plain.accepted_contexts
     assert (context.as_scu, context.as_scp) == (True, False)
     plain.release()
+
+
+def test_get_in_the_syntax_that_is_kept(node: Node) -> None:
+    """Of several syntaxes in one context, C-GET has the one that can be sent, not the first."""
+    entity = AE("PACS")
+    entity.add_requested_context(MG, [ImplicitVRLittleEndian, ExplicitVRLittleEndian])
+    association = entity.associate("127.0.0.1", node.port, ext_neg=[build_role(MG, scp_role=True)])
+    (context,) = association.accepted_contexts
+    association.release()
+    assert context.transfer_syntax == [ExplicitVRLittleEndian]
 
 
 def test_compressed_objects_keep_their_syntax(node: Node, real_data: Path) -> None:
