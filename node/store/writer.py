@@ -98,14 +98,17 @@ class Writer:
         return self._empty.pop() if self._empty else None
 
     def _begun(self, content: memoryview, position: int) -> Future[None]:
+        future: Future[None] = Future()
         try:
-            return _threads().submit(write_at, self._descriptor, content, position)
+            _threads().submit(_write, future, self._descriptor, content, position)
         except RuntimeError:
-            # No thread left in this process.
-            write_at(self._descriptor, content, position)
-            done: Future[None] = Future()
-            done.set_result(None)
-            return done
+            # No thread left in this process. The call is queued all the same, and another thread
+            # may come to it when stage and descriptor are somebody else's.
+            if future.cancel():
+                write_at(self._descriptor, content, position)
+                future = Future()
+                future.set_result(None)
+        return future
 
     def _wait_for_first(self) -> None:
         written, stage = self._writing.popleft()
@@ -114,6 +117,18 @@ class Writer:
         finally:
             stage.clear()
             self._empty.append(stage)
+
+
+def _write(future: Future[None], descriptor: int, content: memoryview, position: int) -> None:
+    """Write, unless it was cancelled; the outcome is the future's."""
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        write_at(descriptor, content, position)
+    except BaseException as error:  # noqa: BLE001  # whoever waits raises it
+        future.set_exception(error)
+    else:
+        future.set_result(None)
 
 
 @cache

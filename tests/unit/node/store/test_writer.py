@@ -106,3 +106,26 @@ def test_a_failure_ahead_is_told(
     assert all(free)
     for _ in free:
         writer._more.release()
+
+
+def test_without_a_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What no thread could be started for is written here, and never again by a later one."""
+    content, positions, write = os.urandom(4 << 20), list[int](), os.pwrite
+
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    def noted(descriptor: int, piece: memoryview, position: int) -> int:
+        positions.append(position)
+        return write(descriptor, piece, position)
+
+    writer._threads.cache_clear()
+    monkeypatch.setattr(os, "pwrite", noted)
+    with monkeypatch.context() as none_left:
+        none_left.setattr(threading.Thread, "start", refuse)
+        assert written(tmp_path / "one", content) == content
+    first, positions[:] = sorted(positions), []
+    assert written(tmp_path / "two", content) == content
+    writer._threads().shutdown(wait=True)
+    writer._threads.cache_clear()
+    assert sorted(positions) == first == sorted(set(first))
