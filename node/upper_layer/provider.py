@@ -34,6 +34,10 @@ _CLOSED, _INVALID_PDU = "Evt17", "Evt19"
 _MOST_WAITING = 64
 # Timers are looked at this often while nothing happens.
 _TICK_SECONDS = 1.0
+# PS3.8 table 9-11: called and calling AE title in an A-ASSOCIATE-RQ, 16 characters each.
+_A_ASSOCIATE_RQ, _AE_TITLES = 0x01, (slice(10, 26), slice(26, 42))
+# What a connection may begin with, and the first byte of a TLS handshake (RFC 8446 5.1).
+_AWAITING_REQUEST, _PDU_TYPES, _TLS_HANDSHAKE = "Sta2", range(0x01, 0x08), 0x16
 
 
 class LastingStateMachine(StateMachine):
@@ -162,7 +166,37 @@ class StreamingProvider(DULServiceProvider):
             self.event_queue.put(_INVALID_PDU if isinstance(error, ProtocolError) else _CLOSED)
             return
         self.stream.settle()
+        if self.state_machine.current_state == _AWAITING_REQUEST:
+            self._tell_of_stranger()
         super()._read_pdu_data()
+
+    def _tell_of_stranger(self) -> None:
+        """Tell the operator of a peer that does not speak DICOM, before it is aborted."""
+        connection = self.connection
+        try:
+            if not connection.need(1, connection.pdu_deadline()):
+                return
+        except OSError:
+            # The reader will see it again.
+            return
+        first = connection.buffer.peek(1)[0]
+        if first == _TLS_HANDSHAKE:
+            connection.tell(ProtocolError("it speaks TLS to a port without TLS"))
+        elif first not in _PDU_TYPES:
+            connection.tell(ProtocolError("what it sent first is no DICOM association request"))
+
+    def _decode_pdu(self, bytestream: bytearray) -> tuple[Any, str]:
+        """Decode a PDU; AE titles may be padded with NUL, as some devices do. Raises any error."""
+        is_request = bytestream[0] == _A_ASSOCIATE_RQ
+        if is_request:
+            for title in _AE_TITLES:
+                bytestream[title] = bytestream[title].replace(b"\0", b" ")
+        try:
+            return super()._decode_pdu(bytestream)
+        except Exception:
+            if is_request:
+                self.connection.tell(ProtocolError(_fault_of_request(bytestream)))
+            raise
 
     def _is_p_data(self, deadline: float) -> bool:
         connection = self.connection
@@ -197,3 +231,13 @@ class StreamingProvider(DULServiceProvider):
         pdu, event = self._decode_pdu(bytearray(encoded))
         self.event_queue.put(event)
         self._recv_pdu.put(pdu)
+
+
+def _fault_of_request(encoded: bytes | bytearray) -> str:
+    """Why an A-ASSOCIATE-RQ cannot be decoded, in a few fixed sentences: they are counted."""
+    titles = [bytes(encoded[title]) for title in _AE_TITLES]
+    if not all(title.strip() for title in titles):
+        return "the association request has an empty AE title"
+    if not all(title.isascii() and title.decode("ascii").isprintable() for title in titles):
+        return "an AE title of the association request is not ASCII"
+    return "the association request cannot be decoded"

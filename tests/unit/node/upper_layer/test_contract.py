@@ -44,6 +44,7 @@ def source(member: object) -> str:
         # Reading a PDU that is not ours: header, then body, through the socket's `recv`.
         (DULServiceProvider._read_pdu_data, "self.socket.recv(6)"),
         (DULServiceProvider._read_pdu_data, "self.socket.recv(pdu_length)"),
+        (DULServiceProvider._read_pdu_data, "self._decode_pdu(bytestream)"),
         (DULServiceProvider._read_pdu_data, "self._recv_pdu.put(pdu)"),
         # The association's loop passes its checkpoint once per turn, and looks at these two.
         (Association._run_reactor, "self._reactor_checkpoint.wait()"),
