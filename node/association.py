@@ -52,7 +52,10 @@ _STUDY_ROOT = (
     StudyRootQueryRetrieveInformationModelMove,
     StudyRootQueryRetrieveInformationModelGet,
 )
+# PS3.7 A.2.1.
+_APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 # PS3.8 table 9-21: result, source, reason.
+_APPLICATION_CONTEXT_NOT_SUPPORTED = (0x01, 0x01, 0x02)
 _CALLING_AE_NOT_RECOGNISED = (0x01, 0x01, 0x03)
 _LOCAL_LIMIT_EXCEEDED = (0x02, 0x03, 0x02)
 
@@ -62,6 +65,9 @@ class StoreDoor:
 
     def __init__(self, inbox: Inbox) -> None:
         self._inbox = inbox
+        self._sop_classes = frozenset(
+            storage_classes(inbox.reception.settings.dicom_storage_classes)
+        )
 
     def open(
         self, request: StoreRequest, context: PresentationContext, association: Association
@@ -79,6 +85,9 @@ class StoreDoor:
         if request.AffectedSOPClassUID != context.abstract_syntax:
             text = "SOP class is not that of the presentation context"
             return Incoming.refused(SopClassNotSupportedError(text), claim)
+        if request.AffectedSOPClassUID not in self._sop_classes:
+            # Of C-ECHO, C-FIND and the like: accepted here, and not to be stored.
+            return Incoming.refused(SopClassNotSupportedError("not a storage SOP class"), claim)
         return self._inbox.open(claim)
 
     def settle(self, sinks: Sequence[Any]) -> list[Answer]:
@@ -200,6 +209,10 @@ def _check_request(event: evt.Event, reception: Reception) -> None:
         _reject(event.assoc, host, _CALLING_AE_NOT_RECOGNISED, "host not allowed")
         return
     association: Any = event.assoc
+    if association.requestor.primitive.application_context_name != _APPLICATION_CONTEXT:
+        text = "application context is not that of DICOM"
+        _reject(association, host, _APPLICATION_CONTEXT_NOT_SUPPORTED, text)
+        return
     of_host, of_all = association.enter(host)
     if of_host > settings.dicom_max_associations_per_host:
         association.leave()

@@ -102,6 +102,40 @@ def _rejections(receiver: RunningReceiver) -> list[dict[str, Any]]:
     return [line for line in receiver.log_lines() if "rejected" in line["message"]]
 
 
+def test_titles_padded_with_nul(guarded: RunningReceiver) -> None:
+    """Some devices pad with NUL what PS3.8 pads with spaces; they are who they say."""
+    assert answer(guarded, called="SENTINODE".ljust(16, "\0"), calling="MAMMO1\0\0") == ACCEPTED
+
+
+def test_another_application_context(guarded: RunningReceiver) -> None:
+    """It is rejected as PS3.8 says, and not served as if it were DICOM's."""
+    with RawPeer(guarded.port, "127.0.0.1") as peer:
+        request = associate_rq(calling="MAMMO1")
+        peer.send(request.replace(b"1.2.840.10008.3.1.1.1", b"1.2.840.10008.3.1.1.9"))
+        kind, body = peer.receive()
+    assert (kind, *body[1:4]) == (ASSOCIATE_RJ, 1, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("sent", "reason"),
+    [
+        (associate_rq(calling=""), "empty AE title"),
+        (associate_rq(called="SENTI\nNODE"), "not ASCII"),
+        (associate_rq()[:-4] + b"\xff\xff\xff\xff", "cannot be decoded"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "speaks TLS to a port without TLS"),
+        (b"GET / HTTP/1.1\r\n\r\n", "no DICOM association request"),
+    ],
+)
+def test_the_log_says_why_a_peer_is_aborted(
+    guarded: RunningReceiver, sent: bytes, reason: str
+) -> None:
+    """Whoever connects a device reads there what is wrong with it."""
+    with RawPeer(guarded.port, "127.0.0.2") as peer:
+        peer.send(sent)
+        assert peer.receive()[0] == ABORT
+    assert guarded.wait_for_log(reason)["peer_host"] == "127.0.0.2"
+
+
 def test_one_host_does_not_take_all_places(guarded: RunningReceiver) -> None:
     """The fifth association of a host is rejected for now, another host gets in, until all are.
 

@@ -22,6 +22,7 @@ from node.store.tables import Instance
 from tests.datasets import encapsulated_pdf, mammogram, saved
 from tests.peers.node import running_role, sentinode
 from tests.peers.ports import free_port
+from tests.peers.raw import VERIFICATION
 from tests.peers.wire import associate, encoded, send_half_and_vanish, store_raw
 from tests.stored import original, temporary_files
 
@@ -168,6 +169,15 @@ def test_dataset_of_another_class_is_refused(receiver: Receiver) -> None:
     claimed = mammogram().SOPClassUID
     status = store_raw(receiver.port, claimed, image.SOPInstanceUID, encoded(image))
     assert status == 0xA900
+    assert receiver.stored(image) == []
+
+
+def test_classes_of_other_services_are_not_stored(receiver: Receiver) -> None:
+    """Verification is accepted, and an object that claims to be of it is none."""
+    image = mammogram()
+    image.SOPClassUID = VERIFICATION
+    uids = VERIFICATION, image.SOPInstanceUID
+    assert store_raw(receiver.port, *uids, encoded(image)) == 0x0122
     assert receiver.stored(image) == []
 
 
