@@ -19,6 +19,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from node.association import open_listeners, share_ports
+from node.errors import SentinodeError
 from node.instance import Inbox, Reception, recover
 from node.logs import configure_logs, log
 from node.peers import load_peers
@@ -43,6 +44,9 @@ _DRAIN_SECONDS = 5.0
 
 def run_receiver(settings: Settings, stop: threading.Event) -> None:
     """Serve associations until `stop` is set. Raises ConfigurationError."""
+    # Before there are several processes: what is wrong in these files is to be said once.
+    load_routes(settings.routes)
+    load_peers(settings.peers)
     processes = settings.dicom_processes or min(_MOST_PROCESSES, len(os.sched_getaffinity(0)))
     if processes == 1:
         _receive(settings, stop, None)
@@ -128,7 +132,12 @@ def _receive_in_child(settings: Settings, shared: Shared) -> None:
     configure_logs(settings.log_level)
     stop = stop_on_signals()
     threading.Thread(target=_stop_with_parent, args=(stop,), name="parent", daemon=True).start()
-    _receive(settings, stop, shared)
+    try:
+        _receive(settings, stop, shared)
+    except SentinodeError as error:
+        # A file that was changed meanwhile, when this process is started again.
+        log.error("receiver process cannot start", extra={"reason": str(error)})
+        sys.exit(1)
 
 
 def _stop_with_parent(stop: threading.Event) -> None:

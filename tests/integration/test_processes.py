@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -82,6 +83,18 @@ def _wait_until(said: Any) -> None:
     while not said():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_a_wrong_file_is_said_once(tmp_path: Path) -> None:
+    """Several processes, one sentence that names file, entry and field, and no traceback."""
+    peers = tmp_path / "peers.yaml"
+    peers.write_text("peers:\n  - {name: ARCHIVE, ae_title: ARCHIVE, host: a, port: 104}\n")
+    chosen = {"state_dir": tmp_path / "state", "dicom_processes": 2, "peers": peers}
+    sentinode(chosen, "db", "upgrade")
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        sentinode(chosen, "run", "receive")
+    (said,) = failed.value.stderr.splitlines()
+    assert "peers.yaml, entry 1 (ARCHIVE): name: Extra inputs are not permitted" in said
 
 
 def test_connections_are_dealt_out(pair: Pair) -> None:
