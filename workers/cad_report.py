@@ -28,8 +28,15 @@ from workers.dicom import codes, equipment
 from workers.dicom.cad_algorithms import algorithm_for, algorithms_of, identification, summaries
 from workers.dicom.cad_document import MammographyCADSR
 from workers.dicom.cad_findings import impression
-from workers.dicom.content_items import CONCEPT_MODIFIER, CONTAINS, PROPERTIES, code, container, text
 from workers.dicom.cad_library import library_entry
+from workers.dicom.content_items import (
+    CONCEPT_MODIFIER,
+    CONTAINS,
+    PROPERTIES,
+    code,
+    container,
+    text,
+)
 from workers.dicom.inheritance import plain_header, site_time
 from workers.dicom.measurement import run_sentence
 from workers.dicom.provenance import refer_to_order, state_origin

@@ -11,13 +11,14 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
+import numpy as np
 from highdicom.color import CIELabColor
 from highdicom.pr import GraphicAnnotation, GraphicLayer, GraphicObject, TextObject
 from pydicom.dataset import Dataset
 
 from models.contract import FindingKind
 from workers.dicom import codes, equipment
-from workers.dicom.graphic_data import Points, closed, corners, set_points
+from workers.dicom.graphic_data import Points, closed, set_points
 from workers.findings import Finding, RunOutcome
 from workers.pictures.palette import RGB, RGB_OF_KIND, WARNING_RGB
 from workers.pictures.placement import Box, free_place, grown, overlap
@@ -93,21 +94,27 @@ def annotations_of(
     return [*annotations, last]
 
 
-def _outlines(found: Finding) -> list[GraphicObject]:
+class _Outline(GraphicObject):
+    """One part of a finding: as `whole`, with points of its own.
+
+    A cluster has dozens of parts; values that they share are looked at once.
+    """
+
+    def __init__(self, whole: GraphicObject, points: Points) -> None:
+        Dataset.__init__(self, dict(whole.items()))
+        set_points(self, points)
+
+
+def _outlines(found: Finding) -> list[_Outline]:
     """Closed POLYLINEs, one for each part of the mask."""
-    return [_outline(found, closed(part)) for part in found.outlines_px]
-
-
-def _outline(found: Finding, points: Points) -> GraphicObject:
-    line = GraphicObject(
+    whole = GraphicObject(
         graphic_type="POLYLINE",
-        graphic_data=corners(points),
+        graphic_data=np.reshape(found.box_px, (2, 2)),
         units="PIXEL",
         tracking_id=_tracking_id(found),
         tracking_uid=found.tracking_uid,
     )
-    set_points(line, points)
-    return line
+    return [_Outline(whole, closed(part)) for part in found.outlines_px]
 
 
 def _label(found: Finding, box: Box) -> TextObject:

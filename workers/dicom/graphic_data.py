@@ -20,6 +20,7 @@ from pydicom.tag import Tag
 Points = NDArray[np.float64]
 
 _TAG: Final = Tag("GraphicData")
+_NUMBER_OF_POINTS: Final = Tag("NumberOfGraphicPoints")
 
 
 def closed(outline: Sequence[tuple[float, float]]) -> Points:
@@ -36,5 +37,6 @@ def set_points(item: Dataset, points: Points) -> None:
     """Give an item that was built with the `corners` of `points` the points themselves."""
     values = points.ravel().tolist()
     item[_TAG] = DataElement(_TAG, "FL", values, already_converted=True)
-    if "NumberOfGraphicPoints" in item:
-        item.NumberOfGraphicPoints = len(points)
+    if _NUMBER_OF_POINTS in item:
+        # A new element: items may share the old one.
+        item.add_new(_NUMBER_OF_POINTS, "US", len(points))

@@ -101,11 +101,18 @@ def test_outlines_are_closed_and_those_of_the_findings() -> None:
 
 
 def test_every_speck_of_a_cluster_is_outlined() -> None:
-    """Three parts of one finding give three closed lines and one label."""
+    """Three parts of one finding give three closed lines, each with its points, and one label."""
     mask = np.zeros((30, 40), dtype=bool)
     mask[2:4, 3:5], mask[10:20, 10:20], mask[25:26, 30:39] = True, True, True
+    mask[10:15, 10:15] = False
     state = _encoded(_analysis(header(), [finding(mask)]))
     assert len(_lines(state)) == 3
+    (annotation,) = (
+        each for each in state.GraphicAnnotationSequence if "GraphicObjectSequence" in each
+    )
+    counts = [item.NumberOfGraphicPoints for item in annotation.GraphicObjectSequence]
+    assert counts == [len(line) for line in _lines(state)]
+    assert len(set(counts)) > 1
     assert len(_labels(state)) == 1
 
 
