@@ -173,9 +173,10 @@ Written by `{command}`.
 A study of four mammograms of {rows} x {columns} pixels is encoded to Part 10 files in memory, one
 kind after the other, on one core; processor time, median of {rounds} rounds. Each round begins with
 findings as they come from the database, and lets every file go when it is done. Pictures (SC)
-include decoding the four images again. "Sent" is the size on the wire: segmentations deflated (Deflated
-Explicit VR Little Endian), everything else as it is. RLE Lossless is no way to small segmentations:
-its runs end after 128 bytes, and DCMTK 3.6.7 and pydicom 3.0 refuse single bits in it.
+include decoding the four images again. "Sent" is the size on the wire: segmentations deflated
+(Deflated Explicit VR Little Endian), everything else as it is. RLE Lossless is no way to small
+segmentations: its runs end after 128 bytes, and DCMTK 3.6.7 and pydicom 3.0 refuse single bits in
+it.
 
 | findings on each image | all objects | first time | deflating | largest segmentation sent |
 |---:|---:|---:|---:|---:|
