@@ -9,8 +9,9 @@ This runs for every instance, so nothing in it may grow with the size of the sto
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -28,6 +29,8 @@ from node.store.statements import Statement, insert_missing
 from node.store.tables import Event, Instance, Series
 from node.study import Arrived, register, view_of
 
+_REMEMBERED_SERIES = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class Depot:
@@ -36,6 +39,16 @@ class Depot:
     store: Store
     files: Files
     pack: Pack
+    # Study and series UIDs of rows that are committed, the last thousand: nobody removes such rows,
+    # so that they need not be looked for with each image.
+    series: OrderedDict[tuple[str, str], None] = field(default_factory=OrderedDict)
+
+    def remember(self, arrivals: Sequence[Arrival]) -> None:
+        """The series of these are committed."""
+        for arrival in arrivals:
+            self.series[_series_of(arrival)] = None
+        while len(self.series) > _REMEMBERED_SERIES:
+            self.series.popitem(last=False)
 
 
 def pack_arrivals(depot: Depot, arrivals: Sequence[Arrival]) -> list[None]:
@@ -64,13 +77,15 @@ def record_arrivals(depot: Depot, arrivals: Sequence[Arrival], settings: Setting
             kept = [arrival for arrival in arrivals if arrival.kind != SAME or arrival.heals]
             _place(depot.pack, kept)
             _heal(connection, [arrival for arrival in arrivals if arrival.heals])
-            _insert(connection, [a for a in arrivals if a.kind != SAME or a.takes_over], settings)
+            inserted = [a for a in arrivals if a.kind != SAME or a.takes_over]
+            _insert(connection, depot, inserted, settings)
             committing = True
     except BaseException as error:
         if committing and not left_nothing(error):
             for arrival in kept:
                 arrival.incoming.doubt()
         raise
+    depot.remember(inserted)
     for arrival in kept:
         arrival.incoming.keep()
     return [arrival.kind for arrival in arrivals]
@@ -149,16 +164,19 @@ def _pack(pack: Pack, arrivals: Sequence[Arrival]) -> None:
         arrival.path, arrival.pack_offset = place
 
 
-def _insert(connection: Connection, kept: Sequence[Arrival], settings: Settings) -> None:
+def _insert(
+    connection: Connection, depot: Depot, kept: Sequence[Arrival], settings: Settings
+) -> None:
     now = utc_now()
     # In this order everywhere, so that two receivers never wait for each other's studies.
     for study_uid in sorted({arrival.header.study_uid for arrival in kept}):
         members = [arrival for arrival in kept if arrival.header.study_uid == study_uid]
-        _insert_into(connection, study_uid, members, settings, now)
+        _insert_into(connection, depot, study_uid, members, settings, now)
 
 
 def _insert_into(
     connection: Connection,
+    depot: Depot,
     study_uid: str,
     members: Sequence[Arrival],
     settings: Settings,
@@ -174,7 +192,7 @@ def _insert_into(
         for arrival in members
     ]
     revisions = register(connection, study_uid, members[0].header.study, arrived, settings, now)
-    _insert_series(connection, study_uid, members)
+    _insert_series(connection, [a for a in members if _series_of(a) not in depot.series])
     paired = list(zip(members, revisions, strict=True))
     rows = [_row(arrival, revision, now) for arrival, revision in paired if arrival.kind != SAME]
     if rows:
@@ -202,12 +220,16 @@ def _take_over(
     connection.execute(copies.where(Instance.digest == arrival.digest).values(values))
 
 
-def _insert_series(connection: Connection, study_uid: str, members: Sequence[Arrival]) -> None:
-    series = {arrival.header.series_uid: arrival.header.series for arrival in members}
-    for series_uid in sorted(series):
+def _series_of(arrival: Arrival) -> tuple[str, str]:
+    return arrival.header.study_uid, arrival.header.series_uid
+
+
+def _insert_series(connection: Connection, members: Sequence[Arrival]) -> None:
+    series = {_series_of(arrival): arrival.header.series for arrival in members}
+    for study_uid, series_uid in sorted(series):
         if not _SERIES.rows(connection, study_uid=study_uid, series_uid=series_uid):
-            row = {"study_uid": study_uid, "series_uid": series_uid} | series[series_uid]
-            _INSERT_SERIES.run(connection, [row])
+            row = {"study_uid": study_uid, "series_uid": series_uid}
+            _INSERT_SERIES.run(connection, [row | series[study_uid, series_uid]])
 
 
 def _record_conflict(
