@@ -27,7 +27,7 @@ from node.process import beat_until, stop_on_signals
 from node.routes import load_routes
 from node.settings import Settings
 from node.store.files import Files
-from node.store.session import open_store
+from node.store.session import open_store, unusable_state
 from node.store.spool import Spool
 from node.upper_layer.sharing import Shared
 
@@ -58,13 +58,17 @@ def run_receiver(settings: Settings, stop: threading.Event) -> None:
 
 def _receive(settings: Settings, stop: threading.Event, shared: Shared | None) -> None:
     files = Files(settings.state_dir)
-    files.prepare()
     store = open_store(settings)
+    try:
+        files.prepare()
+        spool = Spool(files.incoming)
+    except OSError as error:
+        raise unusable_state(settings, error) from error
     reception = Reception(
         settings, store, files, load_routes(settings.routes), load_peers(settings.peers)
     )
     recovered = recover(reception)
-    inbox = Inbox(reception, Spool(files.incoming))
+    inbox = Inbox(reception, spool)
     listeners = open_listeners(inbox, shared)
     sys.setswitchinterval(_SWITCH_SECONDS)
     # What is loaded by now stays; collections need not look at it again.

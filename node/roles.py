@@ -9,9 +9,9 @@ import os
 import sys
 from importlib import import_module
 
-from node.logs import configure_logs
+from node.logs import configure_logs, log
 from node.process import stop_on_signals
-from node.settings import Settings, load_settings
+from node.settings import Settings, load_settings, unknown_variables
 from node.store.version import require_migrated
 
 _LOOPS = {"receive": ("node.receive", "run_receiver"), "sweep": ("node.sweep", "run_sweeper")}
@@ -21,6 +21,9 @@ def start(role: str, queue: str, concurrency: int) -> None:
     """Be this process until it is told to end. Raises ConfigurationError."""
     settings = load_settings()
     configure_logs(settings.log_level)
+    for name, similar in unknown_variables().items():
+        facts = {"variable": name} | ({"did_you_mean": similar} if similar else {})
+        log.warning("unknown setting is ignored", extra=facts)
     require_migrated(settings)
     if role == "worker":
         _become_worker(queue, concurrency)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -30,6 +31,8 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0)]
 Bytes = Annotated[int, Field(ge=0)]
 Names = Annotated[tuple[str, ...], NoDecode]
+# Read before the settings themselves.
+_FILE_VARIABLES = ("SENTINODE_CONFIG", "SENTINODE_SECRETS_DIR")
 # Those of models.contract.FindingKind, which the node does not load.
 _FINDING_KINDS = ("mass", "calcification_cluster", "arterial_calcification")
 
@@ -323,6 +326,20 @@ class Settings(BaseSettings):
             raise ConfigurationError(
                 f"ORTHANC_PASSWORD_FILE {path} cannot be read ({type(error).__name__})"
             ) from error
+
+
+def unknown_variables() -> dict[str, str]:
+    """`SENTINODE_*` variables that no setting reads, each with the most similar one that is, or "".
+
+    Mostly they are misspelt, and what they were to restrict is open.
+    """
+    known = {f"SENTINODE_{name.upper()}" for name in Settings.model_fields} | set(_FILE_VARIABLES)
+    strange = sorted(name for name in os.environ if name.upper().startswith("SENTINODE_"))
+    return {
+        name: next(iter(get_close_matches(name.upper(), known, 1, 0.8)), "")
+        for name in strange
+        if name.upper() not in known
+    }
 
 
 def load_settings(**overrides: Any) -> Settings:

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from models.contract import FindingKind
 from node.errors import ConfigurationError
-from node.settings import Settings, load_settings
+from node.settings import Settings, load_settings, unknown_variables
+from node.store.session import open_store
 from scripts.write_configuration import configuration_page, example_file
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -54,6 +55,32 @@ def test_missing_file_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SENTINODE_CONFIG", "/nonexistent.yaml")
     with pytest.raises(ConfigurationError, match="nonexistent"):
         load_settings()
+
+
+def test_misspelt_variables_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list of allowed peers under a wrong name restricts nobody; the log says so."""
+    monkeypatch.setenv("SENTINODE_DICOM_ALLOWED_AETITLES", "MAMMO1")
+    monkeypatch.setenv("SENTINODE_SOMETHING", "1")
+    monkeypatch.setenv("sentinode_dicom_port", "4000")
+    assert unknown_variables() == {
+        "SENTINODE_DICOM_ALLOWED_AETITLES": "SENTINODE_DICOM_ALLOWED_AE_TITLES",
+        "SENTINODE_SOMETHING": "",
+    }
+
+
+@pytest.mark.parametrize("url", ["nonsense", "mysql://a:secret@b/c", "nosuch+driver://a:secret@b"])
+def test_a_database_that_is_none(url: str) -> None:
+    """The error says which setting it is and what to write, and no password."""
+    with pytest.raises(ConfigurationError, match="SENTINODE_DATABASE_URL") as refused:
+        open_store(load_settings(database_url=url))
+    assert "secret" not in str(refused.value)
+
+
+def test_a_state_folder_that_is_none(tmp_path: Path) -> None:
+    """The error says which setting it is."""
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigurationError, match="SENTINODE_STATE_DIR"):
+        open_store(load_settings(state_dir=tmp_path / "file" / "state"))
 
 
 def test_settings_are_frozen() -> None:
