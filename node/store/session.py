@@ -16,9 +16,10 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Insert, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session
 
+from node.errors import ConfigurationError
 from node.settings import Settings
 from node.store.turn import FileTurn
 
@@ -112,10 +113,30 @@ class _Kept:
 
 
 def open_store(settings: Settings) -> Store:
-    """The store that the settings name; the SQLite folder is made if missing."""
-    if make_url(settings.database).get_backend_name() == "sqlite":
-        settings.state_dir.mkdir(parents=True, exist_ok=True)
-    return Store(settings.database)
+    """The store that the settings name; the SQLite folder is made if missing.
+
+    Raises ConfigurationError.
+    """
+    try:
+        if make_url(settings.database).get_backend_name() == "sqlite":
+            settings.state_dir.mkdir(parents=True, exist_ok=True)
+        return Store(settings.database)
+    except OSError as error:
+        raise unusable_state(settings, error) from error
+    except (ArgumentError, ImportError) as error:
+        # Not its text, which may hold a password.
+        raise ConfigurationError(
+            f"SENTINODE_DATABASE_URL cannot be used ({type(error).__name__}); write "
+            "postgresql+psycopg://user:password@host/name, or leave it empty for SQLite"
+        ) from error
+
+
+def unusable_state(settings: Settings, error: OSError) -> ConfigurationError:
+    """What to tell of a state folder that cannot be made or written."""
+    return ConfigurationError(
+        f"SENTINODE_STATE_DIR {settings.state_dir} cannot be used ({error.strerror}); it must be a "
+        "folder with free space that the account which runs the node may write"
+    )
 
 
 def insert_for(session: Session | Connection, table: type[DeclarativeBase]) -> Any:
