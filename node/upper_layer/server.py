@@ -32,6 +32,20 @@ from node.upper_layer.sharing import SharedPort
 _BACKLOG = 512
 # From an A-ABORT of ours to the end of the connection, when the process ends.
 _ABORT_SECONDS = 1.0
+# What OpenSSL says of a failed handshake, for whoever set up the two sides.
+_DISTRUSTED = "it does not accept the certificate of this node"
+_HANDSHAKE_ERRORS = {
+    "WRONG_VERSION_NUMBER": "it does not speak TLS to a port with TLS",
+    "HTTP_REQUEST": "it does not speak TLS to a port with TLS",
+    "PEER_DID_NOT_RETURN_A_CERTIFICATE": "it shows no client certificate",
+    "CERTIFICATE_VERIFY_FAILED": "its certificate is not accepted",
+    "UNSUPPORTED_PROTOCOL": "it knows neither TLS 1.2 nor TLS 1.3",
+    "NO_SHARED_CIPHER": "it knows none of the cipher suites that are allowed here",
+    "TLSV1_ALERT_UNKNOWN_CA": _DISTRUSTED,
+    "SSLV3_ALERT_BAD_CERTIFICATE": _DISTRUSTED,
+    "SSLV3_ALERT_CERTIFICATE_EXPIRED": _DISTRUSTED,
+    "SSLV3_ALERT_CERTIFICATE_UNKNOWN": _DISTRUSTED,
+}
 # Pause when this process has no descriptor left for one more connection.
 _NO_DESCRIPTOR_SECONDS = 0.05
 
@@ -149,7 +163,7 @@ class Listener(ThreadedAssociationServer):
             self.finish_request(client, client_address)
         except Exception as error:  # noqa: BLE001  # whatever it was, only this peer is hurt
             # Mostly a failed handshake or a peer that is gone.
-            self._drop(client, client_address, str(error))
+            self._drop(client, client_address, _told(error))
 
     def _drop(self, client: Any, client_address: Any, reason: str) -> None:
         host = plain_host(client_address[0])
@@ -280,3 +294,9 @@ def _handshake_waits_for(secured: ssl.SSLSocket) -> int | None:
     except ssl.SSLWantWriteError:
         return select.POLLOUT
     return None
+
+
+def _told(error: Exception) -> str:
+    """The error for people, with OpenSSL's own words behind it."""
+    meaning = _HANDSHAKE_ERRORS.get(getattr(error, "reason", None) or "")
+    return f"{meaning}: {error}" if meaning else str(error)

@@ -146,7 +146,16 @@ def test_anonymous_client_is_refused(mutual: Mutual) -> None:
     address = ["127.0.0.1", str(mutual.receiver.tls_port)]
     done = run("echoscu", "+tla", "-ic", *address)
     assert done.returncode != 0
-    assert mutual.receiver.wait_for_log("peer did not return a certificate")["peer_host"]
+    assert mutual.receiver.wait_for_log("it shows no client certificate")["peer_host"]
+
+
+def test_sender_that_distrusts_the_node(mutual: Mutual, tmp_path: Path) -> None:
+    """A device without the authority of the node's certificate: the log says whose fault it is."""
+    stranger = Authority(tmp_path, "stranger")
+    context = client_context(stranger.ca, mutual.client)
+    with pytest.raises(ssl.SSLCertVerificationError):
+        RawPeer(mutual.receiver.tls_port, tls=context)
+    assert mutual.receiver.wait_for_log("it does not accept the certificate of this node")
 
 
 @pytest.mark.parametrize(
@@ -168,8 +177,10 @@ def test_bad_client_certificate_is_refused(
 def test_plain_sender_on_the_tls_port_is_dropped(mutual: Mutual) -> None:
     """DICOM without TLS does not get in by the TLS port, nor TLS by the plain one."""
     assert run("echoscu", "127.0.0.1", str(mutual.receiver.tls_port)).returncode != 0
+    assert mutual.receiver.wait_for_log("it does not speak TLS to a port with TLS")
     swapped = ["+tla", "-ic", "127.0.0.1", str(mutual.receiver.port)]
     assert run("echoscu", *swapped).returncode != 0
+    assert mutual.receiver.wait_for_log("it speaks TLS to a port without TLS")
     assert run("echoscu", "127.0.0.1", str(mutual.receiver.port)).returncode == 0
 
 
