@@ -78,6 +78,7 @@ _TAGS = {
         *SERIES_KEYS,
         "InstanceNumber",
         "SpecificCharacterSet",
+        "TransferSyntaxUID",
         "ViewCodeSequence",
     )
     if (tag := tag_for_keyword(keyword)) is not None
@@ -133,6 +134,8 @@ class Header:
     study: dict[str, str]
     series: dict[str, str]
     instance_number: str
+    # What the data set itself says, where no data set should (PS3.10 7.1); "" as a rule.
+    transfer_syntax_uid: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +248,7 @@ def _header(elements: Elements, pixels: PixelElement, encoding: Encoding) -> Hea
         study=alike.study,
         series=alike.series,
         instance_number=_text(elements, "InstanceNumber")[:12],
+        transfer_syntax_uid=_text(elements, "TransferSyntaxUID"),
     )
 
 

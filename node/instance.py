@@ -207,6 +207,9 @@ def _check_claims(claim: Claim, header: Header) -> None:
         raise DataSetMismatchError("SOPClassUID differs from Affected SOP Class UID")
     if header.sop_instance_uid != claim.AffectedSOPInstanceUID:
         raise DataSetMismatchError("SOPInstanceUID differs from Affected SOP Instance UID")
+    if header.transfer_syntax_uid not in ("", claim.transfer_syntax_uid):
+        # Behind our own File Meta Information readers would take it for a part of that.
+        raise CannotUnderstandError("group 0002 in the data set names another transfer syntax")
     if claim.study_instance_uid not in ("", header.study_uid):
         raise DataSetMismatchError("StudyInstanceUID is not that of the request")
 

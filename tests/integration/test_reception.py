@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import subprocess
 import time
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.uid import generate_uid
+from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, generate_uid
 from pynetdicom import AE
 from sqlalchemy import func, select
 
@@ -179,6 +180,22 @@ def test_classes_of_other_services_are_not_stored(receiver: Receiver) -> None:
     uids = VERIFICATION, image.SOPInstanceUID
     assert store_raw(receiver.port, *uids, encoded(image)) == 0x0122
     assert receiver.stored(image) == []
+
+
+@pytest.mark.parametrize(
+    ("syntax", "status"), [(ExplicitVRLittleEndian, 0x0000), (JPEG2000Lossless, 0xC000)]
+)
+def test_file_meta_information_in_the_data_set(
+    receiver: Receiver, syntax: str, status: int
+) -> None:
+    """Gateways forget it there; where it lies about the encoding, nobody could read the file."""
+    image = mammogram()
+    value = syntax.encode() + b"\0" * (len(syntax) % 2)
+    content = struct.pack("<HH2sH", 0x0002, 0x0010, b"UI", len(value)) + value + encoded(image)
+    uids = image.SOPClassUID, image.SOPInstanceUID
+    assert store_raw(receiver.port, *uids, content) == status
+    kept = [receiver.kept(row) for row in receiver.stored(image)]
+    assert [each.PixelData for each in kept] == [image.PixelData] * (status == 0x0000)
 
 
 def test_truncated_pixel_data_is_refused(receiver: Receiver) -> None:
