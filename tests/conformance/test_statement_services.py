@@ -17,7 +17,12 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # m
 import node.errors
 import node.query.find
 import node.retrieve.provider
-from node.association import _CALLING_AE_NOT_RECOGNISED, _LOCAL_LIMIT_EXCEEDED, application_entity
+from node.association import (
+    _APPLICATION_CONTEXT_NOT_SUPPORTED,
+    _CALLING_AE_NOT_RECOGNISED,
+    _LOCAL_LIMIT_EXCEEDED,
+    application_entity,
+)
 from node.commitment import asking, custody, provider, receipt, request
 from node.commitment.event_report import STORAGE_COMMITMENT
 from node.destinations import SOP_CLASS_OF_KIND, Destination
@@ -116,7 +121,8 @@ def test_association_policies() -> None:
     assert connection.Deadlines(1, 1).largest_held_pdu_bytes == 256 * 1024
     assert f"up to {settings.dicom_async_operations} operations" in section("3.1").row("async")[1]
     rejections = section("3.1").row("rejections")[1]
-    for code in (_CALLING_AE_NOT_RECOGNISED, _LOCAL_LIMIT_EXCEEDED, (1, 1, 7)):
+    own = (_CALLING_AE_NOT_RECOGNISED, _LOCAL_LIMIT_EXCEEDED, _APPLICATION_CONTEXT_NOT_SUPPORTED)
+    for code in (*own, (1, 1, 7)):
         assert "-".join(str(number) for number in code) in rejections
 
 

@@ -116,6 +116,16 @@ def test_another_application_context(guarded: RunningReceiver) -> None:
     assert (kind, *body[1:4]) == (ASSOCIATE_RJ, 1, 1, 2)
 
 
+def test_another_protocol_version(guarded: RunningReceiver) -> None:
+    """Without bit 0 of Protocol-version (PS3.8 table 9-11) the request is not for us."""
+    with RawPeer(guarded.port, "127.0.0.1") as peer:
+        request = bytearray(associate_rq(calling="MAMMO1"))
+        request[6:8] = b"\x00\x02"
+        peer.send(bytes(request))
+        kind, body = peer.receive()
+    assert (kind, *body[1:4]) == (ASSOCIATE_RJ, 1, 2, 2)
+
+
 @pytest.mark.parametrize(
     ("sent", "reason"),
     [
