@@ -69,11 +69,24 @@ class Key:
         if self.VR == "IS":
             return any(_number(found) == _number(value) for value in self.values)
         if self.VR == "PN":
-            candidates = {_plain_name(part) for part in (found, *found.split("="))}
-            return any(p.match(name) for p in self._patterns for name in candidates)
+            return self._accepts_name(found)
         if self.VR == "UI":
             return found in self.values
         return any(pattern.match(found) for pattern in self._patterns)
+
+    def _accepts_name(self, found: str) -> bool:
+        candidates = {_plain_name(part) for part in (found, *found.split("="))}
+        if any(pattern.match(name) for pattern in self._patterns for name in candidates):
+            return True
+        groups = _plain_name(found).split("=")
+        return any(
+            len(wanted) <= len(groups)
+            and all(
+                pattern is None or pattern.match(group)
+                for pattern, group in zip(wanted, groups, strict=False)
+            )
+            for wanted in self._groups
+        )
 
     @cached_property
     def _ranges(self) -> tuple[tuple[str, str], ...]:
@@ -82,9 +95,13 @@ class Key:
     @cached_property
     def _patterns(self) -> tuple[re.Pattern[str], ...]:
         fold = _plain_name if self.VR == "PN" else str
-        # fnmatch makes atomic groups: a hostile pattern costs no more than a friendly one.
-        globs = [fold(value).replace("[", "[[]") for value in self.values]
-        return tuple(re.compile(fnmatch.translate(glob)) for glob in globs)
+        return tuple(_pattern(fold(value)) for value in self.values)
+
+    @cached_property
+    def _groups(self) -> tuple[tuple[re.Pattern[str] | None, ...], ...]:
+        """Names with component groups, each group on its own; one that is empty asks nothing."""
+        names = [_plain_name(value).split("=") for value in self.values if "=" in value]
+        return tuple(tuple(_pattern(group) if group else None for group in name) for name in names)
 
 
 def matching_key(element: DataElement) -> Key:
@@ -145,6 +162,11 @@ def _like(column: InstrumentedAttribute[str], value: str) -> ColumnElement[bool]
     escaped = re.sub(r"([\\%_])", r"\\\1", value)
     wild = re.sub(r"[^\x00-\x7f]+|\*+", "%", escaped).replace("?", "_")
     return func.lower(column).like(wild.lower(), escape="\\")
+
+
+def _pattern(glob: str) -> re.Pattern[str]:
+    # fnmatch makes atomic groups: a hostile pattern costs no more than a friendly one.
+    return re.compile(fnmatch.translate(glob.replace("[", "[[]")))
 
 
 def _any_group(name: str) -> str:
