@@ -66,6 +66,7 @@ SERIES_KEYS = {
     "BodyPartExamined": 16,
     "Laterality": 16,
 }
+_DATES = frozenset(key for key in (*STUDY_KEYS, *SERIES_KEYS) if key.endswith("Date"))
 _FILE_META_UIDS = ("MediaStorageSOPClassUID", "MediaStorageSOPInstanceUID", "TransferSyntaxUID")
 _UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
 _ROUTED = tuple(keyword for keyword in ROUTABLE if tag_for_keyword(keyword) is not None)
@@ -320,10 +321,14 @@ def _view(dataset: Dataset, found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _columns(elements: Elements, widths: dict[str, int], encodings: list[str]) -> dict[str, str]:
-    return {
-        keyword: _text(elements, keyword, encodings)[:width] if _TAGS[keyword] in elements else ""
-        for keyword, width in widths.items()
+    found = {
+        keyword: _text(elements, keyword, encodings) if _TAGS[keyword] in elements else ""
+        for keyword in widths
     }
+    for keyword in _DATES & found.keys():
+        # Old devices write YYYY.MM.DD (PS3.5 table 6.2-1, note), which has no place in a range.
+        found[keyword] = found[keyword].replace(".", "")
+    return {keyword: text[: widths[keyword]] for keyword, text in found.items()}
 
 
 def _text(elements: Elements, keyword: str, encodings: list[str] | None = None) -> str:

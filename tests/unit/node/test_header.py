@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydicom.config import IGNORE
 from pydicom.dataelem import DataElement
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -71,6 +72,13 @@ def test_same_bytes_in_another_character_set(tmp_path: Path) -> None:
         image["PatientName"] = DataElement("PatientName", "PN", b"\xb3\xd6")
         names[character_set] = read_file(saved(image, tmp_path))[0].study["PatientName"]
     assert names == {"ISO_IR 100": "\xb3\xd6", "ISO_IR 144": "\u0413\u0436"}
+
+
+def test_dates_of_old_devices(tmp_path: Path) -> None:
+    """YYYY.MM.DD of before 1993 is a date like any other, whole and in its place in ranges."""
+    image = mammogram()
+    image["StudyDate"] = DataElement("StudyDate", "DA", "2026.01.02", validation_mode=IGNORE)
+    assert read_file(saved(image, tmp_path))[0].study["StudyDate"] == "20260102"
 
 
 def test_names_in_seven_bits(tmp_path: Path) -> None:
