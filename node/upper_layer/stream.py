@@ -96,6 +96,9 @@ class StoreStream:
         largest = self._connection.deadlines.largest_streamed_pdu_bytes
         if largest and length > largest:
             raise ProtocolError("a PDU is longer than was negotiated")
+        if self._complete and time.monotonic() - self._waiting_since > LONGEST_WAIT_SECONDS:
+            # The data set in progress may come without a gap for minutes.
+            self.settle()
         left = length
         while left:
             item_length, context_id, control = self._item_header(deadline)
