@@ -20,7 +20,7 @@ from pynetdicom.pdu_primitives import AsynchronousOperationsWindowNegotiation
 from pynetdicom.presentation import PresentationContext
 
 from node.upper_layer.connection import Connection
-from node.upper_layer.messages import StorageService
+from node.upper_layer.messages import ProtocolError, StorageService
 from node.upper_layer.provider import StreamingProvider
 from node.upper_layer.sending import bound_sending
 from node.upper_layer.sharing import Tally
@@ -160,7 +160,15 @@ class StreamingAssociation(Association):
             self._on_end()
 
     def _serve_request(self, msg: Any, context_id: int) -> None:
-        """Serve a request by the entity's own service, where it has one for it."""
+        """Serve a request by the entity's own service, where it has one for it.
+
+        One that lacks a mandatory element ends the association: pynetdicom gives no answer, and
+        its sender would wait for one until it is silent for too long.
+        """
+        if not msg.is_valid_request and msg.MessageIDBeingRespondedTo is None:
+            self.dul.connection.tell(ProtocolError("a request lacks a mandatory element"))
+            self.abort()
+            return
         serve = self._services.get(type(msg))
         context = self._accepted_cx.get(context_id)
         if serve is None or context is None or self._sent_release or not msg.is_valid_request:

@@ -162,6 +162,17 @@ def test_one_host_does_not_take_all_places(guarded: RunningReceiver) -> None:
     wait_until(lambda: answer(guarded, "127.0.0.2") == ACCEPTED, 10, "a place is free again")
 
 
+def test_request_without_its_class(guarded: RunningReceiver) -> None:
+    """A C-ECHO-RQ that does not say of which class it is gets an abort, and not silence."""
+    encoded = command(C_ECHO_RQ, VERIFICATION)
+    start = encoded.index(VERIFICATION.encode()) - 8
+    with RawPeer(guarded.port, "127.0.0.2") as peer:
+        peer.associate(VERIFICATION, calling="MAMMO1")
+        peer.send(pdu(P_DATA, pdv(1, 3, encoded[:start] + encoded[start + 8 + 18 :])))
+        assert peer.receive()[0] == ABORT
+    assert guarded.wait_for_log("lacks a mandatory element")["peer_host"] == "127.0.0.2"
+
+
 def test_networks() -> None:
     """IPv4 peers are the same written as IPv6; a wrong network is a wrong setting."""
     assert host_allowed("::ffff:10.20.3.4", ("10.20.0.0/16",))
