@@ -29,6 +29,7 @@ from node.settings import Settings
 from node.store.files import Files
 from node.store.session import open_store, unusable_state
 from node.store.spool import Spool
+from node.store.write_ahead import lay_out
 from node.upper_layer.sharing import Shared
 
 # A thread that computes gives way after this; each read and write of the others waits for it. With
@@ -68,6 +69,7 @@ def _receive(settings: Settings, stop: threading.Event, shared: Shared | None) -
         settings, store, files, load_routes(settings.routes), load_peers(settings.peers)
     )
     recovered = recover(reception)
+    lay_out(store)
     inbox = Inbox(reception, spool)
     listeners = open_listeners(inbox, shared)
     sys.setswitchinterval(_SWITCH_SECONDS)

@@ -25,6 +25,8 @@ from node.store.turn import FileTurn
 
 # How long a writer waits for another writer of SQLite's single write lock.
 SQLITE_BUSY_SECONDS = 30
+# Of SQLite's write-ahead log, 16 MB, before it is copied into the database.
+LOG_PAGES = 4000
 
 
 class Store:
@@ -180,7 +182,7 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")
     # Copying the log into the database every 16 MB instead of 4 MB: small objects stand in rows.
-    cursor.execute("PRAGMA wal_autocheckpoint=4000")
+    cursor.execute(f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
     cursor.close()
 
 

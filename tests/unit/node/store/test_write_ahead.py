@@ -1,0 +1,61 @@
+"""SQLite's log has its full length before the first commit, and nothing is in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from node.settings import load_settings
+from node.store import write_ahead
+from node.store.migrate import upgrade
+from node.store.session import LOG_PAGES, Store, open_store
+from node.store.write_ahead import lay_out
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A migrated one."""
+    settings = load_settings(state_dir=tmp_path)
+    upgrade(settings)
+    return open_store(settings)
+
+
+def _log(store: Store) -> Path:
+    return Path(f"{store.engine.url.database}-wal")
+
+
+def _schema(store: Store) -> list[tuple[str, ...]]:
+    with store.reading() as session:
+        found = session.execute(text("SELECT name FROM sqlite_master ORDER BY name"))
+        return [tuple(row) for row in found]
+
+
+def test_the_log_is_laid_out(store: Store) -> None:
+    """As long as it will be; the database is as it was, and takes what comes."""
+    before, database = _schema(store), Path(str(store.engine.url.database))
+    size_bytes = database.stat().st_size
+    lay_out(store)
+    length = _log(store).stat().st_size
+    assert length >= LOG_PAGES * 4096
+    assert _schema(store) == before
+    assert database.stat().st_size == size_bytes
+    with store.writing() as session:
+        session.execute(text("CREATE TABLE kept (n INTEGER)"))
+    assert _log(store).stat().st_size == length
+    lay_out(store)
+    assert ("kept",) in _schema(store)
+    with store.reading() as session:
+        assert session.execute(text("PRAGMA integrity_check")).scalar() == "ok"
+    store.close()
+
+
+def test_no_room_is_no_obstacle(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be laid out is left; the store works."""
+    monkeypatch.setattr(write_ahead, "_BLOB_BYTES", 1 << 40)
+    monkeypatch.setattr(write_ahead, "_HELD_BACK_BYTES", 1 << 40)
+    lay_out(store)
+    with store.writing() as session:
+        session.execute(text("CREATE TABLE kept (n INTEGER)"))
+    store.close()
