@@ -8,6 +8,7 @@ first checkpoint, some hundred small objects after every start.
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -21,15 +22,19 @@ _PAGE_BYTES = 4096
 _BLOB_BYTES = 1 << 20
 # What the page cache holds back (2000 KiB by default), and a little more.
 _HELD_BACK_BYTES = 1 << 22
+# Where less is free, room is for objects.
+_AMPLE_BYTES = 1 << 30
 
 
 def lay_out(store: Store) -> None:
-    """Give the log its length, unless it has it. Never raises: without it all works as well."""
+    """Give the log its length, if there is room. Never raises: without it all works as well."""
     database = store.engine.url.database
     if store.engine.dialect.name != "sqlite" or not database:
         return
     path = Path(f"{database}-wal")
     try:
+        if shutil.disk_usage(path.parent).free < _AMPLE_BYTES:
+            return
         with store.engine.connect() as connection:
             _lay_out(connection.execution_options(sentinode_write=True), path)
     except (SQLAlchemyError, OSError) as error:

@@ -14,6 +14,12 @@ from node.store.session import LOG_PAGES, Store, open_store
 from node.store.write_ahead import lay_out
 
 
+@pytest.fixture(autouse=True)
+def _ample(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also on a machine that is nearly full."""
+    monkeypatch.setattr(write_ahead, "_AMPLE_BYTES", 1 << 25)
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     """A migrated one."""
@@ -48,6 +54,16 @@ def test_the_log_is_laid_out(store: Store) -> None:
     assert ("kept",) in _schema(store)
     with store.reading() as session:
         assert session.execute(text("PRAGMA integrity_check")).scalar() == "ok"
+    store.close()
+
+
+def test_room_is_left_where_it_is_scarce(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a small disk the log grows as it is needed."""
+    monkeypatch.setattr(write_ahead, "_AMPLE_BYTES", 1 << 62)
+    lay_out(store)
+    with store.reading() as session:
+        session.execute(text("SELECT 1"))
+    assert not _log(store).exists() or _log(store).stat().st_size < 1 << 20
     store.close()
 
 
