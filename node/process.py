@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import FrameType
@@ -18,6 +19,8 @@ from node.store.session import Store, insert_for
 from node.store.tables import Process
 
 BEAT_SECONDS = 5.0
+# A signal is answered after this, whichever thread it was given to.
+_SIGNAL_SECONDS = 0.25
 # Rows of processes that are gone stay this long, for people who look for them.
 _FORGOTTEN = timedelta(days=1)
 _STARTED_AT = datetime.now(UTC)
@@ -57,8 +60,21 @@ def beat_until(
             beat(store, name, role)
         except SQLAlchemyError as error:
             log.warning("no heartbeat written", extra={"reason": type(error).__name__})
-        if stop.wait(BEAT_SECONDS):
+        if stopped(stop, BEAT_SECONDS):
             return
+
+
+def stopped(stop: threading.Event, seconds: float) -> bool:
+    """Wait until `stop` is set, `seconds` at most; whether it is set. For main threads.
+
+    In short turns: while threads begin and end, the kernel may hand a signal to one of them. Python
+    then calls the handler, which sets the event, only when the main thread wakes of itself.
+    """
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        if stop.wait(min(left, _SIGNAL_SECONDS)):
+            return True
+    return stop.is_set()
 
 
 def _touch(beat_file: Path | None) -> None:

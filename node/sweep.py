@@ -20,7 +20,7 @@ from node.logs import log
 from node.peers import load_peers
 from node.priors.rules import PriorRule, load_priors
 from node.priors.sources import start_sources
-from node.process import beat_until
+from node.process import beat_until, stopped
 from node.routes import Routes, load_routes
 from node.settings import Settings
 from node.store.files import Files
@@ -40,7 +40,7 @@ def run_sweeper(settings: Settings, stop: threading.Event) -> None:
     threading.Thread(target=report_until, args=(stop, archive), daemon=True).start()
     priors = load_priors(settings.priors, peers)
     start_sources(priors, peers, settings, store, stop)
-    while not stop.wait(settings.sweep_seconds):
+    while not stopped(stop, settings.sweep_seconds):
         try:
             sweep(store, routes, doorbell, settings, priors)
         except SQLAlchemyError as error:
