@@ -19,9 +19,11 @@ from node.store.session import LOG_PAGES, Store
 
 # Of SQLite's databases, with the header of each page in the log.
 _PAGE_BYTES = 4096
-_BLOB_BYTES = 1 << 20
-# What the page cache holds back (2000 KiB by default), and a little more.
-_HELD_BACK_BYTES = 1 << 22
+_BLOB_BYTES = 1 << 16
+# What the page cache holds back, and a little more; meanwhile it is 64 pages, since memory that it
+# once had stays with the process.
+_CACHE_PAGES = 64
+_HELD_BACK_BYTES = 1 << 20
 # Where less is free, room is for objects.
 _AMPLE_BYTES = 1 << 30
 
@@ -43,14 +45,21 @@ def lay_out(store: Store) -> None:
 
 def _lay_out(connection: Connection, path: Path) -> None:
     length = LOG_PAGES * _PAGE_BYTES
+    usual = connection.exec_driver_sql("PRAGMA cache_size").scalar_one()
+    connection.exec_driver_sql(f"PRAGMA cache_size={_CACHE_PAGES}")
+    connection.rollback()
     with connection.begin() as transaction:
         if path.stat().st_size >= length:
+            transaction.rollback()
+            connection.exec_driver_sql(f"PRAGMA cache_size={usual}")
             return
         # More than the cache holds, so that it is written to the log, and then taken back.
         connection.exec_driver_sql("CREATE TABLE filler (content BLOB)")
         for _ in range((length + _HELD_BACK_BYTES) // _BLOB_BYTES):
             connection.exec_driver_sql("INSERT INTO filler VALUES (zeroblob(?))", (_BLOB_BYTES,))
         transaction.rollback()
+    connection.exec_driver_sql(f"PRAGMA cache_size={usual}")
+    connection.rollback()
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
