@@ -44,22 +44,32 @@ def lay_out(store: Store) -> None:
 
 
 def _lay_out(connection: Connection, path: Path) -> None:
-    length = LOG_PAGES * _PAGE_BYTES
     usual = connection.exec_driver_sql("PRAGMA cache_size").scalar_one()
     connection.exec_driver_sql(f"PRAGMA cache_size={_CACHE_PAGES}")
     connection.rollback()
+    try:
+        if _fill(connection, path):
+            _sync(path)
+    finally:
+        # Its pool gives the connection out again.
+        connection.exec_driver_sql(f"PRAGMA cache_size={usual}")
+
+
+def _fill(connection: Connection, path: Path) -> bool:
+    """Write zeros to the log and take them back; False where it is long enough already."""
+    length = LOG_PAGES * _PAGE_BYTES
     with connection.begin() as transaction:
         if path.stat().st_size >= length:
-            transaction.rollback()
-            connection.exec_driver_sql(f"PRAGMA cache_size={usual}")
-            return
-        # More than the cache holds, so that it is written to the log, and then taken back.
+            return False
+        # More than the cache holds, so that it is written to the log.
         connection.exec_driver_sql("CREATE TABLE filler (content BLOB)")
         for _ in range((length + _HELD_BACK_BYTES) // _BLOB_BYTES):
             connection.exec_driver_sql("INSERT INTO filler VALUES (zeroblob(?))", (_BLOB_BYTES,))
         transaction.rollback()
-    connection.exec_driver_sql(f"PRAGMA cache_size={usual}")
-    connection.rollback()
+    return True
+
+
+def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

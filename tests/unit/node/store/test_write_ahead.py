@@ -71,7 +71,10 @@ def test_no_room_is_no_obstacle(store: Store, monkeypatch: pytest.MonkeyPatch) -
     """What cannot be laid out is left; the store works."""
     monkeypatch.setattr(write_ahead, "_BLOB_BYTES", 1 << 40)
     monkeypatch.setattr(write_ahead, "_HELD_BACK_BYTES", 1 << 40)
+    with store.reading() as session:
+        usual = session.execute(text("PRAGMA cache_size")).scalar()
     lay_out(store)
     with store.writing() as session:
         session.execute(text("CREATE TABLE kept (n INTEGER)"))
+        assert session.execute(text("PRAGMA cache_size")).scalar() == usual
     store.close()
