@@ -45,13 +45,13 @@ _DRAIN_SECONDS = 5.0
 
 def run_receiver(settings: Settings, stop: threading.Event) -> None:
     """Serve associations until `stop` is set. Raises ConfigurationError."""
-    # Before there are several processes: what is wrong in these files is to be said once.
-    load_routes(settings.routes)
-    load_peers(settings.peers)
     processes = settings.dicom_processes or min(_MOST_PROCESSES, len(os.sched_getaffinity(0)))
     if processes == 1:
         _receive(settings, stop, None)
         return
+    # Before there are several processes: what is wrong in these files is to be said once.
+    load_routes(settings.routes)
+    load_peers(settings.peers)
     shared = share_ports(settings, processes)
     with _others(settings, stop, shared, processes):
         _receive(settings, stop, shared)
