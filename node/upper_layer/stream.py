@@ -148,10 +148,11 @@ class StoreStream:
         """
         connection = self._connection
         header = _PDU_HEADER.pack(0x04, 0, length) + _ITEM_HEADER.pack(length - 4, context_id, 0)
-        fragments = connection.buffer.take_alike(header, length - 6)
+        payload_bytes = length - _ITEM_HEADER.size
+        fragments = connection.buffer.take_alike(header, payload_bytes)
         if not fragments:
             return
-        self._keep_pace(len(fragments) * (length - 6), len(fragments))
+        self._keep_pace(len(fragments) * payload_bytes, len(fragments))
         with connection.working():
             for fragment in fragments:
                 sink.write(fragment)
