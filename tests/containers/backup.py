@@ -82,13 +82,10 @@ def main() -> None:
     parser.add_argument("--keep", action="store_true", help="leave the project running")
     arguments = parser.parse_args()
     project = Project(arguments.profile, name="sentinode-backup", environment=QUIET)
-    try:
-        with tempfile.TemporaryDirectory(prefix="backup-") as folder:
-            if not there_and_back(project, Path(folder)):
-                sys.exit(1)
-    finally:
-        if not arguments.keep:
-            project.down()
+    folders = tempfile.TemporaryDirectory(prefix="backup-")
+    with project.removed_afterwards(arguments.keep), folders as folder:
+        if not there_and_back(project, Path(folder)):
+            sys.exit(1)
 
 
 if __name__ == "__main__":

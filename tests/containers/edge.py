@@ -104,12 +104,11 @@ def main() -> None:
         override = Path(folder) / "edge.yml"
         override.write_text(yaml.safe_dump({"services": limits}), encoding="utf-8")
         project = Project("jetson,archive", "sentinode-edge-test", SETTINGS, [override])
-        with confined(GROUP, int(arguments.memory_gb * 1e9), arguments.cores) as group:
-            try:
-                good = trial(project, group)
-            finally:
-                if not arguments.keep:
-                    project.down()
+        with (
+            confined(GROUP, int(arguments.memory_gb * 1e9), arguments.cores) as group,
+            project.removed_afterwards(arguments.keep),
+        ):
+            good = trial(project, group)
     sys.exit(0 if good else 1)
 
 

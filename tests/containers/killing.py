@@ -149,7 +149,7 @@ def main() -> None:
     parser.add_argument("--keep", action="store_true", help="leave the project running")
     arguments = parser.parse_args()
     project = Project(arguments.profile, environment=QUIET)
-    try:
+    with project.removed_afterwards(arguments.keep):
         report({"up_s": round(project.up(), 1)})
         sender = Sender(project)
         studies = kill_each(project, sender, arguments.studies)
@@ -159,9 +159,6 @@ def main() -> None:
         report({"studies": len(set(studies)), "lost_or_wrong": wrong})
         if wrong or len(set(studies)) != len(found):
             sys.exit(1)
-    finally:
-        if not arguments.keep:
-            project.down()
 
 
 if __name__ == "__main__":

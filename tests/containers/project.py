@@ -11,7 +11,8 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,6 +42,15 @@ class Project:
         began = time.monotonic()
         self.compose("up", "--detach", "--wait", "--pull", "never", "--no-build")
         return time.monotonic() - began
+
+    @contextmanager
+    def removed_afterwards(self, keep: bool) -> Iterator[None]:
+        """Remove everything when the block ends, however it ends, unless it is to be kept."""
+        try:
+            yield
+        finally:
+            if not keep:
+                self.down()
 
     def down(self) -> None:
         """Remove containers, networks and volumes."""
