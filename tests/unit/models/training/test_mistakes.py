@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-pytest.importorskip("torch")
+pytest.importorskip("torch", reason="torch is not installed: extra `train`")
 
 from models.commands import export, train
 from models.datasets.folders import layout_of
