@@ -11,6 +11,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager
+from itertools import product
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
@@ -55,8 +56,10 @@ class Door:
         self._inbox: Inbox | None = None
         self._inbox_lock = threading.Lock()
         self.router = APIRouter(lifespan=self._lifespan, dependencies=[Depends(same_origin)])
-        for path in ("/dicom-web/studies", "/dicom-web/studies/{study_uid}"):
-            self.router.add_api_route(path, self.store, methods=["POST"], response_model=None)
+        # Senders that join a base and a path often leave a slash at the end.
+        studies = ("/dicom-web/studies", "/dicom-web/studies/{study_uid}")
+        for path, end in product(studies, ("", "/")):
+            self.router.add_api_route(path + end, self.store, methods=["POST"], response_model=None)
 
     async def store(self, request: Request, study_uid: str = "") -> Response:
         """Store Instances (PS3.18 10.5)."""

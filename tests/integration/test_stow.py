@@ -196,6 +196,16 @@ def test_real_mammograms_are_kept_as_sent(web: Web, real_data: Path) -> None:
         assert content.endswith(web.kept(row))
 
 
+@pytest.mark.parametrize("of_study", [False, True])
+def test_slash_at_the_end(web: Web, of_study: bool) -> None:
+    """The same resource, as clients that join paths write it."""
+    image = mammogram()
+    path = f"/dicom-web/studies/{image.StudyInstanceUID}/" if of_study else "/dicom-web/studies/"
+    answer = stow.post(web.port, stow.body(stow.part10(image)), path=path)
+    assert answer.status_code == 200
+    assert stow.stored(answer) == [image.SOPInstanceUID]
+
+
 def test_study_of_the_url_holds(web: Web) -> None:
     """Instances of another study are refused, those of the study beside them stored."""
     wanted, other = mammogram(), mammogram()
