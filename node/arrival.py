@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from typing import Any, BinaryIO
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, select, update
 
 from node.header import Header
 from node.routes import PRIOR_ROUTE, Decision
@@ -21,7 +22,7 @@ from node.store.files import Files
 from node.store.incoming import Incoming
 from node.store.originals import PLACE, Place, is_there, open_original, same_bytes
 from node.store.statements import Statement
-from node.store.tables import Instance
+from node.store.tables import Instance, Study
 
 NEW, SAME, CONFLICT = "new", "same", "conflict"
 
@@ -46,6 +47,11 @@ class Arrival:
     takes_over: bool = False
     # The row is there and its file is not: success would be a lie, so this one takes its place.
     heals: bool = False
+    # How many rows of its UID there were, and the studies of those that retention may be removing.
+    known: int = 0
+    aged_study_uids: frozenset[str] = frozenset()
+    # When the first instance of its study came, as its row says.
+    study_began_at: datetime | None = None
 
     @property
     def belongs_in_pack(self) -> bool:
@@ -67,10 +73,17 @@ class Arrival:
 
 _ROW = Instance.__table__.c
 _KNOWN = Statement(
-    select(_ROW.digest, _ROW.dataset_offset, _ROW.route, *PLACE).where(
-        _ROW.sop_instance_uid == bindparam("uid")
-    )
+    select(
+        *(_ROW.study_uid, _ROW.received_at, _ROW.digest, _ROW.dataset_offset, _ROW.route), *PLACE
+    ).where(_ROW.sop_instance_uid == bindparam("uid"))
 )
+_RENEW = Statement(
+    update(Study)
+    .where(Study.__table__.c.study_uid == bindparam("uid"))
+    .values(last_instance_at=bindparam("now", type_=Study.__table__.c.last_instance_at.type))
+)
+# Retention keeps for a day at least (KEEP_DAYS); half of that for clocks that differ.
+_AGED = timedelta(hours=12)
 
 
 @dataclass(slots=True)
@@ -83,6 +96,9 @@ class _Known:
     open: Callable[[], BinaryIO]
     # False when its bytes are gone: then those of the same digest take their place.
     there: bool = True
+    # Of a row: the study, and when it came.
+    study_uid: str = ""
+    received_at: datetime | None = None
 
     def is_same(self, arrival: Arrival) -> bool:
         """Whether these are the bytes that came again. Raises OSError."""
@@ -107,7 +123,10 @@ def classify(connection: Connection, files: Files, arrivals: Sequence[Arrival]) 
         if uid not in by_uid:
             by_uid[uid] = [_known(files, row) for row in _KNOWN.rows(connection, uid=uid)]
         known = by_uid[uid]
+        rows = [each for each in known if each.received_at is not None]
+        arrival.known, arrival.aged_study_uids = len(rows), _aged(rows)
         same = next((each for each in known if each.is_same(arrival)), None) if known else None
+        arrival.heals = False
         # An archive may have encoded or completed its copy anew: no conflict with the original.
         arrival.takes_over = bool(known) and not arrival.prior and all(e.prior for e in known)
         if same is None:
@@ -121,13 +140,30 @@ def classify(connection: Connection, files: Files, arrivals: Sequence[Arrival]) 
         same.prior = same.prior and arrival.prior
 
 
+def renew_known(connection: Connection, arrivals: Sequence[Arrival], now: datetime) -> bool:
+    """Count known objects that come again as activity of their studies; whether some are gone.
+
+    Afterwards the studies are locked: what is known now stays so until the transaction ends. Only
+    those that came long ago are looked at, for retention removes no others.
+    """
+    study_uids = sorted({uid for arrival in arrivals for uid in arrival.aged_study_uids})
+    if not study_uids:
+        return False
+    _RENEW.run(connection, [{"uid": uid, "now": now} for uid in study_uids])
+    return any(
+        len(_KNOWN.rows(connection, uid=arrival.header.sop_instance_uid)) != arrival.known
+        for arrival in arrivals
+        if arrival.aged_study_uids
+    )
+
+
 def is_known(connection: Connection, sop_instance_uid: str) -> bool:
     """Whether there is a row of this UID now. Raises the driver's errors."""
     return bool(_KNOWN.rows(connection, uid=sop_instance_uid))
 
 
 def _known(files: Files, row: Sequence[Any]) -> _Known:
-    digest, dataset_offset, route, *columns = row
+    study_uid, received_at, digest, dataset_offset, route, *columns = row
     place = Place(*columns)
 
     def open_data_set() -> BinaryIO:
@@ -141,7 +177,14 @@ def _known(files: Files, row: Sequence[Any]) -> _Known:
         prior=route == PRIOR_ROUTE,
         open=open_data_set,
         there=is_there(files, place),
+        study_uid=study_uid,
+        received_at=received_at,
     )
+
+
+def _aged(rows: Sequence[_Known]) -> frozenset[str]:
+    before = datetime.now(UTC) - _AGED
+    return frozenset(row.study_uid for row in rows if row.received_at and row.received_at < before)
 
 
 def _algorithm(digest: str) -> str:

@@ -9,6 +9,7 @@ commit only says "look at this row", and may be lost or doubled without harm.
                    |   retry later            `-> failed -> queued, delivering  (by a person)
                    |          `-> skipped: every model declined every image
                    `---- a late image: a new job with the next revision
+    done, skipped; failed by a person -> removed: by retention, with all that was kept
 
 What must hold: a job in progress has a lease that its worker renews; when the lease runs out the
 job is free again; whoever lost a lease can no longer write.
@@ -21,7 +22,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import case, delete, or_, select, update
+from sqlalchemy import Select, case, delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from node.errors import IllegalMoveError, LeaseLostError, NotFoundError
@@ -33,15 +34,17 @@ from node.store.tables import Combination, Delivery, DestinationState, Event, In
 QUEUED, RUNNING, DELIVERING = "queued", "running", "delivering"
 DONE, FAILED = "done", "failed"
 RECEIVING, SKIPPED = "receiving", "skipped"
+REMOVED = "removed"
 ACTIVE = (QUEUED, RUNNING, DELIVERING)
 
 LEGAL_MOVES: dict[str, frozenset[str]] = {
     QUEUED: frozenset({RUNNING, FAILED}),
     RUNNING: frozenset({QUEUED, DELIVERING, SKIPPED, FAILED}),
     DELIVERING: frozenset({DONE, FAILED}),
-    DONE: frozenset(),
-    SKIPPED: frozenset(),
-    FAILED: frozenset({QUEUED, DELIVERING}),
+    DONE: frozenset({REMOVED}),
+    SKIPPED: frozenset({REMOVED}),
+    FAILED: frozenset({QUEUED, DELIVERING, REMOVED}),
+    REMOVED: frozenset(),
 }
 
 # Tasks by name: the node publishes them without importing the worker's code.
@@ -212,10 +215,12 @@ def retry(store: Store, study_uid: str) -> Bell:
     first object it gets under a UID. Raises NotFoundError, IllegalMoveError.
     """
     with store.writing() as session:
-        job = last_job(session, study_uid)
+        # Locked: a person may be removing it at this moment.
+        job = session.scalar(_last_job(study_uid).with_for_update())
         if job is None:
             raise NotFoundError(
-                "this study has no job to retry: it is unknown, still receiving, or was skipped"
+                "this study has no job to retry: it is unknown, still receiving, was skipped or "
+                "removed"
             )
         bell = _hurry(session, job) if job.state == DELIVERING else None
         if bell is not None:
@@ -225,6 +230,19 @@ def retry(store: Store, study_uid: str) -> Bell:
         bell = _restart(session, job)
         assert bell is not None
         return bell
+
+
+def remove(session: Session, study: Study, jobs: Sequence[Job], text: str) -> None:
+    """Move a study at rest and all of its jobs to `removed`; stored again, it begins anew.
+
+    The caller has locked the rows. Raises IllegalMoveError.
+    """
+    for job in jobs:
+        if REMOVED not in LEGAL_MOVES[job.state]:
+            raise IllegalMoveError(f"job {job.id} cannot go from {job.state} to {REMOVED}")
+        job.state = REMOVED
+    record(session, study.study_uid, study.revision, REMOVED, text)
+    study.state, study.revision, study.views, study.error = REMOVED, 0, [], None
 
 
 def new_job(session: Session, study: Study, text: str) -> Bell:
@@ -246,10 +264,8 @@ def new_job(session: Session, study: Study, text: str) -> Bell:
 
 
 def last_job(session: Session, study_uid: str) -> Job | None:
-    """The job of the highest revision."""
-    return session.scalar(
-        select(Job).where(Job.study_uid == study_uid).order_by(Job.revision.desc()).limit(1)
-    )
+    """The job of the highest revision, of those that were not removed."""
+    return session.scalar(_last_job(study_uid))
 
 
 def show_state(session: Session, study_uid: str) -> None:
@@ -276,6 +292,11 @@ def instances_of(session: Session, job: Job) -> Sequence[Instance]:
         .where(Instance.revision <= job.revision)
         .order_by(Instance.series_uid, Instance.sop_instance_uid)
     ).all()
+
+
+def _last_job(study_uid: str) -> Select[Job]:
+    mine = select(Job).where(Job.study_uid == study_uid, Job.state != REMOVED)
+    return mine.order_by(Job.revision.desc()).limit(1)
 
 
 def _restart(session: Session, job: Job) -> Bell | None:

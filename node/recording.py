@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
-from node.arrival import CONFLICT, SAME, Arrival, classify, is_known
+from node.arrival import CONFLICT, SAME, Arrival, classify, is_known, renew_known
 from node.header import SERIES_KEYS
 from node.job import utc_now
 from node.routes import PRIOR_ROUTE
@@ -30,6 +30,7 @@ from node.store.tables import Event, Instance, Series
 from node.study import Arrived, register, view_of
 
 _REMEMBERED_SERIES = 1000
+_SeriesKey = tuple[str, str, datetime | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +40,15 @@ class Depot:
     store: Store
     files: Files
     pack: Pack
-    # Study and series UIDs of rows that are committed, the last thousand: nobody removes such rows,
-    # so that they need not be looked for with each image.
-    series: OrderedDict[tuple[str, str], None] = field(default_factory=OrderedDict)
+    # Study and series UIDs of rows that are committed, the last thousand, so that they need not be
+    # looked for with each image. Each with the time that its study began: retention removes rows,
+    # and a study that comes again begins at another.
+    series: OrderedDict[_SeriesKey, None] = field(default_factory=OrderedDict)
 
     def remember(self, arrivals: Sequence[Arrival]) -> None:
         """The series of these are committed."""
         for arrival in arrivals:
-            self.series[_series_of(arrival)] = None
+            self.series[_series_key(arrival)] = None
         while len(self.series) > _REMEMBERED_SERIES:
             self.series.popitem(last=False)
 
@@ -74,6 +76,8 @@ def record_arrivals(depot: Depot, arrivals: Sequence[Arrival], settings: Setting
     try:
         with depot.store.committing() as connection:
             classify(connection, depot.files, arrivals)
+            if renew_known(connection, arrivals, utc_now()):
+                classify(connection, depot.files, arrivals)
             kept = [arrival for arrival in arrivals if arrival.kind != SAME or arrival.heals]
             _place(depot.pack, kept)
             _heal(connection, [arrival for arrival in arrivals if arrival.heals])
@@ -191,9 +195,12 @@ def _insert_into(
         )
         for arrival in members
     ]
-    revisions = register(connection, study_uid, members[0].header.study, arrived, settings, now)
-    _insert_series(connection, [a for a in members if _series_of(a) not in depot.series])
-    paired = list(zip(members, revisions, strict=True))
+    identity = members[0].header.study
+    registered = register(connection, study_uid, identity, arrived, settings, now)
+    for arrival in members:
+        arrival.study_began_at = registered.first_instance_at
+    _insert_series(connection, [a for a in members if _series_key(a) not in depot.series])
+    paired = list(zip(members, registered.revisions, strict=True))
     rows = [_row(arrival, revision, now) for arrival, revision in paired if arrival.kind != SAME]
     if rows:
         _INSERT_INSTANCE.run(connection, rows)
@@ -222,6 +229,10 @@ def _take_over(
 
 def _series_of(arrival: Arrival) -> tuple[str, str]:
     return arrival.header.study_uid, arrival.header.series_uid
+
+
+def _series_key(arrival: Arrival) -> _SeriesKey:
+    return *_series_of(arrival), arrival.study_began_at
 
 
 def _insert_series(connection: Connection, members: Sequence[Arrival]) -> None:

@@ -12,17 +12,18 @@ next revision in the same way. Objects that no model wants never re-open a study
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Update, bindparam, insert, select, update
+from sqlalchemy import Connection, Update, bindparam, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from node.header import STUDY_KEYS
 from node.job import (
     ACTIVE,
     RECEIVING,
+    REMOVED,
     SKIPPED,
     Bell,
     last_job,
@@ -37,7 +38,7 @@ from node.routes import PRIOR_ROUTE, Routes
 from node.settings import Settings
 from node.store.session import Store
 from node.store.statements import Statement, insert_missing
-from node.store.tables import Event, Instance, Study
+from node.store.tables import Event, Instance, Job, Study
 
 PRIOR_REASON = "prior study, kept for comparison"
 
@@ -55,6 +56,16 @@ class Arrived:
     view: str
 
 
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """What `register` says of a study."""
+
+    # Of each instance; None for those that wait for the next one.
+    revisions: list[int | None]
+    # When its first instance came: another time once retention has removed it in between.
+    first_instance_at: datetime
+
+
 def register(
     connection: Connection,
     study_uid: str,
@@ -62,11 +73,8 @@ def register(
     arrived: Sequence[Arrived],
     settings: Settings,
     now: datetime,
-) -> list[int | None]:
-    """Count new instances in and move the study's deadline, in the instances' transaction.
-
-    Returns the revision of each, None for those that wait for the next one.
-    """
+) -> Registered:
+    """Count new instances in and move the study's deadline, in the instances' transaction."""
     study = _locked(connection, study_uid, identity, now)
     waiting = [_waits(each, study.revision) for each in arrived]
     if any(waiting):
@@ -84,7 +92,8 @@ def register(
             for route in late:
                 record(session, study_uid, study.revision, "late object", route)
             session.flush()
-    return [None if waits else study.revision for waits in waiting]
+    revisions = [None if waits else study.revision for waits in waiting]
+    return Registered(revisions, study.first_instance_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +104,8 @@ class _Locked:
     deadline_at: datetime | None
     hard_deadline_at: datetime | None
     views: list[str]
+    state: str
+    first_instance_at: datetime
 
 
 def _waits(arrived: Arrived, revision: int) -> bool:
@@ -129,7 +140,8 @@ def _move_deadline(
     elif study.revision == 0:
         # It has no job yet: what `show_state` would look for. Every study begins here.
         _BEGIN.run(connection, [values | {"state": RECEIVING}])
-        event = {"study_uid": study_uid, "revision": 1, "at": now}
+        first = _next_revision(connection, study_uid, 0) if study.state == REMOVED else 1
+        event = {"study_uid": study_uid, "revision": first, "at": now}
         _EVENT.run(connection, [event | {"stage": RECEIVING, "text": "first image"}])
     else:
         _MOVE.run(connection, [values])
@@ -159,6 +171,7 @@ def _update(*columns: str) -> Statement:
 
 _DEADLINE = ("deadline_at", "hard_deadline_at", "views", "last_instance_at")
 _MOVE, _BEGIN = _update(*_DEADLINE), _update(*_DEADLINE, "state")
+_RETURN = _update("state", "first_instance_at", "last_instance_at", *STUDY_KEYS)
 _EVENT = Statement(
     insert(Event).values(
         {name: bindparam(name) for name in ("study_uid", "revision", "at", "stage", "text")}
@@ -175,7 +188,10 @@ _STUDY = Statement(
     select(
         *(
             Study.__table__.c[name]
-            for name in ("revision", "deadline_at", "hard_deadline_at", "views")
+            for name in (
+                *("revision", "deadline_at", "hard_deadline_at", "views"),
+                *("state", "first_instance_at"),
+            )
         )
     )
     .where(Study.__table__.c.study_uid == bindparam("uid"))
@@ -203,7 +219,25 @@ def _locked(
         }
         _INSERT.run(connection, [new | dict(identity)])
         found = _STUDY.rows(connection, uid=study_uid)
-    return _Locked(*found[0])
+    study = _Locked(*found[0])
+    if study.state != REMOVED:
+        return study
+    return _returned(connection, study_uid, study, identity, now)
+
+
+def _returned(
+    connection: Connection,
+    study_uid: str,
+    study: _Locked,
+    identity: Mapping[str, str],
+    now: datetime,
+) -> _Locked:
+    """Begin anew with a study that retention removed: of what was there only jobs are left."""
+    begun = {"state": SKIPPED, "first_instance_at": now, "last_instance_at": now}
+    _RETURN.run(connection, [{"uid": study_uid} | begun | dict(identity)])
+    event = {"study_uid": study_uid, "revision": 0, "at": now}
+    _EVENT.run(connection, [event | {"stage": RECEIVING, "text": "stored again after removal"}])
+    return replace(study, first_instance_at=now)
 
 
 def _of(study_uid: str) -> Update:
@@ -250,11 +284,21 @@ def _complete(
             update(Study)
             .where(Study.study_uid == study_uid)
             .where(Study.revision == revision, Study.deadline_at == deadline_at)
-            .values(revision=revision + 1, deadline_at=None, hard_deadline_at=None)
+            .values(
+                revision=_next_revision(session.connection(), study_uid, revision),
+                deadline_at=None,
+                hard_deadline_at=None,
+            )
         )
         if moved.rowcount != 1:  # type: ignore[attr-defined]  # Result of an UPDATE is a CursorResult
             return None
         return _open_revision(session, routes, priors, session.get_one(Study, study_uid))
+
+
+def _next_revision(connection: Connection, study_uid: str, revision: int) -> int:
+    """One more than any before it: archives still have the results of a study that was removed."""
+    last = connection.scalar(select(func.max(Job.revision)).where(Job.study_uid == study_uid))
+    return max(revision, last or 0) + 1
 
 
 def _open_revision(

@@ -14,15 +14,15 @@ both modalities is combined in itself, and with no other.
 
 from __future__ import annotations
 
-import hashlib
 from datetime import datetime
 
-from sqlalchemy import or_, select, text
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session, aliased
 
 from models.contract import Modality
-from node.job import RUNNING, SKIPPED, Lease, hold, utc_now
+from node.job import REMOVED, RUNNING, SKIPPED, Lease, hold, utc_now
 from node.logs import log
+from node.store.patient import lock_patient
 from node.store.session import Store
 from node.store.tables import Combination, Job, ModelRun, Result, Study
 from workers.assessment import MODALITIES, modality_of
@@ -41,7 +41,7 @@ def decide_partner(store: Store, lease: Lease, window_days: int) -> Combination 
         job = hold(session, lease)
         decided = session.get(Combination, job.id)
         if decided is None:
-            _lock_patient(session, job.study)
+            lock_patient(session, job.study)
             partner = _partner(session, job, window_days)
             decided = Combination(
                 job_id=job.id,
@@ -53,15 +53,6 @@ def decide_partner(store: Store, lease: Lease, window_days: int) -> Combination 
             )
             session.add(decided)
     return None if decided.partner_job_id is None else decided
-
-
-def _lock_patient(session: Session, study: Study) -> None:
-    """Let one job of a patient decide at a time; SQLite has one writer anyway."""
-    if session.get_bind().dialect.name != "postgresql":
-        return
-    name = f"{study.IssuerOfPatientID}\x1f{study.PatientID}".encode()
-    key = int.from_bytes(hashlib.sha256(name).digest()[:8], "big", signed=True)
-    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
 
 
 def _partner(session: Session, job: Job, window_days: int) -> Job | None:
@@ -134,7 +125,7 @@ def _last_analysed(session: Session, study: Study) -> Job | None:
     return session.scalar(
         select(Job)
         .where(Job.study_uid == study.study_uid, Job.inferred_at.is_not(None))
-        .where(Job.state != SKIPPED)
+        .where(Job.state.not_in((SKIPPED, REMOVED)))
         .order_by(Job.revision.desc())
         .limit(1)
     )

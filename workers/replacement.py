@@ -42,8 +42,8 @@ class _Superseded:
     delivery_id: int
     study_uid: str
     series_uid: str
+    sop_class_uid: str
     sop_instance_uid: str
-    path: str
 
 
 def write_rejection_notes(
@@ -130,7 +130,10 @@ def _superseded(session: Session, job: Job, destination: Destination) -> list[_S
     earlier = and_(Job.study_uid == job.study_uid, Job.revision < job.revision)
     combined = and_(Result.kind == COMBINED, Result.job_id.in_(replaced_report))
     rows = session.execute(
-        select(Delivery.id, Job.study_uid, Result.series_uid, Result.sop_instance_uid, Result.path)
+        select(
+            *(Delivery.id, Job.study_uid, Result.series_uid),
+            *(Result.sop_class_uid, Result.sop_instance_uid),
+        )
         .join(Result, Result.id == Delivery.result_id)
         .join(Job, Job.id == Result.job_id)
         .where(or_(earlier, combined) if combines else earlier)
@@ -172,11 +175,12 @@ def _write_note(
     destination: Destination,
     superseded: Sequence[_Superseded],
 ) -> None:
-    headers = [
-        pydicom.dcmread(files.absolute(each.path), stop_before_pixels=True) for each in superseded
-    ]
     with store.reading() as session:
-        complete_at = session.get_one(Job, lease.job_id).complete_at
+        job = session.get_one(Job, lease.job_id)
+        complete_at, mine = job.complete_at, job.results[0].path
+    # One of the new objects says whose they all are: of old ones retention may have the files.
+    study = pydicom.dcmread(files.absolute(mine), stop_before_pixels=True)
+    headers = [_header(each, study) for each in superseded]
     note = encode_rejection_note(headers, revision=lease.revision, content_at=complete_at)
     written = write_result(files, lease, EncodedResult("REJECTED", "", note))
     with store.writing() as session:
@@ -187,6 +191,16 @@ def _write_note(
             row = written.row()
             job.results.append(row)
         row.deliveries.append(Delivery(destination=destination.name, state=PENDING))
+
+
+def _header(superseded: _Superseded, study: Dataset) -> Dataset:
+    """What the note needs of an object: its UIDs, and the patient and study of another."""
+    header = Dataset()
+    header.update(study)
+    header.SOPClassUID = superseded.sop_class_uid
+    header.SeriesInstanceUID = superseded.series_uid
+    header.SOPInstanceUID = superseded.sop_instance_uid
+    return header
 
 
 def _named_in(note: Dataset) -> set[str]:

@@ -12,7 +12,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import cast
 
-import pydicom
 from pydicom.dataset import Dataset
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -166,21 +165,15 @@ def read_study(session: Session, files: Files, job: Job) -> StudyAnalysis:
         for instance in instances_of(session, job)
         if instance.sop_instance_uid in runs
     )
-    return StudyAnalysis(
-        analyses, job.revision, job.complete_at, _predecessors(session, files, job)
-    )
+    return StudyAnalysis(analyses, job.revision, job.complete_at, _predecessors(session, job))
 
 
 def _read_partner(session: Session, files: Files, decided: Combination) -> Partner:
     """The other study's analyses, and the combined report that is replaced."""
     replaced = session.scalar(
-        select(Result.path).where(
-            Result.job_id == decided.predecessor_job_id, Result.kind == "COMBINED"
-        )
+        select(Result).where(Result.job_id == decided.predecessor_job_id, Result.kind == "COMBINED")
     )
-    predecessor = None
-    if replaced is not None:
-        predecessor = pydicom.dcmread(files.absolute(replaced), stop_before_pixels=True)
+    predecessor = None if replaced is None else _named(replaced)
     if decided.partner_job_id == decided.job_id:
         return Partner((), predecessor)
     other = read_study(session, files, session.get_one(Job, decided.partner_job_id))
@@ -207,19 +200,25 @@ def _read_image(files: Files, place: Place) -> SourceImage:
         return read_source(path)
 
 
-def _predecessors(session: Session, files: Files, job: Job) -> dict[Form, Dataset]:
+def _predecessors(session: Session, job: Job) -> dict[Form, Dataset]:
     """The objects about the whole study of the last revision that has any, by form."""
-    rows = session.execute(
-        select(Result.kind, Result.variant, Result.path)
+    rows = session.scalars(
+        select(Result)
         .join(Job)
         .where(Job.study_uid == job.study_uid, Job.revision < job.revision)
         .where(Result.source_sop_uid.is_(None))
         .order_by(Job.revision)
     )
-    return {
-        cast(Form, (kind, variant)): pydicom.dcmread(files.absolute(path), stop_before_pixels=True)
-        for kind, variant, path in rows
-    }
+    return {cast(Form, (row.kind, row.variant)): _named(row) for row in rows}
+
+
+def _named(result: Result) -> Dataset:
+    """What names a result in another object; its file may be gone, with the study it was of."""
+    header = Dataset()
+    header.StudyInstanceUID = result.job.study_uid
+    header.SeriesInstanceUID = result.series_uid
+    header.SOPClassUID, header.SOPInstanceUID = result.sop_class_uid, result.sop_instance_uid
+    return header
 
 
 def write_result(files: Files, lease: Lease, encoded: EncodedResult) -> WrittenResult:

@@ -15,9 +15,10 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from node.errors import CannotUnderstandError
 from node.header import SERIES_KEYS, STUDY_KEYS, Header, read_file
+from node.job import REMOVED
 from node.query.contents import RESULT_MODALITIES, SeriesContent, StudyContent, contents
 from node.query.levels import Query
-from node.retrieve.holdings import GIVEN_OUT, NOT_RECEIVED, PAGE_ROWS
+from node.retrieve.holdings import GIVEN_OUT, KEPT, NOT_RECEIVED, PAGE_ROWS
 from node.store.files import Files
 from node.store.session import Store
 from node.store.tables import Instance, Job, Result, Series, Study
@@ -151,7 +152,8 @@ def _study_rows(session: Session, query: Query, after: str) -> Sequence[Row[*tup
     conditions = [query.condition(keyword, column) for keyword, column in _STUDY_COLUMNS.items()]
     return session.execute(
         select(*_STUDY_COLUMNS.values())
-        .where(Study.study_uid > after, *conditions, _has_modality(query))
+        .where(Study.study_uid > after, Study.state != REMOVED)
+        .where(*conditions, _has_modality(query))
         .order_by(Study.study_uid)
         .limit(PAGE_ROWS)
     ).all()
@@ -165,7 +167,7 @@ def _has_modality(query: Query) -> ColumnElement[bool]:
     kinds = [kind for kind, modality in RESULT_MODALITIES.items() if key.accepts((modality,))]
     return or_(
         Study.study_uid.in_(select(Series.study_uid).where(received)),
-        Study.study_uid.in_(select(Job.study_uid).join(Result).where(Result.kind.in_(kinds))),
+        Study.study_uid.in_(select(Job.study_uid).join(Result).where(KEPT, Result.kind.in_(kinds))),
     )
 
 
@@ -195,6 +197,7 @@ def _result_rows(query: Query) -> Select[*tuple[Any, ...]]:
         select(Result.sop_instance_uid, Result.sop_class_uid, Result.path)
         .join(Job)
         .where(
+            KEPT,
             NOT_RECEIVED,
             query.condition("StudyInstanceUID", Job.study_uid),
             query.condition("SeriesInstanceUID", Result.series_uid),

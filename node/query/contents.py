@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from node.retrieve.holdings import GIVEN_OUT, NOT_RECEIVED
+from node.retrieve.holdings import GIVEN_OUT, KEPT, NOT_RECEIVED
 from node.store.tables import Instance, Job, Result, Series
 
 # Modality (PS3.3 C.7.3.1.1.1) of each kind of result.
@@ -78,6 +78,6 @@ def _results(study_uids: Sequence[str]) -> Select[*tuple[Any, ...]]:
         select(*group, func.count(), func.min(Result.kind), func.min(Result.path))
         .select_from(Result)
         .join(Job)
-        .where(Job.study_uid.in_(study_uids), NOT_RECEIVED)
+        .where(Job.study_uid.in_(study_uids), KEPT, NOT_RECEIVED)
         .group_by(*group)
     )

@@ -21,6 +21,7 @@ from sqlalchemy.orm import aliased
 
 from node.errors import CannotUnderstandError
 from node.header import read_file
+from node.job import REMOVED
 from node.query.levels import Selection
 from node.store.files import Files
 from node.store.originals import as_path, place_of
@@ -30,6 +31,8 @@ from node.store.tables import Instance, Job, Result
 PAGE_ROWS = 500
 
 _twin = aliased(Instance)
+# Of results; their jobs stay when retention removes their study.
+KEPT = Job.state != REMOVED
 GIVEN_OUT = Instance.conflict.is_(False)
 NOT_RECEIVED = ~exists().where(
     _twin.sop_instance_uid == Result.sop_instance_uid, _twin.conflict.is_(False)
@@ -121,7 +124,8 @@ def _results(selection: Selection) -> Select[*tuple[Any, ...]]:
     return (
         select(Result.sop_class_uid, Result.sop_instance_uid, Result.path)
         .join(Job)
-        .where(NOT_RECEIVED, Job.study_uid.in_(selection.study_uids), *_deeper(selection, Result))
+        .where(KEPT, NOT_RECEIVED, Job.study_uid.in_(selection.study_uids))
+        .where(*_deeper(selection, Result))
         .order_by(Result.id)
     )
 

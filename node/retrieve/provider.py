@@ -35,6 +35,7 @@ from node.instance import Reception
 from node.logs import log
 from node.query.levels import Selection, read_selection
 from node.retrieve.holdings import Holding, Holdings, hold
+from node.retrieve.retention import held
 from node.retrieve.sub_operations import MOST_OBJECTS, Progress
 from node.upper_layer.sending import bound_sending
 
@@ -99,6 +100,18 @@ def _retrieve(
     facts |= {"query_level": selection.level, "studies": selection.study_uids[:10]}
     destination = _destination(request, reception)
     facts |= {"destination": destination}
+    with held(reception.store, selection.study_uids, reception.settings):
+        _send_selection(association, selection, destination, progress, reception, facts)
+
+
+def _send_selection(
+    association: Association,
+    selection: Selection,
+    destination: str,
+    progress: Progress,
+    reception: Reception,
+    facts: dict[str, object],
+) -> None:
     holdings = hold(reception.store, reception.files, selection)
     if holdings.count > MOST_OBJECTS:
         # PS3.7 E.1 counts sub-operations in 16 bits.

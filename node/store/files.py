@@ -12,9 +12,12 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from node.identifiers import is_uid
+
+INSTANCES = "instances"
 
 
 class Files:
@@ -41,7 +44,11 @@ class Files:
         once: neither may touch the other's file.
         """
         name = f"{_safe(sop_instance_uid)}.{os.urandom(8).hex()}.dcm"
-        return f"instances/{_safe(study_uid)}/{name}"
+        return f"{self.instance_folder(study_uid)}/{name}"
+
+    def instance_folder(self, study_uid: str) -> str:
+        """Relative path of the folder of a study's instances."""
+        return f"{INSTANCES}/{_safe(study_uid)}"
 
     def result_path(self, study_uid: str, revision: int, sop_instance_uid: str) -> str:
         """Relative path of a result object."""
@@ -51,6 +58,11 @@ class Files:
         """Relative path of the overlay picture of one source image."""
         return f"pictures/{_safe(study_uid)}/{revision}/{_safe(sop_instance_uid)}.png"
 
+    def revision_folders(self, study_uid: str, revision: int) -> tuple[str, str]:
+        """Relative paths of the folders of a revision's results and of its pictures."""
+        below = f"{_safe(study_uid)}/{revision}"
+        return f"results/{below}", f"pictures/{below}"
+
     def publish(self, temporary: Path, relative: str) -> None:
         """Make a complete file durable under its final name: fsync, rename, fsync of the folder."""
         descriptor = os.open(temporary, os.O_RDONLY)
@@ -59,8 +71,7 @@ class Files:
         finally:
             os.close(descriptor)
         target = self.absolute(relative)
-        make_durable_folder(target.parent)
-        temporary.replace(target)
+        name_in_folder(lambda: temporary.replace(target), target.parent)
         sync_folder(target.parent)
 
     def write(self, relative: str, content: bytes) -> None:
@@ -93,6 +104,20 @@ def make_durable_folder(folder: Path) -> None:
     make_durable_folder(folder.parent)
     folder.mkdir(exist_ok=True)
     sync_folder(folder.parent)
+
+
+def name_in_folder(give_name: Callable[[], object], folder: Path) -> None:
+    """Make a folder and give a file a name in it.
+
+    Retention removes the folder of a study that has become empty, perhaps at this moment; with the
+    name in it, it stays. Raises OSError.
+    """
+    try:
+        make_durable_folder(folder)
+        give_name()
+    except FileNotFoundError:
+        make_durable_folder(folder)
+        give_name()
 
 
 def sync_folder(folder: Path) -> None:

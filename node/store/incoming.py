@@ -18,7 +18,7 @@ from pathlib import Path
 from node.errors import RefusedError
 from node.identifiers import derived_uid
 from node.store.digest import digest_text, new_digest
-from node.store.files import Files, make_durable_folder, sync_folder
+from node.store.files import Files, name_in_folder, sync_folder
 from node.store.stage import Stage
 from node.store.writer import Writer
 
@@ -123,11 +123,10 @@ class Incoming:
         self._digest = self._writer.flush(self._stage)
         self.relative = files.instance_path(study_uid, sop_instance_uid)
         target = files.absolute(self.relative)
-        make_durable_folder(target.parent)
         spooled = self.path.with_name(linking_name(self.relative))
         self.path.replace(spooled)
         self._name = str(spooled)
-        os.link(spooled, target)
+        name_in_folder(lambda: os.link(spooled, target), target.parent)
         self._target = target
         self._writer.sync()
         self._close()

@@ -66,9 +66,11 @@ class Study(Base):
     """One study, its deadline and the state shown to people."""
 
     __tablename__ = "study"
+    # By which retention finds the oldest that are at rest, however many were removed before.
+    __table_args__ = (Index("ix_study_state_last_instance_at", "state", "last_instance_at"),)
 
     study_uid: Mapped[str] = mapped_column(Uid, primary_key=True)
-    state: Mapped[str] = mapped_column(String(16), index=True)
+    state: Mapped[str] = mapped_column(String(16))
     revision: Mapped[int] = mapped_column(default=0)
     # None: nothing waits to become a revision.
     deadline_at: Mapped[datetime | None] = mapped_column(index=True)
@@ -76,6 +78,8 @@ class Study(Base):
     first_instance_at: Mapped[datetime]
     last_instance_at: Mapped[datetime] = mapped_column(index=True)
     error: Mapped[str | None] = mapped_column(Text)
+    # Until when a C-MOVE or C-GET that is under way keeps retention from removing it.
+    held_until: Mapped[datetime | None]
     # Laterality and view of the images that some model wants, e.g. ["L-CC"].
     views: Mapped[list[Any]] = mapped_column(default=list)
     # What the first instance said; spelled as DICOM does, in UTF-8, without padding.
@@ -424,3 +428,24 @@ class PriorRequest(Base):
     failing_since: Mapped[datetime | None]
     found: Mapped[list[Any]] = mapped_column(default=list)  # Study Instance UIDs
     error: Mapped[str | None] = mapped_column(Text)
+
+
+class Removal(Base):
+    """One study that retention removed: the record of it, and what is left to do on the disk."""
+
+    __tablename__ = "removal"
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    study_uid: Mapped[str] = mapped_column(ForeignKey("study.study_uid"), index=True)
+    removed_at: Mapped[datetime]
+    # That nothing had happened to it for so many days was the rule, and who applied it.
+    keep_days: Mapped[int]
+    rule: Mapped[str] = mapped_column(String(16))  # KEEP_DAYS | by hand
+    instances: Mapped[int]
+    received_bytes: Mapped[int] = mapped_column(BigInteger)
+    results: Mapped[int]
+    result_bytes: Mapped[int] = mapped_column(BigInteger)
+    # Folders and packs that may hold files of it still.
+    paths: Mapped[list[Any]]
+    # When they are looked at next; None: they are gone.
+    due_at: Mapped[datetime | None] = mapped_column(index=True)

@@ -18,7 +18,17 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from node.job import ACTIVE, DELIVERING, DONE, FAILED, QUEUED, RECEIVING, RUNNING, SKIPPED
+from node.job import (
+    ACTIVE,
+    DELIVERING,
+    DONE,
+    FAILED,
+    QUEUED,
+    RECEIVING,
+    REMOVED,
+    RUNNING,
+    SKIPPED,
+)
 from node.store.commitments import STATES as COMMITMENT_STATES
 from node.store.deliveries import STATES as DELIVERY_STATES
 from node.store.tables import (
@@ -29,12 +39,13 @@ from node.store.tables import (
     Job,
     ModelRun,
     Process,
+    Removal,
     Study,
 )
 from node.web.site import Site
 
 JOB_STATES = (QUEUED, RUNNING, DELIVERING, DONE, FAILED)
-STUDY_STATES = (RECEIVING, *JOB_STATES, SKIPPED)
+STUDY_STATES = (RECEIVING, *JOB_STATES, SKIPPED, REMOVED)
 
 
 def router(site: Site) -> APIRouter:
@@ -100,8 +111,19 @@ def _waiting(session: Session) -> Iterator[Metric]:
 def _received(session: Session) -> Iterator[Metric]:
     total = select(func.count(), func.coalesce(func.sum(Instance.size_bytes), 0))
     instances, size_bytes = session.execute(total.select_from(Instance)).one()
-    yield _counter("instances_received", "Instances acknowledged", instances)
-    yield _counter("received_bytes", "Bytes of the acknowledged instances", size_bytes)
+    removed = select(
+        func.count(),
+        func.coalesce(func.sum(Removal.instances), 0),
+        func.coalesce(func.sum(Removal.received_bytes), 0),
+        func.coalesce(func.sum(Removal.result_bytes), 0),
+    )
+    studies, gone, gone_bytes, result_bytes = session.execute(removed).one()
+    yield _counter("instances_received", "Instances acknowledged", instances + gone)
+    text = "Bytes of the acknowledged instances"
+    yield _counter("received_bytes", text, size_bytes + gone_bytes)
+    yield _counter("removed_studies", "Studies that retention removed", studies)
+    text = "Bytes of their instances and results"
+    yield _counter("removed_bytes", text, gone_bytes + result_bytes)
 
 
 def _model_runs(session: Session) -> Iterator[Metric]:
