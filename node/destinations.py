@@ -6,6 +6,7 @@ when they are used, so that a rotated secret needs no restart.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -51,6 +52,8 @@ SOP_CLASS_OF_KIND: dict[ResultKind, str] = {
 }
 SegSyntax = Literal["deflated", "explicit"]
 _LONGEST_NAME = 64  # what the delivery table holds
+# RFC 6750, section 2.1, and what else some issue: visible ASCII.
+_TOKEN = re.compile(r"[!-~]+")
 _FILES = ("password_file", "token_file", "ca_file", "certificate_file", "key_file")
 
 
@@ -220,8 +223,17 @@ class Destination(BaseModel):
         return self._secret("password_file", self.password_file)
 
     def token(self) -> str | None:
-        """Read the bearer token. Raises ConfigurationError."""
-        return self._secret("token_file", self.token_file)
+        """Read the bearer token. Raises ConfigurationError.
+
+        What no header may hold is refused here: the HTTP library's error would quote the token.
+        """
+        token = self._secret("token_file", self.token_file)
+        if token is not None and not _TOKEN.fullmatch(token):
+            raise ConfigurationError(
+                f"destination {self.name}: token_file {self.token_file} holds more than a token; "
+                "write it alone, on one line without spaces"
+            )
+        return token
 
     def _secret(self, field: str, path: Path | None) -> str | None:
         if path is None:

@@ -18,7 +18,11 @@ from pydicom.uid import (
 from pynetdicom import evt
 
 from node.destinations import SOP_CLASS_OF_KIND, Destination
-from node.errors import DestinationRefusedError, DestinationUnavailableError
+from node.errors import (
+    DestinationRefusedError,
+    DestinationUnavailableError,
+    ObjectPostponedError,
+)
 from node.settings import load_settings
 from tests.datasets import saved
 from tests.deliveries import EXPLICIT, SETTINGS, deliver, result_object, route
@@ -357,6 +361,8 @@ def test_web_falls_back_to_explicit(segmentation: Path, refusal: tuple[int, int 
         ((409, 0xA700), DestinationUnavailableError, "out of resources"),
         ((503, None), DestinationUnavailableError, "503"),
         ((507, None), DestinationUnavailableError, "507"),
+        ((409, 0x0110), ObjectPostponedError, "0x0110"),
+        ((202, 0x0213), ObjectPostponedError, "0x0213"),
         ((409, 0xA900), DestinationRefusedError, "0xA900"),
         ((404, None), DestinationRefusedError, "404"),
         ((302, None), DestinationRefusedError, "302"),
@@ -365,8 +371,59 @@ def test_web_falls_back_to_explicit(segmentation: Path, refusal: tuple[int, int 
 def test_what_a_web_archive_says(
     segmentation: Path, answer: tuple[int, int | None], error: type[Exception], reason: str
 ) -> None:
-    """A full or busy archive is tried again; a refusal in every syntax is final."""
+    """A full, busy or stumbling archive is tried again; a refusal in every syntax is final."""
     with running_web(StrictWeb(always=answer)) as web, pytest.raises(error, match=reason):
+        deliver(segmentation, on_web(web))
+
+
+_XML = (
+    '<NativeDicomModel xmlns="http://dicom.nema.org/PS3.19/models/NativeDICOM">'
+    '<DicomAttribute tag="00081198" vr="SQ"><Item number="1">'
+    '<DicomAttribute tag="00081197" vr="US"><Value number="1">{}</Value></DicomAttribute>'
+    "</Item></DicomAttribute></NativeDicomModel>"
+)
+_OTHER_FAILURE = b'{"0008119A": {"vr": "SQ", "Value": [{"00081197": {"Value": [43264]}}]}}'
+
+
+@pytest.mark.parametrize(
+    ("status", "fields", "body", "error", "reason"),
+    [
+        (202, "application/dicom+xml", _XML.format(0xA900), DestinationRefusedError, "0xA900"),
+        (
+            409,
+            "application/dicom+xml",
+            _XML.format(0xA700),
+            DestinationUnavailableError,
+            "out of res",
+        ),
+        (202, "text/plain", _OTHER_FAILURE.decode(), DestinationRefusedError, "0xA900"),
+        (200, "application/dicom+json", _OTHER_FAILURE.decode(), DestinationRefusedError, "0xA900"),
+        (409, "text/html", "<html>no</html>", DestinationRefusedError, "gave no reason"),
+    ],
+)
+def test_a_failure_is_seen_in_whatever_form(
+    segmentation: Path, status: int, fields: str, body: str, error: type[Exception], reason: str
+) -> None:
+    """XML, another content type, Other Failures: what is overlooked would count as delivered."""
+    raw = (status, {"Content-Type": fields}, body.encode())
+    with running_web(StrictWeb(raw=raw)) as web, pytest.raises(error, match=reason):
+        deliver(segmentation, on_web(web))
+
+
+def test_it_has_the_object_and_says_so_in_xml(segmentation: Path) -> None:
+    """0111 is success in this form too."""
+    raw = (409, {"Content-Type": "application/dicom+xml"}, _XML.format(0x0111).encode())
+    with running_web(StrictWeb(raw=raw)) as web:
+        assert deliver(segmentation, on_web(web)) == DEFLATED
+
+
+def test_an_answer_that_cannot_be_unpacked_is_no_answer(segmentation: Path) -> None:
+    """A broken proxy: tried again, and the other destinations of the study get theirs."""
+    raw = (200, {"Content-Encoding": "gzip", "Content-Type": "application/dicom+json"}, b"plain")
+    with (
+        running_web(StrictWeb(raw=raw)) as web,
+        pytest.raises(DestinationUnavailableError, match="does not answer"),
+    ):
         deliver(segmentation, on_web(web))
 
 

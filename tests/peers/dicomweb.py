@@ -26,6 +26,8 @@ class StrictWeb:
     refusal: tuple[int, int | None] = (415, None)
     # What it says of every store instead, e.g. (409, 0xA700).
     always: tuple[int, int | None] | None = None
+    # What it sends back to every store, byte for byte: status, header fields, body.
+    raw: tuple[int, dict[str, str], bytes] | None = None
     # Transfer syntaxes of all requests, in their order.
     seen: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
@@ -63,16 +65,22 @@ def running_web(web: StrictWeb) -> Iterator[StrictWeb]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if web.token and self.headers["Authorization"] != f"Bearer {web.token}":
                 self._say(401, None)
+            elif web.raw:
+                self._send(*web.raw)
             else:
                 self._say(*web.answer(body))
 
         def _say(self, status: int, content: dict[str, Any] | None) -> None:
             text = b"" if content is None else json.dumps(content).encode()
+            self._send(status, {"Content-Type": "application/dicom+json"}, text)
+
+        def _send(self, status: int, fields: dict[str, str], content: bytes) -> None:
             self.send_response(status)
-            self.send_header("Content-Type", "application/dicom+json")
-            self.send_header("Content-Length", str(len(text)))
+            for name, value in fields.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(text)
+            self.wfile.write(content)
 
         def log_message(self, *_: Any) -> None:
             pass

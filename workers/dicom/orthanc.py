@@ -76,7 +76,7 @@ class Orthanc:
         url = f"{self._root}{path}"
         try:
             answer = self._client.request(method, url, content=content, headers=_HEADERS)
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             told = str(error) or type(error).__name__
             raise DestinationUnavailableError(f"does not answer: {told}") from error
         if answer.is_success or (gone_is_fine and answer.status_code == httpx.codes.NOT_FOUND):

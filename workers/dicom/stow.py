@@ -16,9 +16,14 @@ from typing import Any
 import httpx
 
 from node.destinations import Destination
-from node.errors import DestinationRefusedError, DestinationUnavailableError
+from node.errors import (
+    DestinationRefusedError,
+    DestinationUnavailableError,
+    ObjectPostponedError,
+)
 from node.tls import verifying_context
 from workers.dicom.identity import Identity
+from workers.dicom.store_response import data_sets, failure_reasons, first_value
 from workers.dicom.transfer import in_syntax, syntaxes_for
 
 _CHUNK_BYTES = 1 << 18
@@ -27,14 +32,13 @@ _TRANSIENT = {408, 429}
 _CREDENTIALS = {401, 403, 407}
 _CONFLICT = 409  # "failed to store any"; the reasons are in the body (PS3.18 10.5.3)
 
-# Tags of the Store Instances Response (PS3.18 table 10.5.3-1).
-_FAILED_SOP_SEQUENCE = "00081198"
-_REFERENCED_SOP_INSTANCE_UID = "00081155"
-_FAILURE_REASON = "00081197"
 _SOP_INSTANCE_UID = "00080018"
 
 _DUPLICATE_SOP_INSTANCE = 0x0111
 _OUT_OF_RESOURCES = range(0xA700, 0xA800)
+# Processing failure, resource limitation: they speak of a moment, as by C-STORE, unless the syntax
+# was the reason.
+_PASSING = {0x0110, 0x0213, *_OUT_OF_RESOURCES}
 
 
 class Web:
@@ -61,7 +65,7 @@ class Web:
         for syntax in usable[:-1]:
             try:
                 self._store_in(syntax, path, identity)
-            except DestinationRefusedError:
+            except (DestinationRefusedError, ObjectPostponedError):
                 refused.append(syntax)
                 continue
             self._unread.update(refused)
@@ -81,7 +85,7 @@ class Web:
         if answer.status_code == httpx.codes.NOT_FOUND:
             return False  # some archives say so of a study that they do not have
         _check(answer)
-        uids = [_first(match, _SOP_INSTANCE_UID) for match in _items(answer)]
+        uids = [first_value(match, _SOP_INSTANCE_UID) for match in data_sets(answer.content)]
         return identity.sop_instance_uid in uids
 
     def echo(self) -> None:
@@ -104,13 +108,13 @@ class Web:
             )
         if answer.status_code != _CONFLICT:
             _check(answer)
-        _check_stored(answer, identity)
+        _check_stored(answer)
 
     def _asked(self, method: str, path: str, **arguments: Any) -> httpx.Response:
         url = f"{self._destination.url}{path}"
         try:
             answer = self._client.request(method, url, **arguments)
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             told = str(error) or type(error).__name__
             raise DestinationUnavailableError(f"does not answer: {told}") from error
         self.answered = True
@@ -189,36 +193,17 @@ def _check(answer: httpx.Response) -> None:
     raise DestinationRefusedError(text)
 
 
-def _check_stored(answer: httpx.Response, identity: Identity) -> None:
+def _check_stored(answer: httpx.Response) -> None:
     """PS3.18 10.5.3.2.1: each instance that was not stored is listed with its reason."""
-    reasons = [
-        _first(failed, _FAILURE_REASON)
-        for response in _items(answer)
-        for failed in (response.get(_FAILED_SOP_SEQUENCE) or {}).get("Value", [])
-        if _first(failed, _REFERENCED_SOP_INSTANCE_UID) in (identity.sop_instance_uid, None)
-    ]
+    reasons = failure_reasons(answer.content)
     failures = [reason for reason in reasons if reason != _DUPLICATE_SOP_INSTANCE]
     if answer.status_code == _CONFLICT and not reasons:
         raise DestinationRefusedError("stored nothing and gave no reason")
     if not failures:
         return
-    text = ", ".join(f"0x{reason:04X}" if isinstance(reason, int) else "?" for reason in failures)
+    text = ", ".join("?" if reason is None else f"0x{reason:04X}" for reason in failures)
     if all(reason in _OUT_OF_RESOURCES for reason in failures):
         raise DestinationUnavailableError(f"out of resources ({text})")
+    if all(reason in _PASSING for reason in failures):
+        raise ObjectPostponedError(f"did not store the object now: {text}")
     raise DestinationRefusedError(f"did not store the object: {text}")
-
-
-def _items(answer: httpx.Response) -> list[dict[str, Any]]:
-    """The data sets of a DICOM JSON body; none where the body is empty or of another type."""
-    if "json" not in answer.headers.get("content-type", ""):
-        return []
-    try:
-        body = answer.json()
-    except ValueError:
-        return []
-    return [each for each in (body if isinstance(body, list) else [body]) if isinstance(each, dict)]
-
-
-def _first(item: dict[str, Any], tag: str) -> Any:
-    values = (item.get(tag) or {}).get("Value") or [None]
-    return values[0]

@@ -136,3 +136,13 @@ def test_an_absent_file_is_an_error(tmp_path: Path) -> None:
     """A path that was configured must exist."""
     with pytest.raises(ConfigurationError, match=r"absent\.yaml"):
         load_destinations(tmp_path / "absent.yaml")
+
+
+@pytest.mark.parametrize("content", ["s3cret\nold one", "s3 cret", "s3cret\x01", "s3crét"])
+def test_a_token_that_no_header_can_hold_is_refused_unseen(tmp_path: Path, content: str) -> None:
+    """HTTP libraries quote a header that they cannot send, and the quote ends in logs."""
+    (tmp_path / "token").write_text(content)
+    entry = STOW.replace("}", ", token_file: token}")
+    with pytest.raises(ConfigurationError, match=r"token_file .* holds more than a token") as told:
+        load_destinations(written(tmp_path, entry))
+    assert "s3" not in str(told.value)
