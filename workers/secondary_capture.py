@@ -29,7 +29,9 @@ from node.identifiers import derived_uid
 from workers.analyses import EncodedResult, ImageAnalysis, StudyAnalysis, models_of, shortfall
 from workers.dicom import codes, equipment
 from workers.dicom.anatomy import read_laterality, read_view
+from workers.dicom.display import aspect_ratio
 from workers.dicom.inheritance import is_code_string, pair_of, plain_header, site_time
+from workers.dicom.lossy import lossy_history
 from workers.dicom.provenance import state_origin
 from workers.findings import RunOutcome
 from workers.pictures.overlay import draw_overlay
@@ -40,13 +42,6 @@ SECONDARY_CAPTURE_SERIES_NUMBER: Final = 9700
 # Half a full-field mammogram: 10 MB native in RGB, where the full size would be 41 MB a picture,
 # and still more than the 2-megapixel displays that an archive without SEG or SR is read on.
 LONGEST_SIDE_PX: Final = 2048
-
-# Once lossy, always lossy (PS3.3 C.7.6.1.1.5).
-_LOSSY: Final = (
-    "LossyImageCompression",
-    "LossyImageCompressionRatio",
-    "LossyImageCompressionMethod",
-)
 
 
 def encode_secondary_captures(study: StudyAnalysis) -> Iterator[EncodedResult]:
@@ -87,9 +82,11 @@ def encode_overlay(
         [analysis], picture, "overlay", revision, content_at, instance_number=instance_number
     )
     source = analysis.source
-    for keyword in _LOSSY:
-        if source.get(keyword):
-            result.add(source[keyword])
+    result.update(lossy_history(source))
+    ratio = aspect_ratio(source)
+    if ratio != [1, 1]:
+        # Both sides are scaled alike, so the pixels are as oblong as those of the image.
+        result.PixelAspectRatio = ratio
     # What hangs the picture the right way round and on the right side; views are no part of the
     # IOD.
     result.PatientOrientation = pair_of(source, "PatientOrientation")

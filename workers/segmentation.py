@@ -34,6 +34,7 @@ from workers.dicom.inheritance import (
     single_frame_class,
     site_time,
 )
+from workers.dicom.lossy import lossy_history
 from workers.dicom.planes import place, place_as_the_image, read_plane
 from workers.dicom.provenance import state_origin
 from workers.dicom.segments import Segment, describe, segments_of
@@ -145,6 +146,7 @@ def _complete(
 ) -> None:
     """Everything that the constructor draws at random, takes from the clock or cannot know."""
     state_origin(result, source, models, at)
+    result.update(lossy_history(source))
     organization_uid = derived_uid("dimensions", result.SOPInstanceUID)
     for item in (*result.DimensionIndexSequence, *result.DimensionOrganizationSequence):
         item.DimensionOrganizationUID = organization_uid

@@ -34,6 +34,7 @@ from workers.dicom.measurement import (
     hang_below,
     site_of,
 )
+from workers.dicom.numbers import rounded
 from workers.findings import Finding, RunOutcome
 
 _SIDES = {"L": "left", "R": "right"}
@@ -135,7 +136,7 @@ def _measurements(burden: Burden) -> list[Measurement]:
         return [count]
     area = Measurement(
         codes.AREA_OF_VASCULAR_CALCIFICATION,
-        round(burden.area_mm2, 2),
+        rounded(burden.area_mm2),
         codes.SQUARE_MILLIMETER,
         derivation=codes.TOTAL,
     )

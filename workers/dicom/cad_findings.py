@@ -37,6 +37,7 @@ from workers.dicom.content_items import (
 )
 from workers.dicom.graphic_data import closed
 from workers.dicom.measurement import finding_name
+from workers.dicom.numbers import rounded
 from workers.findings import Finding
 
 _DCM = dictionary.DCM
@@ -133,7 +134,7 @@ def _description(found: Finding) -> Iterator[Dataset]:
         (codes.AREA, found.area_mm2, codes.SQUARE_MILLIMETER),
     ):
         if value is not None:
-            yield number(PROPERTIES, name, round(value, 2), unit)
+            yield number(PROPERTIES, name, rounded(value), unit)
 
 
 def _calculated(found: Finding) -> Iterator[Dataset]:
@@ -141,4 +142,4 @@ def _calculated(found: Finding) -> Iterator[Dataset]:
     if found.kind is FindingKind.ARTERIAL_CALCIFICATION and found.area_mm2 is not None:
         method = code(CONCEPT_MODIFIER, _DCM.Derivation, _DCM.TwoDimensionalMethod)
         area, unit = codes.AREA_OF_VASCULAR_CALCIFICATION, codes.SQUARE_MILLIMETER
-        yield number(PROPERTIES, area, round(found.area_mm2, 2), unit, method)
+        yield number(PROPERTIES, area, rounded(found.area_mm2), unit, method)

@@ -38,6 +38,8 @@ from workers.dicom.inheritance import (
 )
 
 _DCM = codes.DCM
+_LONGEST_CODE = 16  # SH: Code Value and Coding Scheme Designator
+_LONGEST_MEANING = 64  # LO
 _Value = TypeVar("_Value", DA, TM)
 
 
@@ -81,12 +83,18 @@ def _view(source: Dataset) -> Iterator[ContentItem]:
 
 
 def _code_of(item: Dataset, group: cad_codes.Group) -> Code | None:
-    """The code of a code sequence's item; None where the item lacks one of its three parts."""
+    """The code of a code sequence's item; None where a part of it is missing or too long.
+
+    A meaning that is too long is cut: it explains, the value says (PS3.3 8.3).
+    """
     parts = [
         str(item.get(keyword) or "").strip()
         for keyword in ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")
     ]
-    return cad_codes.standard_code(group, *parts) if all(parts) else None
+    value, scheme, meaning = parts
+    if not all(parts) or max(len(value), len(scheme)) > _LONGEST_CODE:
+        return None
+    return cad_codes.standard_code(group, value, scheme, meaning[:_LONGEST_MEANING])
 
 
 def _orientation(source: Dataset) -> Iterator[ContentItem]:

@@ -15,9 +15,8 @@ import numpy as np
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.filewriter import correct_ambiguous_vr
-from pydicom.valuerep import DSfloat
 
-from workers.dicom.inheritance import pair_of
+from workers.dicom.inheritance import decimal, pair_of
 from workers.dicom.numbers import finite_number
 
 # A damaged aspect ratio must not squeeze the picture.
@@ -75,8 +74,11 @@ def _groups(source: Dataset, frame_number: int) -> Iterator[Dataset]:
 def _copy_modality_lut(result: Dataset, groups: list[Dataset], source: Dataset) -> None:
     """PS3.3 C.11.1: the table, or slope and intercept."""
     for group in groups:
-        if group.get("ModalityLUTSequence"):
-            result.ModalityLUTSequence = _tables(group.ModalityLUTSequence[:1], source)
+        if tables := _tables(group.get("ModalityLUTSequence"), source):
+            for table in tables:
+                # Type 1; devices leave it out, and then it is unspecified (C.11.1.1.2).
+                table.ModalityLUTType = table.get("ModalityLUTType") or "US"
+            result.ModalityLUTSequence = tables
             return
         slope, intercept = (
             finite_number(group.get("RescaleSlope")),
@@ -84,8 +86,8 @@ def _copy_modality_lut(result: Dataset, groups: list[Dataset], source: Dataset) 
         )
         if slope is not None or intercept is not None:
             # A slope of zero would erase the image; it is an empty value written as a number.
-            result.RescaleSlope = _decimal(slope or 1.0)
-            result.RescaleIntercept = _decimal(intercept or 0.0)
+            result.RescaleSlope = decimal(slope or 1.0)
+            result.RescaleIntercept = decimal(intercept or 0.0)
             result.RescaleType = group.get("RescaleType") or "US"
             return
 
@@ -99,12 +101,10 @@ def _copy_voi_lut(result: Dataset, groups: list[Dataset], source: Dataset) -> No
     for group in groups:
         item = Dataset()
         window = _window(group)
-        if group.get("VOILUTSequence"):
-            item.VOILUTSequence = [
-                _in_16_bits(table) for table in _tables(group.VOILUTSequence[:1], source)
-            ]
+        if tables := _tables(group.get("VOILUTSequence"), source):
+            item.VOILUTSequence = [_in_16_bits(table) for table in tables]
         elif window:
-            item.WindowCenter, item.WindowWidth = (_decimal(value) for value in window)
+            item.WindowCenter, item.WindowWidth = (decimal(value) for value in window)
             if group.get("VOILUTFunction"):
                 item.VOILUTFunction = group.VOILUTFunction
         if len(item):
@@ -119,13 +119,22 @@ def _window(group: Dataset) -> tuple[float, float] | None:
     return (center, width) if center is not None and width and width > 0 else None
 
 
-def _tables(items: Sequence[Dataset], source: Dataset) -> list[Dataset]:
-    """Copies of LUT items; "US or SS" and "US or OW" are decided as in `source`."""
-    copies = [deepcopy(item) for item in items]
+def _tables(items: Sequence[Dataset] | None, source: Dataset) -> list[Dataset]:
+    """A copy of the first LUT item; "US or SS" and "US or OW" are decided as in `source`.
+
+    None of one without its descriptor or its entries: the image then counts as one that has none,
+    and its models, which could not be shown it, as failed.
+    """
+    copies = [deepcopy(item) for item in (items or ())[:1] if _is_whole(item)]
     for copy in copies:
         # The library looks upwards from the item, and takes it off the list when done.
         correct_ambiguous_vr(copy, is_little_endian=True, ancestors=[copy, source])
     return copies
+
+
+def _is_whole(table: Dataset) -> bool:
+    descriptor = table.get("LUTDescriptor")
+    return len(_values(descriptor)) == 3 and bool(table.get("LUTData"))
 
 
 def _in_16_bits(table: Dataset) -> Dataset:
@@ -149,8 +158,3 @@ def _values(value: Any) -> list[Any]:
     if value is None or value == "":
         return []
     return [value] if isinstance(value, str | int | float) else list(value)
-
-
-def _decimal(number: float) -> DSfloat:
-    """At most 16 characters, whatever the source wrote (PS3.5 table 6.2-1, DS)."""
-    return DSfloat(number, auto_format=True)

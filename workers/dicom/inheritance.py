@@ -17,6 +17,8 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.uid import (
     UID,
+    BreastProjectionXRayImageStorageForPresentation,
+    BreastProjectionXRayImageStorageForProcessing,
     BreastTomosynthesisImageStorage,
     DigitalMammographyXRayImageStorageForPresentation,
     MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
@@ -27,7 +29,7 @@ from pydicom.uid import (
     UltrasoundImageStorage,
     UltrasoundMultiFrameImageStorage,
 )
-from pydicom.valuerep import DA, TM
+from pydicom.valuerep import DA, TM, DSfloat
 
 from node.errors import EncodingError
 
@@ -61,9 +63,16 @@ _SINGLE_FRAME_CLASS: Final = {
     MultiFrameGrayscaleWordSecondaryCaptureImageStorage: SecondaryCaptureImageStorage,
     MultiFrameTrueColorSecondaryCaptureImageStorage: SecondaryCaptureImageStorage,
     BreastTomosynthesisImageStorage: DigitalMammographyXRayImageStorageForPresentation,
+    BreastProjectionXRayImageStorageForPresentation: (
+        DigitalMammographyXRayImageStorageForPresentation
+    ),
+    BreastProjectionXRayImageStorageForProcessing: (
+        DigitalMammographyXRayImageStorageForPresentation
+    ),
 }
-_OPTIONAL: Final = ("Rows", "Columns", "LossyImageCompression", "LossyImageCompressionRatio")
+_OPTIONAL: Final = ("Rows", "Columns")
 
+_AGE: Final = re.compile(r"(?P<number>[0-9]{1,3})(?P<unit>[DWMY])")
 _CODE_STRING: Final = re.compile(r"[A-Z0-9 _]{1,16}")
 # -1200 to +1400.
 _OFFSET: Final = re.compile(r"(?P<sign>[+-])(?P<hours>0[0-9]|1[0-4])(?P<minutes>[0-5][0-9])")
@@ -78,8 +87,13 @@ class ImageReference(NamedTuple):
 
 
 def reference_to(source: Dataset, frame_number: int) -> ImageReference:
-    """The reference to one frame, 1-based; a single-frame object is named without it."""
-    has_frames = source.SOPClassUID in _SINGLE_FRAME_CLASS
+    """The reference to one frame, 1-based; a single-frame object is named without it.
+
+    Some devices write several frames in a single-frame class: without the number, a mark would
+    stand on each of them.
+    """
+    count = source.get("NumberOfFrames")
+    has_frames = source.SOPClassUID in _SINGLE_FRAME_CLASS or (isinstance(count, int) and count > 1)
     return ImageReference(
         str(source.SOPClassUID),
         str(source.SOPInstanceUID),
@@ -132,26 +146,36 @@ def pair_of(source: Dataset, *keywords: str) -> list[str] | None:
 def inherit(result: highdicom.SOPClass, source: Dataset) -> None:
     """Copy the Patient and Study attributes of `source` into `result`.
 
-    A date or time that is none ("00000000") stays behind: no viewer could read it; and so does an
-    optional sequence without items, which is an error in the standard's eyes.
+    A date, time or age that is none ("00000000") stays behind: no viewer could read it; and so does
+    an optional sequence without items, or with empty ones, which is an error in the standard's
+    eyes. Numbers get the length that their element allows.
     """
     result.SpecificCharacterSet = CHARACTER_SET
     own = set(result.keys())
     result.copy_patient_and_study_information(source)
     for element in list(result):
-        if element.VR in ("DA", "TM") and isinstance(element.value, str):
+        if element.VR in ("DA", "TM", "AS") and isinstance(element.value, str):
             value = standard_form(element.VR, element.value)
             del result[element.tag]
             if value is not None:
                 # A new element: a copied one is the source's own.
                 result.add_new(element.tag, element.VR, value)
-        elif element.VR == "SQ" and not element.value and element.tag not in own:
+        elif element.VR == "DS" and isinstance(element.value, float) and element.tag not in own:
+            result.add_new(element.tag, "DS", decimal(element.value))
+        elif element.VR == "SQ" and element.tag not in own:
             del result[element.tag]
+            if items := [item for item in element.value if len(item)]:
+                result.add_new(element.tag, "SQ", items)
     for keyword in _TYPE_2:
         if keyword not in result:
             setattr(result, keyword, None)
     if _zone(source) is not None:
         result.TimezoneOffsetFromUTC = source.TimezoneOffsetFromUTC
+    # SOP Common (C.12.1): that the dates above were shifted when the images were de-identified.
+    if is_code_string(source.get("LongitudinalTemporalInformationModified")):
+        result.LongitudinalTemporalInformationModified = (
+            source.LongitudinalTemporalInformationModified
+        )
 
 
 def requested_procedure(source: Dataset) -> Dataset | None:
@@ -172,15 +196,19 @@ def requested_procedure(source: Dataset) -> Dataset | None:
     known = requests[0] if len(requests) == 1 else Dataset()
     for keyword in ("RequestedProcedureID", "RequestedProcedureDescription"):
         setattr(item, keyword, known.get(keyword) or None)
-    item.RequestedProcedureCodeSequence = known.get("RequestedProcedureCodeSequence") or []
+    codes = known.get("RequestedProcedureCodeSequence") or []
+    item.RequestedProcedureCodeSequence = [code for code in codes if len(code)]
     return item
 
 
 def standard_form(vr: str, value: str) -> str | None:
-    """A DA or TM value as PS3.5 table 6.2-1 has it; None where it is no date or time.
+    """A DA, TM or AS value as PS3.5 table 6.2-1 has it; None where it is no date, time or age.
 
-    Older devices write "2026.01.31" and "12:30:00", which is no longer allowed.
+    Older devices write "2026.01.31" and "12:30:00", which is no longer allowed, others "45Y".
     """
+    if vr == "AS":
+        age = _AGE.fullmatch(value.strip().upper())
+        return None if age is None else f"{age['number']:0>3}{age['unit']}"
     plain = value.replace("." if vr == "DA" else ":", "")
     try:
         DA(plain) if vr == "DA" else TM(without_leap_second(plain))
@@ -192,6 +220,11 @@ def standard_form(vr: str, value: str) -> str | None:
 def without_leap_second(time: str) -> str:
     """A TM value with 59 for 60 seconds, which PS3.5 table 6.2-1 allows and libraries refuse."""
     return f"{time[:4]}59{time[6:]}" if time[4:6] == "60" else time
+
+
+def decimal(number: float) -> DSfloat:
+    """At most 16 characters (PS3.5 table 6.2-1, DS); what the source wrote, where it fits."""
+    return DSfloat(number, auto_format=True)
 
 
 def is_code_string(value: object) -> bool:

@@ -45,6 +45,7 @@ from workers.dicom.content_items import (
 )
 from workers.dicom.graphic_data import closed
 from workers.dicom.inheritance import ImageReference
+from workers.dicom.numbers import rounded
 from workers.findings import Finding, RunOutcome
 
 Profile = Literal["ohif", "plain"]
@@ -187,13 +188,13 @@ def _measurements(
     if found.area_mm2 is None or found.long_axis_mm is None or found.short_axis_mm is None:
         yield number(CONTAINS, codes.AREA, found.area_px, codes.PIXELS, *by_contour)
     else:
-        area_mm2 = round(found.area_mm2, 2)
+        area_mm2 = rounded(found.area_mm2)
         yield number(CONTAINS, codes.AREA, area_mm2, codes.SQUARE_MILLIMETER, *by_contour)
         for name, length_mm in (
             (codes.LONG_AXIS, found.long_axis_mm),
             (codes.SHORT_AXIS, found.short_axis_mm),
         ):
-            yield number(CONTAINS, name, round(length_mm, 2), codes.MILLIMETER, *by_segment)
+            yield number(CONTAINS, name, rounded(length_mm), codes.MILLIMETER, *by_segment)
     yield number(CONTAINS, codes.CERTAINTY, round(100 * found.score, 1), codes.PERCENT)
 
 

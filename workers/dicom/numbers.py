@@ -13,3 +13,8 @@ def finite_number(value: Any) -> float | None:
     except (TypeError, ValueError):
         return None
     return number if math.isfinite(number) else None
+
+
+def rounded(value: float) -> float:
+    """A size to two decimals, or two digits where it is smaller: what is there is never 0."""
+    return round(value, max(2, 1 - math.floor(math.log10(value)))) if value > 0 else value

@@ -42,7 +42,13 @@ def read_spacing(dataset: Dataset) -> Spacing | None:
     breast (C.7.6.16.2.1).
     """
     if dataset.get("Modality") == "US":
-        return _region_spacing(dataset) or _calibrated(dataset, None)
+        scales = _region_scales(dataset)
+        if len(scales) > 1:
+            # Two probes' depths in one picture: a finding could lie in either, and one Pixel
+            # Spacing for both is that of neither.
+            return None
+        region = next(iter(scales), None)
+        return _calibrated(dataset, None) if region is None else (region, "US region")
     if dataset.get("SOPClassUID") == BreastTomosynthesisImageStorage:
         return _calibrated(_pixel_measures(dataset), None)
     imager = _pair(dataset.get("ImagerPixelSpacing"))
@@ -73,20 +79,14 @@ def _projected(dataset: Dataset, imager: tuple[float, float] | None) -> Spacing 
     return (imager[0] / factor, imager[1] / factor), "ImagerPixelSpacing/magnification"
 
 
-def _region_spacing(dataset: Dataset) -> Spacing | None:
-    found = set()
-    for region in dataset.get("SequenceOfUltrasoundRegions") or ():
-        is_tissue = (
-            region.get("RegionSpatialFormat") == _SPATIAL_FORMAT_2D
-            and region.get("RegionDataType") == _DATA_TYPE_TISSUE
-        )
-        if is_tissue:
-            found.add(_region_pair(region))
-    # Two probes' depths in one picture: a finding could lie in either.
-    if len(found) != 1:
-        return None
-    spacing = found.pop()
-    return None if spacing is None else (spacing, "US region")
+def _region_scales(dataset: Dataset) -> set[tuple[float, float] | None]:
+    """The different scales of the tissue regions; None for one that is not in centimetres."""
+    return {
+        _region_pair(region)
+        for region in dataset.get("SequenceOfUltrasoundRegions") or ()
+        if region.get("RegionSpatialFormat") == _SPATIAL_FORMAT_2D
+        and region.get("RegionDataType") == _DATA_TYPE_TISSUE
+    }
 
 
 def _region_pair(region: Dataset) -> tuple[float, float] | None:

@@ -178,6 +178,16 @@ def test_what_hangs_a_picture_is_carried_over() -> None:
     assert picture.Modality == "OT"
 
 
+@pytest.mark.parametrize(
+    ("spacing", "ratio"),
+    [(["0.1", "0.05"], [100, 50]), (["0.1", "0.1"], None), (None, None)],
+)
+def test_oblong_pixels_stay_oblong(spacing: list[str] | None, ratio: list[int] | None) -> None:
+    """Without the ratio, which no spacing tells here, a viewer would squeeze the breast."""
+    picture = _overlay(_analysis(header(ImagerPixelSpacing=spacing), [finding()]))
+    assert picture.get("PixelAspectRatio") == ratio
+
+
 def test_a_derived_burnt_in_capture_says_so() -> None:
     """Module by module what a reader of SC looks at."""
     source = header(LossyImageCompression="01", LossyImageCompressionRatio="12")

@@ -98,6 +98,15 @@ def test_ultrasound_without_one_scale_has_none(regions: list[Dataset]) -> None:
     assert read_spacing(header(Modality="US", SequenceOfUltrasoundRegions=regions)) is None
 
 
+def test_two_scales_are_not_overruled_by_one_pixel_spacing() -> None:
+    """It would be right for one half of the picture at best; without regions it is all there is."""
+    regions = [region(), region(PhysicalDeltaX=0.01, PhysicalDeltaY=0.01)]
+    dataset = header(Modality="US", PixelSpacing=[0.1, 0.1], SequenceOfUltrasoundRegions=regions)
+    assert read_spacing(dataset) is None
+    del dataset.SequenceOfUltrasoundRegions
+    assert read_spacing(dataset) == ((0.1, 0.1), "PixelSpacing")
+
+
 def test_other_regions_do_not_disturb() -> None:
     """A colour bar or an M-mode strip beside the tissue has its own units."""
     strip = region(RegionSpatialFormat=2, PhysicalUnitsXDirection=4)

@@ -9,10 +9,13 @@ from typing import Final
 import numpy as np
 import pydicom
 import pytest
-from pydicom.dataelem import RawDataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.tag import Tag
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import (
+    BreastProjectionXRayImageStorageForPresentation,
+    ExplicitVRLittleEndian,
+)
 from pydicom.valuerep import CUSTOMIZABLE_CHARSET_VR
 
 from models.contract import BreastImage
@@ -20,6 +23,7 @@ from node.errors import EncodingError
 from tests.results import CONTENT_AT, findings_of, header, outcome, ultrasound_header
 from workers.analyses import Form, ImageAnalysis, StudyAnalysis
 from workers.dicom.decoding import read_header
+from workers.dicom.inheritance import reference_to
 from workers.dicom.spacing import read_spacing
 from workers.dicom.writing import part10
 from workers.images import SourceImage
@@ -192,6 +196,100 @@ def test_empty_optional_sequences_are_left_behind() -> None:
         assert "ReferencedStudySequence" not in result
         assert "ReferencedPatientSequence" not in result
         assert "ProcedureCodeSequence" not in result
+
+
+def test_empty_items_are_left_behind() -> None:
+    """Devices write a code sequence with an item of nothing; a code has a value and a meaning."""
+    request = Dataset()
+    request.RequestedProcedureID = "P1"
+    request.RequestedProcedureCodeSequence = [Dataset()]
+    source = header(
+        AccessionNumber="A1",
+        ProcedureCodeSequence=[Dataset(), coded("screening")],
+        PatientSpeciesCodeSequence=[Dataset()],
+        RequestAttributesSequence=[request],
+    )
+    for result in results_of(received(source)):
+        (kept,) = result.ProcedureCodeSequence
+        assert kept.CodeMeaning == "screening"
+        assert "PatientSpeciesCodeSequence" not in result
+        for order in result.get("ReferencedRequestSequence") or []:
+            assert order.RequestedProcedureCodeSequence == []
+
+
+def test_numbers_and_ages_get_the_length_of_their_element() -> None:
+    """Floats of 18 digits and ages of three characters are repeated as the standard has them."""
+    source = as_written(
+        PatientSize=("DS", b"1.6000000238418579"),
+        PatientWeight=("DS", b"58.0"),
+        PatientAge=("AS", b"45Y "),
+    )
+    for result in results_of(source):
+        assert str(result.PatientSize) == "1.60000002384186"
+        assert str(result.PatientWeight) == "58.0", "what fits stays as it was written"
+        assert result.PatientAge == "045Y"
+    for result in results_of(as_written(PatientAge=("AS", b"unkn"))):
+        assert "PatientAge" not in result
+
+
+def test_what_says_that_an_image_was_de_identified_is_kept() -> None:
+    """Also that its dates were shifted, which is no attribute of patient or study."""
+    source = header(
+        PatientIdentityRemoved="YES",
+        DeidentificationMethod="trial profile",
+        DeidentificationMethodCodeSequence=[coded("basic profile")],
+        LongitudinalTemporalInformationModified="MODIFIED",
+    )
+    for result in results_of(received(source)):
+        assert result.PatientIdentityRemoved == "YES"
+        assert result.DeidentificationMethod == "trial profile"
+        assert result.DeidentificationMethodCodeSequence[0].CodeMeaning == "basic profile"
+        assert result.LongitudinalTemporalInformationModified == "MODIFIED"
+
+
+def test_a_code_that_is_too_long_costs_no_result() -> None:
+    """A view of the device's own, with more characters than a code or its meaning may have."""
+    for value, kept in (("V1", True), ("V" * 17, False)):
+        view = coded("odd")
+        for keyword, vr, text in (("CodeValue", "SH", value), ("CodeMeaning", "LO", "m" * 80)):
+            view[keyword] = DataElement(keyword, vr, text, validation_mode=pydicom.config.IGNORE)
+        source = header(ViewCodeSequence=[view])
+        (report,) = results_of(source, (("CADSR", ""),))
+        meanings = {str(each.value) for each in report.iterall() if each.keyword == "CodeMeaning"}
+        assert ("m" * 64 in meanings) == kept
+
+
+@pytest.mark.parametrize("sequence", ["VOILUTSequence", "ModalityLUTSequence"])
+def test_a_lut_without_its_parts_costs_no_result(sequence: str) -> None:
+    """Its image cannot be decoded, so a presentation state has to tell of the failure."""
+    damaged = Dataset()
+    damaged.LUTExplanation = "no descriptor, no entries"
+    source = header(**{sequence: [damaged]}, WindowCenter="2000", WindowWidth="4000")
+    (state,) = results_of(received(source), (("GSPS", ""),))
+    assert "ModalityLUTSequence" not in state
+    assert state.SoftcopyVOILUTSequence[0].WindowCenter == 2000
+
+
+def test_frames_in_a_single_frame_class_are_named() -> None:
+    """Else the marks of one frame would stand on all of them."""
+    source = ultrasound_header()
+    assert reference_to(source, 1).frame_numbers is None
+    source.NumberOfFrames = 9
+    assert reference_to(source, 5).frame_numbers == [5]
+    (state,) = results_of(received(source), (("GSPS", ""),))
+    for annotation in state.GraphicAnnotationSequence:
+        assert annotation.ReferencedImageSequence[0].ReferencedFrameNumber == 1
+
+
+def test_projections_of_tomosynthesis_have_results() -> None:
+    """A multi-frame class without a place in the patient, as ultrasound loops are."""
+    source = header(SOPClassUID=BreastProjectionXRayImageStorageForPresentation, NumberOfFrames=3)
+    for result in results_of(source):
+        frames = {
+            int(each.value) for each in result.iterall() if each.keyword == "ReferencedFrameNumber"
+        }
+        assert frames == {1} or result.Modality in ("OT", "SEG")
+        assert frames <= {1}
 
 
 def test_what_does_not_fit_its_element_is_not_taken_over() -> None:
