@@ -1,5 +1,7 @@
 """A receiver that kills itself (SIGKILL) before the n-th step of making instances durable.
 
+And a sweeper that does so before the n-th step of removing studies.
+
 A step is whatever changes the disk, the database or what a sender knows: making a file or a folder,
 writing (killed when half of the bytes are written), fsync, link, rename, unlink, a commit, a
 response. SIGUSR1 arms it, so that the same process first recovers and is looked at.
@@ -20,6 +22,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import FrameType
@@ -28,16 +31,21 @@ from typing import Any
 from sqlalchemy.engine.default import DefaultDialect
 
 import node.receive
+from node.expiry import Expiry
+from node.job import utc_now
 from node.logs import configure_logs
 from node.process import stop_on_signals
-from node.settings import load_settings
+from node.settings import Settings, load_settings
+from node.store.files import Files
+from node.store.removal import Rule
+from node.store.session import open_store
 from node.upper_layer.connection import Connection
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload([__name__])
 _START_SECONDS = 60.0
 _NAMES = (
-    *("fsync", "fdatasync", "link", "replace", "rename", "unlink", "mkdir"),
+    *("fsync", "fdatasync", "link", "replace", "rename", "unlink", "mkdir", "rmdir"),
     *("posix_fallocate", "ftruncate", "truncate"),
 )
 
@@ -129,12 +137,7 @@ def _without_space_at_fsync() -> None:
 def _serve(
     values: Mapping[str, Any], folder: Path, at: int, in_recovery: bool, full_at_fsync: bool
 ) -> None:
-    output = _OPEN(folder / "receiver.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    os.dup2(output, sys.stderr.fileno())
-    for key in [key for key in os.environ if key.startswith("SENTINODE_")]:
-        del os.environ[key]
-    settings = load_settings(**values)
-    configure_logs(settings.log_level)
+    settings = _settings(values, folder)
     steps = Steps(folder / "steps.log", at, in_recovery)
     signal.signal(signal.SIGUSR1, steps.arm)
     _wrap(steps)
@@ -143,6 +146,26 @@ def _serve(
     if in_recovery:
         steps.arm()
     node.receive.run_receiver(settings, stop_on_signals())
+
+
+def _settings(values: Mapping[str, Any], folder: Path) -> Settings:
+    output = _OPEN(folder / "receiver.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    os.dup2(output, sys.stderr.fileno())
+    for key in [key for key in os.environ if key.startswith("SENTINODE_")]:
+        del os.environ[key]
+    settings = load_settings(**values)
+    configure_logs(settings.log_level)
+    return settings
+
+
+def _expire(values: Mapping[str, Any], folder: Path, at: int, after_days: float) -> None:
+    settings = _settings(values, folder)
+    expiry = Expiry(open_store(settings), Files(settings.state_dir), Rule(1))
+    steps = Steps(folder / "steps.log", at, in_recovery=True)
+    _wrap(steps)
+    steps.arm()
+    while expiry.turn(utc_now() + timedelta(days=after_days)):
+        pass
 
 
 @dataclass(frozen=True)
@@ -207,3 +230,20 @@ def receiver(
             process.kill()
         process.join()
         process.close()
+
+
+def expire(
+    values: Mapping[str, Any], folder: Path, at: int = 0, after_days: float = 2.0
+) -> list[str] | None:
+    """Pass over the store, as long after now as said, removing what is a day old.
+
+    Returns the steps that it took; None when it died before step `at`, which 0 never does.
+    """
+    (folder / "steps.log").unlink(missing_ok=True)
+    process = _CONTEXT.Process(target=_expire, args=(dict(values), folder, at, after_days))
+    process.start()
+    process.join(_START_SECONDS)
+    killed = process.exitcode == -signal.SIGKILL
+    assert killed or process.exitcode == 0, (folder / "receiver.log").read_text()
+    process.close()
+    return None if killed else Dying(process, folder).steps()
