@@ -1,10 +1,11 @@
-"""Commands for people: send files, look at a study, try it again, migrate the database."""
+"""Commands for people: send files, look at a study, try it again, let old ones go, migrate."""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,18 @@ from rich.table import Table
 
 from node.doorbell import Doorbell
 from node.errors import ConfigurationError, IllegalMoveError, NotFoundError
+from node.expiry import Expiry, look
 from node.identifiers import AETitle
-from node.job import ACTIVE, RECEIVING
+from node.job import ACTIVE, FAILED, RECEIVING
 from node.job import retry as retry_study
 from node.priors.requests import ask_again
 from node.send import Peer, find_instances, parse_peer, send_instances
 from node.settings import Settings, load_settings
 from node.status import study_status
 from node.store.deliveries import studies_with_dead_letters
+from node.store.files import Files
 from node.store.migrate import upgrade
+from node.store.removal import BY_HAND, Rule
 from node.store.session import Store, open_store
 from node.store.version import require_migrated
 
@@ -111,6 +115,54 @@ def _retry_all(store: Store, settings: Settings, destination: str) -> None:
         retried += 1
     doorbell.close()
     click.echo(f"{retried} of {len(study_uids)} studies queued")
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Only list what would go, and count what stays.")
+@click.option("--days", type=click.IntRange(1), help="Instead of SENTINODE_KEEP_DAYS.")
+@click.option("--failed", is_flag=True, help="Failed studies, and no others.")
+def expire(dry_run: bool, days: int | None, failed: bool) -> None:
+    """Remove studies to which nothing has happened for so many days, now."""
+    settings = load_settings()
+    days = days or settings.keep_days
+    if not days:
+        raise click.UsageError("SENTINODE_KEEP_DAYS is 0, keep for ever; say --days")
+    rule = Rule(days, BY_HAND, (FAILED,)) if failed else Rule(days, BY_HAND)
+    store = open_store(settings)
+    try:
+        if dry_run:
+            _list_expired(store, rule)
+        else:
+            _expire(store, Files(settings.state_dir), rule)
+    finally:
+        store.close()
+
+
+def _list_expired(store: Store, rule: Rule) -> None:
+    studies, size_bytes, stay = 0, 0, Counter[str]()
+    for looked in look(store, rule):
+        if looked.reason is not None:
+            stay[looked.reason] += 1
+            continue
+        studies += 1
+        size_bytes += looked.weight.size_bytes
+        day, count = looked.last_instance_at.date(), looked.weight.instances
+        size_mb = looked.weight.size_bytes / 1e6
+        click.echo(f"{looked.study_uid}  {day}  {count} instances  {size_mb:.1f} MB")
+    click.echo(f"{studies} studies would be removed, {size_bytes / 1e9:.2f} GB", err=True)
+    for reason, count in sorted(stay.items()):
+        click.echo(f"{count} stay: {reason}", err=True)
+
+
+def _expire(store: Store, files: Files, rule: Rule) -> None:
+    expiry = Expiry(store, files, rule)
+    with Progress("{task.description}", console=Console(stderr=True)) as progress:
+        task = progress.add_task("removing")
+        more = True
+        while more:
+            more = expiry.turn()
+            progress.update(task, description=f"{expiry.studies} studies removed")
+    click.echo(f"{expiry.studies} studies removed, {expiry.size_bytes / 1e9:.2f} GB")
 
 
 @click.command("upgrade")

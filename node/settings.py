@@ -168,6 +168,12 @@ class Settings(BaseSettings):
         5.0, description="Quiet time once all expected views are in."
     )
 
+    keep_days: Annotated[int, Field(ge=0, le=36500)] = Field(
+        0,
+        description="The sweeper removes a study when nothing has happened to it for this many "
+        "days: no image, no job, no delivery; 0: never. Failed studies stay.",
+    )
+
     combine_window_days: Annotated[int, Field(ge=0, le=3650)] = Field(
         90,
         description="A mammogram and an ultrasound of one patient at most this many days apart are "

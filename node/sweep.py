@@ -1,7 +1,8 @@
 """The sweeper: completes studies whose deadline passed, rings jobs whose message was lost.
 
-In: the clock and the database. Out: Celery messages, Storage Commitment reports, prior studies. It
-holds no state of its own, so any number may run and each may die at any moment.
+In: the clock and the database. Out: Celery messages, Storage Commitment reports, prior studies, and
+studies that are kept no longer. It holds no state of its own, so any number may run and each may
+die at any moment.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from node.commitment.callback import report_until
 from node.commitment.provider import Archive
 from node.doorbell import Doorbell
+from node.expiry import Expiry, expire_until
 from node.job import Bell, bell_of, unrung, utc_now
 from node.logs import log
 from node.peers import load_peers
@@ -24,6 +26,7 @@ from node.process import beat_until, stopped
 from node.routes import Routes, load_routes
 from node.settings import Settings
 from node.store.files import Files
+from node.store.removal import Rule
 from node.store.session import Store, open_store
 from node.store.tables import Job
 from node.study import complete_due
@@ -38,6 +41,10 @@ def run_sweeper(settings: Settings, stop: threading.Event) -> None:
     archive = Archive(settings, store, Files(settings.state_dir), peers)
     # Of its own: a peer that does not answer must not hold up a study.
     threading.Thread(target=report_until, args=(stop, archive), daemon=True).start()
+    # The same: a backlog of files to delete must not either.
+    expiry = Expiry(store, Files(settings.state_dir), Rule(settings.keep_days))
+    removing = (stop, expiry, settings.sweep_seconds)
+    threading.Thread(target=expire_until, args=removing, daemon=True).start()
     priors = load_priors(settings.priors, peers)
     start_sources(priors, peers, settings, store, stop)
     while not stopped(stop, settings.sweep_seconds):
