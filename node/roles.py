@@ -40,6 +40,8 @@ def _serve(settings: Settings) -> None:
         factory=True,
         host=settings.http_host,
         port=settings.http_port,
+        # Else uvicorn takes them from a variable of its own, which no page of ours tells of.
+        forwarded_allow_ips=list(settings.http_trusted_proxies),
         log_level="warning",
         timeout_graceful_shutdown=5,
     )

@@ -130,9 +130,42 @@ class Settings(BaseSettings):
     )
 
     http_host: str = Field(
-        "127.0.0.1", description="Address the web process binds; it has no login of its own yet."
+        "127.0.0.1",
+        description="Address the web process binds; at another than loopback nobody sees a study "
+        "without an account.",
     )
     http_port: Port = Field(8080, description="Port of the web process.")
+    http_names: Names = Field(
+        (),
+        description="Names by which a reverse proxy on this machine is called, comma separated: a "
+        "web process that binds loopback answers to these beside localhost.",
+    )
+    http_trusted_proxies: Names = Field(
+        ("127.0.0.1", "::1"),
+        description="Addresses and networks (CIDR) of reverse proxies, comma separated: their "
+        "X-Forwarded-Proto and X-Forwarded-For are believed.",
+    )
+    web_accounts_file: Path | None = Field(
+        None,
+        description="File of the accounts that may log in to the web process, as `sentinode "
+        "account` writes it; empty: STATE_DIR/web/accounts, once it exists.",
+    )
+    web_admin_password_file: Path | None = Field(
+        None,
+        description="File with the password of the account `admin` (operator), which is there "
+        "beside those of the accounts file; empty: no such account.",
+    )
+    web_session_key_file: Path | None = Field(
+        None,
+        description="File with the secret that signs sessions, 32 bytes or more, the same for "
+        "every web process; empty: STATE_DIR/web/session-key, made once.",
+    )
+    web_idle_seconds: Seconds = Field(
+        1800.0, description="A session that nobody uses for this long has ended."
+    )
+    web_session_seconds: Seconds = Field(
+        43200.0, description="A session ends this long after the login, used or not."
+    )
     stow_token_file: Path | None = Field(
         None,
         description="File with the bearer token that STOW-RS senders must show; empty: STOW-RS is "
@@ -246,6 +279,8 @@ class Settings(BaseSettings):
         "dicom_allowed_networks",
         "study_expected_views",
         "cad_presentation_scores",
+        "http_names",
+        "http_trusted_proxies",
         mode="before",
     )
     @classmethod
@@ -254,12 +289,20 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("dicom_allowed_networks")
+    @field_validator("dicom_allowed_networks", "http_trusted_proxies")
     @classmethod
     def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for network in value:
             ipaddress.ip_network(network, strict=False)
         return value
+
+    @field_validator("http_trusted_proxies")
+    @classmethod
+    def _are_exact(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        # uvicorn passes over a network that has bits of a host.
+        return tuple(
+            str(ipaddress.ip_network(text, strict=False)) if "/" in text else text for text in value
+        )
 
     @field_validator("cad_presentation_scores")
     @classmethod
@@ -312,6 +355,16 @@ class Settings(BaseSettings):
     def orthanc(self) -> str:
         """Base URL of Orthanc, without a trailing slash."""
         return (self.orthanc_url or f"http://127.0.0.1:{self.orthanc_http_port}").rstrip("/")
+
+    @cached_property
+    def web_accounts(self) -> Path:
+        """The accounts file in force, which need not exist."""
+        return (self.web_accounts_file or self.state_dir / "web" / "accounts").absolute()
+
+    @cached_property
+    def web_session_key(self) -> Path:
+        """The file of the sessions' key in force."""
+        return (self.web_session_key_file or self.state_dir / "web" / "session-key").absolute()
 
     @cached_property
     def presentation_scores(self) -> dict[str, float]:

@@ -15,12 +15,10 @@ from node.errors import ConfigurationError
 from node.logs import log
 from node.peers import Peer
 from node.settings import Settings
+from node.stamps import Stamp, stamp
 
 # RFC 9325 section 4.2: recommended suites of TLS 1.2; those of TLS 1.3 are all sound.
 _TLS_1_2_SUITES = "ECDHE+AESGCM:ECDHE+CHACHA20"
-
-# What of a file changes when it is replaced; None when it is missing.
-Stamp = tuple[int, int, int] | None
 
 
 class ServerTls:
@@ -73,7 +71,7 @@ class ServerTls:
         return context
 
     def _stamps(self) -> tuple[Stamp, ...]:
-        return tuple(_stamp(path) for path in (self._certificate, self._key, self._client_ca))
+        return tuple(stamp(path) for path in (self._certificate, self._key, self._client_ca))
 
 
 def client_context(settings: Settings, peer: Peer) -> ssl.SSLContext:
@@ -120,12 +118,3 @@ def _required(path: Path | None, name: str) -> Path:
     if path is None:
         raise ConfigurationError(f"SENTINODE_DICOM_TLS_PORT needs SENTINODE_{name}")
     return path
-
-
-def _stamp(path: Path | None) -> Stamp:
-    try:
-        facts = None if path is None else path.stat()
-    except OSError:
-        return None
-    # The inode too: a secret of Kubernetes is replaced by moving a link.
-    return facts and (facts.st_ino, facts.st_mtime_ns, facts.st_size)

@@ -21,7 +21,9 @@ from node.logs import log
 from node.settings import Settings
 from node.store.files import Files
 from node.store.session import open_store
-from node.web import dicomweb, metrics, pages, probes, studies, viewer
+from node.web import dicomweb, login, metrics, pages, probes, studies, viewer
+from node.web.entrance import Entrance
+from node.web.gate import Gate
 from node.web.messages import answer
 from node.web.security import Guard
 from node.web.site import Site
@@ -37,7 +39,8 @@ def create_app(
     """The application.
 
     `ring` publishes the message of a retried job; without it the sweeper does so, a little later.
-    `doors` are routers of the process that are no business of the pages.
+    `doors` are routers of the process that are no business of the pages; they let in whom they
+    please, without a login.
     """
     site = Site(
         settings=settings,
@@ -45,12 +48,14 @@ def create_app(
         files=Files(settings.state_dir),
         templates=pages.environment(Jinja2Templates(_HERE / "templates")),
         archive=dicomweb.client(settings),
+        entrance=Entrance(settings),
         ring=ring or (lambda bell: None),
     )
     app = FastAPI(title="Sentinode", openapi_url=None, lifespan=_lifespan)
     app.state.site = site
-    app.add_middleware(Guard, http_host=settings.http_host)
-    parts = (probes.router, metrics.router(site), studies.router, dicomweb.router)
+    app.add_middleware(Gate, entrance=site.entrance, doors=doors)
+    app.add_middleware(Guard, http_host=settings.http_host, names=settings.http_names)
+    parts = (probes.router, metrics.router(site), login.router, studies.router, dicomweb.router)
     for router in (*parts, *doors):
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=_HERE / "static"))
@@ -61,8 +66,9 @@ def create_app(
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    yield
     site: Site = app.state.site
+    site.entrance.announce()
+    yield
     await site.archive.aclose()
     site.store.close()
 
@@ -70,7 +76,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 def _answer_errors(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     def refused(request: Request, error: HTTPException) -> Response:
-        return answer(request, error.status_code, str(error.detail))
+        return answer(request, error.status_code, str(error.detail), error.headers)
 
     @app.exception_handler(RequestValidationError)
     def malformed(request: Request, error: RequestValidationError) -> Response:

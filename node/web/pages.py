@@ -17,9 +17,8 @@ _KINDS = {
 
 def environment(templates: Jinja2Templates) -> Jinja2Templates:
     """Give the templates their filters; everything they print is escaped."""
-    templates.env.filters.update(
-        {"moment": moment, "score": score, "area": area, "kind": kind, "moving": moving}
-    )
+    filters = (moment, score, area, kind, moving, sentence)
+    templates.env.filters.update({each.__name__: each for each in filters})
     templates.env.trim_blocks = templates.env.lstrip_blocks = True
     return templates
 
@@ -45,6 +44,11 @@ def area(value: float | None) -> str:
 def kind(value: str) -> str:
     """A finding kind in words."""
     return _KINDS.get(value, value.replace("_", " ").capitalize())
+
+
+def sentence(text: str) -> str:
+    """The text of an error as a sentence."""
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
 def moving(state: str) -> bool:

@@ -1,12 +1,14 @@
-"""What protects the people who use the pages, while there is no login.
+"""What protects the people who use the pages, beside the login (`gate.py`).
 
 Every answer says what a browser may load with it: nothing from another host, ever. A request that
 changes something must come from these pages. A process bound to loopback answers only to loopback
-names, so that a foreign page cannot reach it by pointing its own name here (DNS rebinding).
+names and those of its settings, so that a foreign page cannot reach it by pointing its own name
+here (DNS rebinding).
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -38,9 +40,10 @@ _ALWAYS = {
 class Guard:
     """ASGI middleware: host check before, headers after; bodies stream through untouched."""
 
-    def __init__(self, app: ASGIApp, http_host: str) -> None:
+    def __init__(self, app: ASGIApp, http_host: str, names: Collection[str] = ()) -> None:
         self._app = app
         self._local_only = is_loopback(http_host)
+        self._names = {name.lower() for name in names}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -55,11 +58,15 @@ class Guard:
                 headers.setdefault("Content-Security-Policy", PAGE_POLICY)
             await send(message)
 
-        if self._local_only and not is_loopback(host_name(Headers(scope=scope).get("host", ""))):
+        if self._local_only and not self._is_ours(Headers(scope=scope).get("host", "")):
             refusal = PlainTextResponse("this process serves its own machine only", 421)
             await refusal(scope, receive, send_with_headers)
             return
         await self._app(scope, receive, send_with_headers)
+
+    def _is_ours(self, host: str) -> bool:
+        name = host_name(host)
+        return is_loopback(name) or name in self._names
 
 
 def same_origin(request: Request) -> None:

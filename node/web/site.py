@@ -15,6 +15,7 @@ from node.job import Bell
 from node.settings import Settings
 from node.store.files import Files
 from node.store.session import Store
+from node.web.entrance import Entrance
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class Site:
     files: Files
     templates: Jinja2Templates
     archive: httpx.AsyncClient
+    entrance: Entrance
     ring: Callable[[Bell], object]
 
 

@@ -12,9 +12,11 @@ from fastapi.responses import FileResponse, RedirectResponse, Response
 from node.errors import NotFoundError
 from node.identifiers import is_uid
 from node.job import retry
+from node.logs import log
 from node.status import study_status
 from node.store.tables import Study
 from node.web.detail import find_picture, study_page
+from node.web.gate import Visitor, peer_host
 from node.web.listing import list_studies
 from node.web.metrics import STUDY_STATES
 from node.web.security import same_origin
@@ -61,14 +63,14 @@ def show_picture(site: TheSite, study_uid: StudyUID, name: str) -> Response:
     path = find_picture(site.files, study_uid, name, study.revision) if study else None
     if path is None:
         raise NotFoundError("there is no picture of this image")
-    headers = {"Cache-Control": "private, no-cache"}
+    headers = {"Cache-Control": "no-store"}
     return FileResponse(path, media_type="image/png", headers=headers)
 
 
 @router.post("/studies/{study_uid}/retry", dependencies=[Depends(same_origin)])
-def retry_from_page(site: TheSite, study_uid: StudyUID) -> Response:
+def retry_from_page(request: Request, site: TheSite, study_uid: StudyUID) -> Response:
     """The Retry button; the page comes back."""
-    _retry(site, study_uid)
+    _retry(request, site, study_uid)
     return RedirectResponse(f"/studies/{study_uid}", 303)
 
 
@@ -87,12 +89,15 @@ def api_study(site: TheSite, study_uid: StudyUID) -> Any:
 
 
 @router.post("/api/studies/{study_uid}/retry", dependencies=[Depends(same_origin)])
-def api_retry(site: TheSite, study_uid: StudyUID) -> Any:
+def api_retry(request: Request, site: TheSite, study_uid: StudyUID) -> Any:
     """Give a failed study another chance; answers with its new status."""
-    _retry(site, study_uid)
+    _retry(request, site, study_uid)
     with site.store.reading() as session:
         return study_status(session, study_uid)
 
 
-def _retry(site: Site, study_uid: str) -> None:
+def _retry(request: Request, site: Site, study_uid: str) -> None:
     site.ring(retry(site.store, study_uid))
+    visitor: Visitor = request.state.visitor
+    facts = {"study_uid": study_uid, "account": visitor.name, "peer_host": peer_host(request)}
+    log.info("study put back to work by a person", extra=facts)

@@ -10,6 +10,10 @@ window.config = {
   showCPUFallbackMessage: false,
   showLoadingIndicator: true,
   strictZSpacingForVolumeViewport: true,
+  // The session has ended: the page becomes the login.
+  httpErrorHandler: (error) => {
+    if (error.status === 401) window.location.reload();
+  },
   // Browsers open six connections to one host over HTTP/1.1.
   maxNumRequests: { interaction: 6, thumbnail: 4, prefetch: 4 },
   showErrorDetails: 'always',

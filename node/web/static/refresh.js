@@ -1,4 +1,7 @@
 // Keeps a page that says so (<main data-refresh="seconds">) up to date without a reload.
+// Not a person's doing, so it keeps no session alive.
+const POLL = { 'X-Sentinode-Refresh': '1' };
+
 function arrange() {
   const seconds = Number(document.querySelector('main').dataset.refresh);
   if (seconds) setTimeout(refresh, seconds * 1000);
@@ -7,7 +10,9 @@ function arrange() {
 async function refresh() {
   const main = document.querySelector('main');
   try {
-    const response = document.hidden ? null : await fetch(location.href);
+    const response = document.hidden ? null : await fetch(location.href, { headers: POLL });
+    // The session has ended: what stands here is for nobody's eyes any more.
+    if (response && response.status === 401) location.reload();
     if (response && response.ok) {
       const page = new DOMParser().parseFromString(await response.text(), 'text/html');
       const fresh = page.querySelector('main');
