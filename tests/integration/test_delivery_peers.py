@@ -89,11 +89,12 @@ def test_preference_is_the_destinations(segmentation: Path, tmp_path: Path) -> N
         assert deliver(segmentation, destination) == EXPLICIT
 
 
-def test_a_syntax_that_is_accepted_and_not_read(segmentation: Path) -> None:
+@pytest.mark.parametrize("status", [0xC000, 0xA900, 0x0110])
+def test_a_syntax_that_is_accepted_and_not_read(segmentation: Path, status: int) -> None:
     """An archive that accepts deflated and then cannot understand it gets the object explicit."""
 
     def cannot_inflate(event: evt.Event) -> int:
-        return 0xC000 if event.context.transfer_syntax == DEFLATED else 0x0000
+        return status if event.context.transfer_syntax == DEFLATED else 0x0000
 
     archive = StrictArchive(store_status=cannot_inflate)
     with running_strict({SEG: [DEFLATED, EXPLICIT]}, archive):

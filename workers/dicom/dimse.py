@@ -74,8 +74,9 @@ class Line:
         for syntax in usable[:-1]:
             try:
                 return self._store_in(syntax, path)
-            except DestinationRefusedError:
-                # It accepted the syntax and cannot read it: the next one, then.
+            except (DestinationRefusedError, ObjectPostponedError):
+                # It accepted the syntax and cannot read it: the next one, then. Some archives say
+                # "processing failure" (0110) of that.
                 continue
         return self._store_in(usable[-1], path)
 

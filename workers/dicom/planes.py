@@ -11,9 +11,9 @@ import math
 from typing import Any, Final, NamedTuple
 
 from pydicom.dataset import Dataset
-from pydicom.valuerep import DSfloat
+from pydicom.multival import MultiValue
 
-from workers.dicom.inheritance import pair_of
+from workers.dicom.inheritance import decimal, pair_of
 
 _MEASURES_KEYWORDS: Final = ("PixelSpacing", "SliceThickness", "SpacingBetweenSlices")
 
@@ -42,8 +42,11 @@ def read_plane(source: Dataset, frame_number: int) -> Plane | None:
     found = _macro(source, frame_number, "PixelMeasuresSequence")
     measures = Dataset()
     for keyword in _MEASURES_KEYWORDS:
-        if found.get(keyword):
-            setattr(measures, keyword, found.get(keyword))
+        value = found.get(keyword)
+        if isinstance(value, MultiValue):
+            setattr(measures, keyword, [decimal(each) for each in value])
+        elif value:
+            setattr(measures, keyword, decimal(value))
     indicator = source.get("PositionReferenceIndicator")
     return Plane(str(uid), indicator, orientation, position, measures)
 
@@ -62,8 +65,7 @@ def place_as_the_image(result: Dataset, source: Dataset) -> None:
     """
     measures = Dataset()
     spacing = pair_of(source, "PixelSpacing", "ImagerPixelSpacing") or ["1", "1"]
-    # Devices write more than the 16 characters of a DS.
-    measures.PixelSpacing = [DSfloat(float(value), auto_format=True) for value in spacing]
+    measures.PixelSpacing = [decimal(float(value)) for value in spacing]
     measures.SliceThickness = 1
     _set_plane(result, [1, 0, 0, 0, 1, 0], [0, 0, 0], measures)
 
@@ -90,7 +92,7 @@ def _numbers(
     """The values of a macro's attribute if they are that many finite numbers."""
     values = _macro(source, frame_number, f"{macro}Sequence").get(keyword)
     try:
-        numbers = [float(value) for value in values or ()]
+        numbers: list[float] = [decimal(value) for value in values or ()]
     except (TypeError, ValueError):
         return None
     return numbers if len(numbers) == count and all(map(math.isfinite, numbers)) else None

@@ -105,3 +105,23 @@ def test_numbers_that_are_none_are_no_plane() -> None:
     measures = source.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
     measures.PixelSpacing = [0, 0.1]
     assert read_plane(source, 1) is None
+
+
+@pytest.mark.filterwarnings("ignore:The value length:UserWarning")
+def test_numbers_of_the_plane_fit_their_element() -> None:
+    """Reconstructions write all digits of a double; a DS has 16 characters."""
+    source = tomosynthesis_header(1)
+    measures = source.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    measures.PixelSpacing = ["0.085000000000000006"] * 2
+    measures.SliceThickness = "1.0000000000000002"
+    position = source.PerFrameFunctionalGroupsSequence[0].PlanePositionSequence[0]
+    position.ImagePositionPatient = ["-123.45678901234568", "0.1", "3"]
+    result = _encode(source, "plain", 1)
+    shared = result.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    placed = result.PerFrameFunctionalGroupsSequence[0].PlanePositionSequence[0]
+    written = [*placed.ImagePositionPatient, *shared.PixelSpacing, shared.SliceThickness]
+    assert [float(value) for value in written] == pytest.approx(
+        [-123.456789012346, 0.1, 3, 0.085, 0.085, 1], abs=1e-11
+    )
+    assert max(len(str(value)) for value in written) <= 16
+    assert str(written[1]) == "0.1", "what fits stays as it was written"
