@@ -1,9 +1,10 @@
 """Passwords of the services in docker-compose.yml, each where only its readers can see it.
 
-In: the folder /etc/sentinode/secrets with files `database-password`, `redis-password` and
-`orthanc-password`, any of which may be missing. Out: /run/sentinode/<reader>/, volumes that the
-readers mount read-only. What must hold: a password that is not given is made once and then kept;
-running it again changes nothing; no password is printed. Only the standard library is used.
+In: the folder /etc/sentinode/secrets with files `database-password`, `redis-password`,
+`orthanc-password` and `web-password` (of the web account `admin`), any of which may be missing.
+Out: /run/sentinode/<reader>/, volumes that the readers mount read-only. What must hold: a password
+that is not given is made once and then kept; running it again changes nothing; no password is
+printed. Only the standard library is used.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 
 GIVEN = Path("/etc/sentinode/secrets")
 READERS = Path("/run/sentinode")
-NAMES = ("database-password", "redis-password", "orthanc-password")
+NAMES = ("database-password", "redis-password", "orthanc-password", "web-password")
 # 256 bits in letters, digits, - and _: no URL and no configuration file needs to quote them.
 _PASSWORD_BYTES = 32
 

@@ -255,6 +255,11 @@ _DECIDED: dict[str, tuple[dict[str, Any], str]] = {
     "dicom_tls_client_ca": ({"dicom": {"tls": _TLS}}, f"{_SECRETS}/dicom-client-ca/ca.crt"),
     "http_host": ({"web": {"listenAddress": "::"}}, "::"),
     "http_port": ({"web": {"listenPort": 9000}}, "9000"),
+    "web_accounts_file": (
+        {"web": {"accounts": {"secretName": "a"}}},
+        f"{_SECRETS}/web-accounts/accounts",
+    ),
+    "web_admin_password_file": ({}, f"{_SECRETS}/web-admin/password"),
     "state_dir": ({}, "/var/lib/sentinode"),
     "beat_file": ({}, "/tmp/sentinode.beat"),
     "database_url": ({"database": {"url": {"secretName": "urls", "key": "db"}}}, "urls/db"),

@@ -22,6 +22,7 @@ from tests.conformance.chart import (
     environment,
     find,
     objects,
+    pods,
     render,
     values_of,
     written,
@@ -167,6 +168,12 @@ def test_renamed_keys_are_refused_without_the_schema(tmp_path: Path) -> None:
         ),
         ({"web": {"service": {"type": "NodePort"}}}, "Add an ipBlock"),
         ({"secretMounts": [{"name": "orthanc", "secretName": "a"}]}, "Choose another"),
+        ({"secretMounts": [{"name": "web-admin", "secretName": "a"}]}, "Choose another"),
+        (
+            {"settings": {"web_session_key_file": "/etc/sentinode/secrets/session/key"}},
+            "Add to secretMounts an entry named session",
+        ),
+        ({"test": {"account": {"secretName": "a"}}}, "needs test.account.name"),
         (
             {"broker": {"host": "", "url": {"secretName": "a"}}}
             | {"workers": {"analysis": {"autoscaling": {"enabled": True}}}},
@@ -304,3 +311,71 @@ def test_notes_say_what_to_type(scenario: str) -> None:
         assert f"Port       {port}" in notes
     if "tls" in dicom:
         assert "TLS port   2762, with a client certificate" in notes
+
+
+_SECRETS = "/etc/sentinode/secrets"
+_GENERATED = {"secretName": "trial-sentinode-generated", "key": "web-password"}
+
+
+@pytest.mark.parametrize(
+    ("web", "admin", "accounts"),
+    [
+        ({}, _GENERATED, None),
+        ({"adminPassword": {"secretName": "a"}}, {"secretName": "a", "key": "web-password"}, None),
+        ({"accounts": {"secretName": "b", "key": "c"}}, None, {"secretName": "b", "key": "c"}),
+        (
+            {"accounts": {"secretName": "b"}, "adminPassword": {"secretName": "a", "key": "d"}},
+            {"secretName": "a", "key": "d"},
+            {"secretName": "b", "key": "accounts"},
+        ),
+    ],
+)
+def test_who_may_log_in(
+    web: dict[str, Any], admin: dict[str, str] | None, accounts: dict[str, str] | None
+) -> None:
+    """Passwords and accounts are files of the web pods alone; the notes say where they are from."""
+    texts = render({**_FITTING, "web": web})
+    found = objects(texts)
+    seen = environment(found, "web")
+    for name, file, secret in (("admin", "password", admin), ("accounts", "accounts", accounts)):
+        setting = seen.get(f"SENTINODE_WEB_{'_'.join({name: 0, file: 0}).upper()}_FILE")
+        assert setting == (f"{_SECRETS}/web-{name}/{file}" if secret else None)
+        mounted = _mounted(found, f"secret-web-{name}")
+        assert set(mounted) == ({"trial-sentinode-web"} if secret else set())
+        for volume in mounted.values():
+            assert secret
+            assert volume["secretName"] == secret["secretName"]
+            assert volume["items"] == [{"key": secret["key"], "path": file}]
+            assert secret["secretName"] in texts["NOTES.txt"]
+    made = [item for item in found if item["kind"] == "Secret"]
+    assert bool(made) == (admin == _GENERATED)
+    assert ("Log in as admin" in texts["NOTES.txt"]) == bool(admin)
+
+
+def _mounted(found: list[Any], volume: str) -> dict[str, Any]:
+    """The Secret behind a volume of this name, by the pods that have it."""
+    return {
+        name: each["secret"]
+        for name, pod in pods(found)
+        for each in pod["volumes"]
+        if each["name"] == volume
+    }
+
+
+def test_the_test_has_an_account_to_ask_with() -> None:
+    """That of `admin` or one of its own; without any there is no test, and the notes say so."""
+    helmtest = {"name": "helmtest", "secretName": "s"}
+    for values, name, secret in (
+        ({}, "admin", _GENERATED),
+        ({"test": {"account": helmtest}}, "helmtest", {"secretName": "s", "key": "password"}),
+    ):
+        found = objects(render({**_FITTING, **values}))
+        [pod] = [item for item in found if item["kind"] == "Pod"]
+        [container] = pod["spec"]["containers"]
+        variables = {each["name"]: each for each in container["env"]}
+        assert variables["TEST_ACCOUNT"]["value"] == name
+        shown = variables["TEST_PASSWORD"]["valueFrom"]["secretKeyRef"]
+        assert shown == {"name": secret["secretName"], "key": secret["key"]}
+    texts = render({**_FITTING, "web": {"accounts": {"secretName": "b"}}})
+    assert [item for item in objects(texts) if item["kind"] == "Pod"] == []
+    assert "Set test.account" in texts["NOTES.txt"]

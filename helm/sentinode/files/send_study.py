@@ -56,8 +56,10 @@ def wait(study_uid: str, until: str, limit_seconds: float) -> int:
 
 def ask(study_uid: str) -> dict | None:
     """The study's status; None while the web process does not know it or does not answer."""
+    url = f"{os.environ['TEST_WEB']}/api/studies/{study_uid}"
+    account = (os.environ["TEST_ACCOUNT"], os.environ["TEST_PASSWORD"].strip())
     try:
-        answer = httpx.get(f"{os.environ['TEST_WEB']}/api/studies/{study_uid}", timeout=10)
+        answer = httpx.get(url, auth=account, timeout=10)
     except httpx.HTTPError as error:
         print(f"the web process does not answer ({error})", flush=True)
         return None

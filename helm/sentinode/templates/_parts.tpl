@@ -58,6 +58,25 @@ postgresql+psycopg://{{ $db.user | urlquery }}@{{ include "sentinode.databaseHos
 {{ include "sentinode.passwordOf" (dict "root" . "password" .Values.orthanc.password "key" "orthanc-password") }}
 {{- end -}}
 
+{{/* JSON: secretName, key; secretName empty where an accounts file alone says who may log in. */}}
+{{- define "sentinode.adminPassword" -}}
+{{- $web := .Values.web -}}
+{{- if or $web.adminPassword.secretName (not $web.accounts.secretName) -}}
+{{ include "sentinode.passwordOf" (dict "root" . "password" $web.adminPassword "key" "web-password") }}
+{{- else -}}
+{{ $web.adminPassword | toJson }}
+{{- end -}}
+{{- end -}}
+
+{{/* JSON: name, secretName, key of the account with which `helm test` asks. */}}
+{{- define "sentinode.testAccount" -}}
+{{- if .Values.test.account.secretName -}}
+{{ .Values.test.account | toJson }}
+{{- else -}}
+{{ merge (dict "name" "admin") (include "sentinode.adminPassword" . | fromJson) | toJson }}
+{{- end -}}
+{{- end -}}
+
 {{- define "sentinode.passwordOf" -}}
 {{- if .password.secretName -}}
 {{ .password | toJson }}
@@ -121,6 +140,19 @@ hook
 {{- $items := list (dict "key" $password.key "path" "password") -}}
 {{- $mounts = append $mounts (dict "name" "orthanc" "secretName" $password.secretName "items" $items) -}}
 {{- end -}}
+{{- if eq .name "web" -}}
+{{- $password := include "sentinode.adminPassword" $root | fromJson -}}
+{{- if $password.secretName -}}
+{{- $items := list (dict "key" $password.key "path" "password") -}}
+{{- $mounts = append $mounts (dict "name" "web-admin" "secretName" $password.secretName "items" $items) -}}
+{{- end -}}
+{{- with $root.Values.web.accounts -}}
+{{- if .secretName -}}
+{{- $items := list (dict "key" .key "path" "accounts") -}}
+{{- $mounts = append $mounts (dict "name" "web-accounts" "secretName" .secretName "items" $items) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{ $mounts | toJson }}
 {{- end -}}
 
@@ -146,7 +178,8 @@ hook
 {{ $plain | uniq | toJson }}
 {{- end -}}
 
-{{/* The test study is sent without TLS. */}}
+{{/* The test study is sent without TLS, and somebody must be allowed to ask what became of it. */}}
 {{- define "sentinode.test" -}}
-{{- if and .Values.test.enabled .Values.dicom.tls.plain -}}true{{- end -}}
+{{- $account := include "sentinode.testAccount" . | fromJson -}}
+{{- if and .Values.test.enabled .Values.dicom.tls.plain $account.secretName -}}true{{- end -}}
 {{- end -}}

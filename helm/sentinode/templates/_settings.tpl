@@ -27,6 +27,12 @@ SENTINODE_DICOM_PLAIN: {{ $dicom.tls.plain | quote }}
 {{- end }}
 SENTINODE_HTTP_HOST: {{ .Values.web.listenAddress | quote }}
 SENTINODE_HTTP_PORT: {{ .Values.web.listenPort | quote }}
+{{- if (include "sentinode.adminPassword" . | fromJson).secretName }}
+SENTINODE_WEB_ADMIN_PASSWORD_FILE: /etc/sentinode/secrets/web-admin/password
+{{- end }}
+{{- if .Values.web.accounts.secretName }}
+SENTINODE_WEB_ACCOUNTS_FILE: /etc/sentinode/secrets/web-accounts/accounts
+{{- end }}
 SENTINODE_STATE_DIR: /var/lib/sentinode
 SENTINODE_BEAT_FILE: /tmp/sentinode.beat
 {{- with .Values.timeZone }}

@@ -126,15 +126,19 @@
 {{- $wrong = append $wrong "web.httpRoute.enabled needs web.httpRoute.parentRefs, the Gateways that serve it" -}}
 {{- end -}}
 
+{{- if and .Values.test.account.secretName (not .Values.test.account.name) -}}
+{{- $wrong = append $wrong "test.account.secretName needs test.account.name, the account whose password it is" -}}
+{{- end -}}
+
 {{- /* Files that destinations, peers and settings name must be mounted. */ -}}
-{{- $mounted := list "orthanc" "database-ca" "broker-ca" "dicom-tls" "dicom-client-ca" -}}
+{{- $mounted := list "orthanc" "database-ca" "broker-ca" "dicom-tls" "dicom-client-ca" "web-admin" "web-accounts" -}}
 {{- range .Values.secretMounts -}}
 {{- if has .name $mounted -}}
 {{- $wrong = append $wrong (printf "secretMounts: the name %s is taken. Choose another" .name) -}}
 {{- end -}}
 {{- $mounted = append $mounted .name -}}
 {{- end -}}
-{{- $settings := dict "password_file" .Values.settings.orthanc_password_file "token_file" .Values.settings.stow_token_file -}}
+{{- $settings := dict "password_file" .Values.settings.orthanc_password_file "token_file" .Values.settings.stow_token_file "key_file" .Values.settings.web_session_key_file -}}
 {{- range append (concat .Values.destinations .Values.peers) $settings -}}
 {{- range list .password_file .token_file .ca_file .certificate_file .key_file -}}
 {{- if hasPrefix "/etc/sentinode/secrets/" (. | default "") -}}

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from node.web.passwords import fault
 from tests.unit.docker.scripts import load
 
 
@@ -33,11 +34,11 @@ def run(module: Any, monkeypatch: pytest.MonkeyPatch, database: str) -> dict[str
 
 
 def test_passwords_are_made_once(secrets: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A second run changes no file; three passwords differ and are long."""
+    """A second run changes no file; four passwords differ and are long."""
     first = run(secrets, monkeypatch, "postgresql")
     assert run(secrets, monkeypatch, "postgresql") == first
     made = {first[f"node/{name}"] for name in secrets.NAMES}
-    assert len(made) == 3
+    assert len(made) == 4
     assert min(map(len, made)) >= 40
 
 
@@ -51,6 +52,13 @@ def test_each_reader_gets_its_own_password(secrets: Any, monkeypatch: pytest.Mon
     assert users == {"sentinode": found["node/orthanc-password"]}
     others = "".join(text for name, text in found.items() if name.startswith("redis/"))
     assert found["postgresql/password"] not in others
+
+
+def test_web_password_is_one_that_the_web_process_takes(
+    secrets: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It reaches the volume that the web process mounts, and passes the rules for passwords."""
+    assert fault(run(secrets, monkeypatch, "sqlite")["node/web-password"], "admin") is None
 
 
 def test_given_passwords_win(secrets: Any, monkeypatch: pytest.MonkeyPatch) -> None:
