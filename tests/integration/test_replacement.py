@@ -20,9 +20,11 @@ from sqlalchemy import select, update
 
 import workers.dicom.orthanc
 import workers.replacement
+from node.expiry import Expiry
 from node.job import last_job, retry, utc_now
 from node.settings import Settings, load_settings
 from node.store.migrate import upgrade
+from node.store.removal import Rule
 from node.store.session import open_store
 from node.store.tables import Delivery, DestinationState, Event, Job, Result, Study
 from tests.analysed import Analysed, Said, scan
@@ -238,6 +240,34 @@ def test_a_rejection_note_names_what_is_superseded(node: Archive) -> None:
         assert named <= node.stored(study), "the archive decides what it hides"
         assert node.events(study)[-1] == f"{len(named)} superseded objects rejected at orthanc"
     assert "replaced" in node.deliveries(study, 2)
+
+
+@pytest.mark.parametrize("replace", ["rejection-note", "orthanc-delete"])
+def test_a_study_that_comes_again_after_its_removal(node: Archive, replace: str) -> None:
+    """Its old results are gone here and not there: the new ones take their place in the archive."""
+    node.write_destinations({"replace": replace, "kinds": ["SEG", "SR"]})
+    image = mammogram()
+    study = node.finished(image, said=Said(findings=1))
+    old = node.uids(study, 1)
+    expiry = Expiry(node.store, node.files, Rule(1))
+    while expiry.turn(utc_now() + timedelta(days=2)):
+        pass
+    assert node.state(study)[0] == "removed"
+    assert node.stored(study) == old
+    node.finished(image, said=Said(findings=1))
+    assert node.state(study) == ("done", None)
+    new = node.uids(study, 2, "SEG", "SR")
+    assert new.isdisjoint(old)
+    assert node.deliveries(study, 1) == {"replaced"}
+    if replace == "orthanc-delete":
+        assert node.stored(study) == new
+    else:
+        (uid,) = node.uids(study, 2, "REJECTED")
+        note = node.read(uid)
+        assert referenced(note, "CurrentRequestedProcedureEvidenceSequence") == {study: old}
+        assert note.PatientName == image.PatientName
+    (report,) = node.uids(study, 2, "SR")
+    assert "PredecessorDocumentsSequence" in node.read(report)
 
 
 @pytest.mark.parametrize("replace", ["rejection-note", "orthanc-delete"])

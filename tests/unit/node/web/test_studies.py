@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from node.expiry import Expiry
 from node.job import Bell
 from node.status import study_status
 from node.store.files import Files
+from node.store.removal import Rule
 from node.store.session import Store
 from node.store.tables import Base
 from tests.unit.node.web.conftest import Client
@@ -42,6 +44,20 @@ def test_skipped_study_says_why(client: Client, store: Store) -> None:
     """The reason for which no model looked is on the page."""
     uid = add_study(store, state="skipped")
     assert "no model reads this kind of object" in client.get(f"/studies/{uid}").text
+
+
+def test_removed_study_still_has_a_page(client: Client, store: Store, files: Files) -> None:
+    """A link that someone kept tells what became of the study, and there is no picture any more."""
+    uid = add_study(store)
+    while Expiry(store, files, Rule(1)).turn():
+        pass
+    page = client.get(f"/studies/{uid}").text
+    assert "This node keeps it no longer" in page
+    assert "nothing happened for 1 days (KEEP_DAYS)" in page
+    assert "None yet" not in page
+    assert client.get(f"/studies/{uid}/pictures/{source_uid()}.png").status_code == 404
+    listed = client.get("/?state=removed").text
+    assert uid in listed
 
 
 def test_text_from_elsewhere_is_escaped(client: Client, store: Store) -> None:
