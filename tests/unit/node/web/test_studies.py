@@ -49,7 +49,8 @@ def test_skipped_study_says_why(client: Client, store: Store) -> None:
 def test_removed_study_still_has_a_page(client: Client, store: Store, files: Files) -> None:
     """A link that someone kept tells what became of the study, and there is no picture any more."""
     uid = add_study(store)
-    while Expiry(store, files, Rule(1)).turn():
+    expiry = Expiry(store, files, Rule(1))
+    while expiry.turn():
         pass
     page = client.get(f"/studies/{uid}").text
     assert "This node keeps it no longer" in page
