@@ -143,7 +143,7 @@ def test_c_store_statuses() -> None:
 
 def test_storage_commitment_statuses() -> None:
     """Statuses of the N-ACTION, Failure Reasons, and the two waits."""
-    first, second = section("3.4").paragraphs
+    first, second, third = section("3.4").paragraphs
     statuses = {
         *(request._NO_SUCH_SOP_INSTANCE, request._INVALID_ARGUMENT_VALUE),
         *(request._NO_SUCH_SOP_CLASS, request._NO_SUCH_ACTION, request._RESOURCE_LIMITATION),
@@ -158,6 +158,7 @@ def test_storage_commitment_statuses() -> None:
         *(custody.CLASS_INSTANCE_CONFLICT, custody.DUPLICATE_TRANSACTION_UID),
         custody.RESOURCE_LIMITATION,
     }
+    assert statuses_in(third) == {custody.NO_SUCH_OBJECT_INSTANCE}
 
 
 @pytest.mark.parametrize("level", LEVELS)
