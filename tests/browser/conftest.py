@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,7 +66,14 @@ def web(
     tmp_path_factory: pytest.TempPathFactory, orthanc: Orthanc, ohif_dir: Path
 ) -> Iterator[Web]:
     """Return a web process on a free port, with an empty database."""
-    folder, port = tmp_path_factory.mktemp("web"), free_port()
+    with running_web(tmp_path_factory.mktemp("web"), orthanc, ohif_dir) as web:
+        yield web
+
+
+@contextmanager
+def running_web(folder: Path, orthanc: Orthanc, ohif_dir: Path) -> Iterator[Web]:
+    """Run a web process with its state in `folder` until the block ends."""
+    port = free_port()
     values = {
         "state_dir": folder / "state",
         "http_port": port,

@@ -1,4 +1,9 @@
 // OHIF's configuration: one data source, on this origin; nothing is asked of any other host.
+// Back would show the images again without asking, also after a logout.
+window.addEventListener('pageshow', (event) => {
+  if (event.persisted) window.location.reload();
+});
+
 window.config = {
   name: 'sentinode',
   routerBasename: null,

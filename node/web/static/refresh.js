@@ -26,3 +26,7 @@ async function refresh() {
 }
 
 arrange();
+
+// Browsers keep the page they leave, and Back shows it again without asking: also after a logout.
+addEventListener('pagehide', () => { document.documentElement.style.visibility = 'hidden'; });
+addEventListener('pageshow', (event) => { if (event.persisted) location.reload(); });
