@@ -22,11 +22,14 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from node.backoff import pause
+from node.job import REMOVED
 from node.settings import Settings
 from node.store.tables import CommitmentRequest, Delivery, Job, Result
 
 PENDING, SENT, ASKED = "pending", "sent", "asked"
 CONFIRMED, REFUSED, DEAD, REPLACED = "confirmed", "refused", "dead", "replaced"
+# A person may still have these brought to their end.
+OPEN = (PENDING, ASKED, REFUSED, DEAD)
 STATES = (PENDING, SENT, ASKED, CONFIRMED, REFUSED, DEAD, REPLACED)
 
 # PS3.3 C.14.1.1, Failure Reason.
@@ -65,7 +68,7 @@ def studies_with_dead_letters(session: Session, destination: str) -> list[str]:
             .join(Result)
             .join(Delivery)
             .where(Job.id.in_(newest), Delivery.destination == destination)
-            .where(Delivery.state.in_((REFUSED, DEAD)))
+            .where(Delivery.state.in_((REFUSED, DEAD)), Job.state != REMOVED)
             .distinct()
             .order_by(Job.study_uid)
         )

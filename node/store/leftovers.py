@@ -43,6 +43,10 @@ class Leftovers:
 
     def clear_due(self, now: datetime, limit: int) -> int:
         """Take away what is due, of so many removals at most; returns how many there were."""
+        if not self.files.absolute(INSTANCES).is_dir():
+            # A volume that is not mounted: nothing in it is gone.
+            log.error("no folder of instances; files of removed studies wait")
+            return 0
         with self.store.reading() as session:
             rows = session.execute(
                 select(Removal.id, Removal.study_uid, Removal.paths)

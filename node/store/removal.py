@@ -24,7 +24,7 @@ from sqlalchemy.orm import Session
 from node.header import STUDY_KEYS
 from node.job import ACTIVE, DONE, FAILED, RECEIVING, REMOVED, SKIPPED, last_job, remove
 from node.store.commitments import WAITING as UNANSWERED
-from node.store.deliveries import ASKED, DEAD, PENDING, REFUSED
+from node.store.deliveries import OPEN
 from node.store.files import Files
 from node.store.patient import lock_patient
 from node.store.session import Store
@@ -45,8 +45,6 @@ from node.store.tables import (
 KEEP_DAYS, BY_HAND = "KEEP_DAYS", "by hand"
 # Of a `PriorRequest`.
 _WAITING = "waiting"
-# A person may still have these brought to their end.
-_OPEN = (PENDING, ASKED, REFUSED, DEAD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +198,7 @@ def _has_open_delivery(session: Session, study: Study) -> bool:
     if job is None:
         return False
     mine = select(Delivery.id).join(Result).where(Result.job_id == job.id)
-    return session.scalar(mine.where(Delivery.state.in_(_OPEN)).limit(1)) is not None
+    return session.scalar(mine.where(Delivery.state.in_(OPEN)).limit(1)) is not None
 
 
 def _waits_for_priors(session: Session, study: Study) -> bool:

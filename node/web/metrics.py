@@ -30,6 +30,7 @@ from node.job import (
     SKIPPED,
 )
 from node.store.commitments import STATES as COMMITMENT_STATES
+from node.store.deliveries import OPEN
 from node.store.deliveries import STATES as DELIVERY_STATES
 from node.store.tables import (
     Commitment,
@@ -40,6 +41,7 @@ from node.store.tables import (
     ModelRun,
     Process,
     Removal,
+    Result,
     Study,
 )
 from node.web.site import Site
@@ -154,6 +156,16 @@ def _deliveries(session: Session) -> Iterator[Metric]:
     counts: dict[str, dict[str, int]] = {}
     for destination, state, count in rows:
         counts.setdefault(destination, dict.fromkeys(DELIVERY_STATES, 0))[state] = count
+    # Nobody can retry what is left of a failed study that a person has removed.
+    given_up = (
+        select(Delivery.destination, Delivery.state, func.count())
+        .join(Result, Result.id == Delivery.result_id)
+        .join(Job, Job.id == Result.job_id)
+        .where(Delivery.state.in_(OPEN), Job.state == REMOVED)
+        .group_by(Delivery.destination, Delivery.state)
+    )
+    for destination, state, count in session.execute(given_up):
+        counts[destination][state] -= count
     for destination, by_state in counts.items():
         # Every state is there, so that an alert on `dead` has a series from the first result on.
         for state, count in by_state.items():

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from io import BytesIO
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ from node.retrieve.retention import held
 from node.settings import Settings
 from node.status import study_status
 from node.store.commitments import Asked, Reference, keep_request, mark_reported
+from node.store.deliveries import studies_with_dead_letters
 from node.store.removal import BY_HAND, Rule, candidates
 from node.store.session import Store
 from node.store.tables import (
@@ -45,7 +47,7 @@ from node.store.tables import (
     Series,
     Study,
 )
-from node.web.metrics import _received
+from node.web.metrics import _deliveries, _received
 from tests.analysed import Said, scan
 from tests.datasets import encapsulated_pdf, mammogram
 from tests.peers.asking import identifier
@@ -274,6 +276,22 @@ def test_a_person_lets_a_failed_study_go(node: Resting, store: Store) -> None:
         retry(store, failed)
 
 
+def test_a_failed_study_that_is_gone_alerts_nobody(node: Resting, store: Store) -> None:
+    """What was refused of it is neither counted nor tried again."""
+    node.done(film(), end=FAILED)
+    _open_delivery(node, "")
+
+    def dead() -> tuple[int, list[str]]:
+        with store.reading() as session:
+            (metric,) = _deliveries(session)
+            told = [each.value for each in metric.samples if each.labels["state"] == "dead"]
+            return int(sum(told)), studies_with_dead_letters(session, "archive")
+
+    assert dead()[0] == len(dead()[1]) == 1
+    node.expire(rule=Rule(KEEP_DAYS, BY_HAND, (FAILED,)))
+    assert dead() == (0, [])
+
+
 def test_skipped_studies_and_priors_go_too(node: Resting) -> None:
     """A study without a job, and one that was only fetched for comparison."""
     pdf, prior = encapsulated_pdf(), film()
@@ -491,6 +509,18 @@ def test_an_image_that_comes_while_its_study_goes(
     assert node.study(study_uid).state == RECEIVING
     (bell,) = node.sweep(1000)
     assert node.claimed(bell.job_id).revision == 2
+
+
+def test_a_volume_that_is_not_mounted(node: Resting, tmp_path: Path) -> None:
+    """Files that cannot be seen are not gone: they wait for their folder."""
+    node.age(node.done(film(size_px=LARGE)), KEEP_DAYS + 1)
+    root = node.settings.state_dir
+    elsewhere = (root / "instances").rename(tmp_path / "unmounted")
+    assert node.expire(after_days=1) == 1
+    elsewhere.rename(root / "instances")
+    assert files_of(root)
+    node.expire(after_days=1)
+    assert files_of(root) == set()
 
 
 def test_several_sweepers_and_receivers(node: Resting, store: Store) -> None:
