@@ -87,7 +87,9 @@ class Accounts:
     def __init__(self, settings: Settings) -> None:
         self._file = settings.web_accounts
         self._admin_file = settings.web_admin_password_file
-        self._wanted = settings.web_accounts_file is not None or self._admin_file is not None
+        # One that was named or seen must be there; that of the state folder may be yet to come.
+        self._expected = settings.web_accounts_file is not None
+        self._wanted = self._expected or self._admin_file is not None
         self._seen = _NOTHING_SEEN
         self._found: Mapping[str, Account] = {}
         self._lock = threading.Lock()
@@ -112,13 +114,14 @@ class Accounts:
             stamps = (stamp(self._file), stamp(self._admin_file))
             if stamps != self._seen:
                 # Once there were accounts, a file that vanishes must not open the pages.
-                self._wanted = self._wanted or stamps[0] is not None
+                self._expected = self._expected or stamps[0] is not None
+                self._wanted = self._wanted or self._expected
                 self._found = {one.name: one for one in (*self._of_admin(), *self._of_file())}
                 self._seen = stamps
             return self._found
 
     def _of_file(self) -> Iterator[Account]:
-        text = _text(self._file) if self._wanted else None
+        text = _text(self._file) if self._expected else None
         found, wrong = read_accounts(text or "")
         if wrong:
             facts = {"file": str(self._file), "lines": wrong}
@@ -144,6 +147,5 @@ def _text(path: Path) -> str | None:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         facts = {"file": str(path), "reason": getattr(error, "strerror", None) or "not UTF-8"}
-        # The file of the state folder may simply not be there yet.
         log.error("a file of accounts cannot be read, and lets nobody in", extra=facts)
         return None

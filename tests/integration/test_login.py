@@ -22,6 +22,7 @@ from stack.process import running
 from tests.peers.node import environment
 from tests.peers.orthanc import Orthanc
 from tests.peers.ports import free_port, free_ports
+from tests.unit.docker.scripts import load
 from tests.unit.node.web.rows import add_study
 
 SENTINODE = str(Path(sys.executable).with_name("sentinode"))
@@ -185,6 +186,22 @@ def test_viewer_reaches_the_archive_with_a_session(tmp_path: Path, orthanc: Orth
             trust_env=False,
         )
         assert basic.json() == answer.json()
+
+
+def test_the_charts_test_asks_as_admin(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `helm test` runs is told the state with the generated password, and not with another."""
+    port = free_port()
+    store = open_store(site.settings)
+    uid = add_study(store)
+    store.close()
+    monkeypatch.setenv("TEST_WEB", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("TEST_ACCOUNT", "admin")
+    ask = load("helm/sentinode/files/send_study.py").ask
+    with site.process(port):
+        monkeypatch.setenv("TEST_PASSWORD", f"{ADMIN_PASSWORD}\n")
+        assert ask(uid)["state"] == "done"
+        monkeypatch.setenv("TEST_PASSWORD", "not the password")
+        assert ask(uid) is None
 
 
 @pytest.mark.parametrize(("trusted", "secure"), [("127.0.0.1", True), ("192.0.2.1", False)])

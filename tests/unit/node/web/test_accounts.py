@@ -96,6 +96,17 @@ def test_password_file_makes_the_operator_admin(tmp_path: Path) -> None:
     assert accounts.find("admin") == read_accounts(line)[0]["admin"]
 
 
+def test_no_alarm_where_all_is_well(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The accounts file of the state folder may be yet to come; one that is named may not."""
+    logging.getLogger("sentinode").propagate = True
+    path = tmp_path / "web-password"
+    path.write_text("7Vd2kL0qWm_sN1bXz8cR4tYh6uJ3pE5a\n")
+    assert Accounts(load_settings(state_dir=tmp_path, web_admin_password_file=path)).all()
+    assert caplog.records == []
+    assert Accounts(load_settings(web_accounts_file=tmp_path / "missing")).all() == []
+    assert [record.reason for record in caplog.records] == ["No such file or directory"]
+
+
 @pytest.mark.parametrize("content", [b"", b"short\n", b"\xff\xfe"])
 def test_a_password_file_that_is_none(
     tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
