@@ -28,13 +28,13 @@ WINDOW_PERCENTILES = (0.5, 99.5)
 
 SPEC = ModelSpec(
     name="mask_rcnn_us",
-    version="2",
+    version="3",
     modality="US",
     task="detection",
     inputs=tensors.inputs(CONFIG),
     outputs=tensors.outputs(CONFIG),
     classes=("background", "benign", "malignant"),
-    thresholds={"mass": 0.35},
+    thresholds={"mass": 0.25},
     preprocessing={
         "smallest_image_px": SMALLEST_IMAGE_PX,
         "window_percentiles": list(WINDOW_PERCENTILES),
