@@ -21,9 +21,10 @@ from node.logs import log
 from node.settings import Settings
 from node.store.files import Files
 from node.store.session import open_store
-from node.web import dicomweb, login, metrics, pages, probes, studies, viewer
-from node.web.entrance import Entrance
-from node.web.gate import Gate
+from node.web import dicomweb, metrics, pages, probes, studies, viewer
+from node.web.login import pages as login
+from node.web.login.entrance import Entrance
+from node.web.login.gate import Gate
 from node.web.messages import answer
 from node.web.security import Guard
 from node.web.site import Site

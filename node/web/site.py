@@ -15,7 +15,7 @@ from node.job import Bell
 from node.settings import Settings
 from node.store.files import Files
 from node.store.session import Store
-from node.web.entrance import Entrance
+from node.web.login.entrance import Entrance
 
 
 @dataclass(frozen=True, slots=True)

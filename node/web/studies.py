@@ -16,8 +16,8 @@ from node.logs import log
 from node.status import study_status
 from node.store.tables import Study
 from node.web.detail import find_picture, study_page
-from node.web.gate import Visitor, peer_host
 from node.web.listing import list_studies
+from node.web.login.gate import Visitor, peer_host
 from node.web.metrics import STUDY_STATES
 from node.web.security import same_origin
 from node.web.site import Site, StudyUID, TheSite

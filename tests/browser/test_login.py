@@ -18,7 +18,7 @@ from tests.browser.conftest import Web, running_web
 from tests.browser.ohif import Viewer
 from tests.browser.results import draw_case, upload
 from tests.peers.orthanc import Orthanc
-from tests.unit.node.web.login import OPERATOR, PASSWORDS, READER, account, write_accounts
+from tests.unit.node.web.login.known import OPERATOR, PASSWORDS, READER, account, write_accounts
 from tests.unit.node.web.rows import add_study, study_uid
 
 pytestmark = pytest.mark.timeout(600)

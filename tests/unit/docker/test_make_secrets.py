@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from node.web.passwords import fault
+from node.web.login.passwords import fault
 from tests.unit.docker.scripts import load
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from node.web.passwords import HASH, fault, hashed, matches
+from node.web.login.passwords import HASH, fault, hashed, matches
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 
 from node.errors import ConfigurationError
 from node.settings import load_settings
-from node.web.accounts import Account, Role
-from node.web.sessions import Sessions
+from node.web.login.accounts import Account, Role
+from node.web.login.sessions import Sessions
 
 ANNA = Account("anna", Role.READER, "$argon2id$one")
 IDLE_SECONDS, WHOLE_SECONDS = 1000.0, 5000.0

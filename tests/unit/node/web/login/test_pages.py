@@ -11,9 +11,9 @@ import pytest
 
 from node.settings import Settings
 from node.web.app import create_app
-from node.web.login import local_path
+from node.web.login.pages import local_path
 from tests.unit.node.web.conftest import Client
-from tests.unit.node.web.login import (
+from tests.unit.node.web.login.known import (
     OPERATOR,
     PAGE,
     PASSWORDS,

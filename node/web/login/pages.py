@@ -15,7 +15,7 @@ from fastapi.responses import RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from node.logs import log
-from node.web.gate import Visitor, peer_host, set_cookie
+from node.web.login.gate import Visitor, peer_host, set_cookie
 from node.web.security import same_origin
 from node.web.site import Site, TheSite
 

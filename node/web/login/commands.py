@@ -19,8 +19,8 @@ import click
 
 from node.errors import ConfigurationError
 from node.settings import load_settings
-from node.web import passwords
-from node.web.accounts import Account, Role, is_name, read_accounts
+from node.web.login import passwords
+from node.web.login.accounts import Account, Role, is_name, read_accounts
 
 # Of standard input: the longest password in UTF-8, and the end of its line.
 _INPUT_BYTES = 4 * passwords.MAX_CHARACTERS + 2

@@ -20,11 +20,11 @@ from starlette.concurrency import run_in_threadpool
 
 from node.logs import log
 from node.settings import Settings
-from node.web import passwords
-from node.web.accounts import Account, Accounts
+from node.web.login import passwords
+from node.web.login.accounts import Account, Accounts
+from node.web.login.sessions import Sessions
+from node.web.login.throttle import Throttle
 from node.web.security import is_loopback
-from node.web.sessions import Sessions
-from node.web.throttle import Throttle
 
 WRONG = "this name and password do not belong together"
 # RFC 9110 11.6.1 wants a challenge with 401. One of Basic would make browsers ask for a password

@@ -18,7 +18,7 @@ from pathlib import Path
 from node.logs import log
 from node.settings import Settings
 from node.stamps import Stamp, stamp
-from node.web import passwords
+from node.web.login import passwords
 
 # The account of WEB_ADMIN_PASSWORD_FILE. A line of the accounts file with this name wins.
 ADMIN = "admin"

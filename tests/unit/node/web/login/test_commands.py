@@ -14,9 +14,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from node.settings import load_settings
-from node.web.accounts import Accounts, Role, read_accounts
-from node.web.commands import account, with_account
-from node.web.passwords import matches
+from node.web.login.accounts import Accounts, Role, read_accounts
+from node.web.login.commands import account, with_account
+from node.web.login.passwords import matches
 
 PASSWORD, OTHER = "correct horse battery", "staple zebra umbrella"
 
@@ -179,7 +179,7 @@ def test_lines_are_replaced_in_their_place() -> None:
 _ON_A_TERMINAL = """
 import fcntl, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-from node.web.commands import account
+from node.web.login.commands import account
 account()
 """
 

@@ -27,11 +27,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from node.access import plain_host
 from node.errors import ConfigurationError
 from node.logs import log
-from node.web.accounts import Role
-from node.web.entrance import CHALLENGE, HOW_TO_BEGIN, Entrance
+from node.web.login.accounts import Role
+from node.web.login.entrance import CHALLENGE, HOW_TO_BEGIN, Entrance
+from node.web.login.sessions import Session
 from node.web.messages import answer
 from node.web.security import host_name, is_loopback
-from node.web.sessions import Session
 
 _OPEN = ("/health/", "/static/")
 _LOGIN = ("/login", "/logout")

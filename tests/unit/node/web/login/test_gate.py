@@ -14,7 +14,7 @@ from node.settings import Settings, load_settings
 from node.store.migrate import upgrade
 from node.web.app import create_app
 from tests.unit.node.web.conftest import Client
-from tests.unit.node.web.login import (
+from tests.unit.node.web.login.known import (
     OPERATOR,
     PAGE,
     READER,

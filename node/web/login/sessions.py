@@ -25,7 +25,7 @@ from node.errors import ConfigurationError
 from node.logs import log
 from node.settings import Settings
 from node.stamps import Stamp, stamp
-from node.web.accounts import Account
+from node.web.login.accounts import Account
 
 _KEY_BYTES = 32
 # A cookie is written anew at most this often, and four times in the idle time at least.

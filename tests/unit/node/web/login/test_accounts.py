@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from node.settings import load_settings
-from node.web.accounts import Accounts, Role, read_accounts
-from node.web.passwords import matches
-from tests.unit.node.web.login import OPERATOR, READER, account, write_accounts
+from node.web.login.accounts import Accounts, Role, read_accounts
+from node.web.login.passwords import matches
+from tests.unit.node.web.login.known import OPERATOR, READER, account, write_accounts
 
 HASH = account(READER).hash
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import httpx
 
-from node.web.accounts import Account, Role
-from node.web.passwords import hashed
+from node.web.login.accounts import Account, Role
+from node.web.login.passwords import hashed
 from tests.unit.node.web.conftest import ORIGIN, Client
 
 READER, OPERATOR = "rita", "olga"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from node.web import throttle
-from node.web.throttle import HOST, NAME, NAME_FROM_HOST, Throttle, neighbourhood
+from node.web.login import throttle
+from node.web.login.throttle import HOST, NAME, NAME_FROM_HOST, Throttle, neighbourhood
 
 
 class Clock:
