@@ -47,8 +47,8 @@ class Arrival:
     takes_over: bool = False
     # The row is there and its file is not: success would be a lie, so this one takes its place.
     heals: bool = False
-    # How many rows of its UID there were, and the studies of those that retention may be removing.
-    known: int = 0
+    # Of the rows of its UID: study and time, and the studies that retention may be removing.
+    known: frozenset[tuple[str, datetime]] = frozenset()
     aged_study_uids: frozenset[str] = frozenset()
     # When the first instance of its study came, as its row says.
     study_began_at: datetime | None = None
@@ -123,8 +123,8 @@ def classify(connection: Connection, files: Files, arrivals: Sequence[Arrival]) 
         if uid not in by_uid:
             by_uid[uid] = [_known(files, row) for row in _KNOWN.rows(connection, uid=uid)]
         known = by_uid[uid]
-        rows = [each for each in known if each.received_at is not None]
-        arrival.known, arrival.aged_study_uids = len(rows), _aged(rows)
+        rows = [(e.study_uid, e.received_at) for e in known if e.received_at is not None]
+        arrival.known, arrival.aged_study_uids = frozenset(rows), _aged(rows)
         same = next((each for each in known if each.is_same(arrival)), None) if known else None
         arrival.heals = False
         # An archive may have encoded or completed its copy anew: no conflict with the original.
@@ -141,7 +141,7 @@ def classify(connection: Connection, files: Files, arrivals: Sequence[Arrival]) 
 
 
 def renew_known(connection: Connection, arrivals: Sequence[Arrival], now: datetime) -> bool:
-    """Count known objects that come again as activity of their studies; whether some are gone.
+    """Count known objects that come again as activity of their studies; whether some are others.
 
     Afterwards the studies are locked: what is known now stays so until the transaction ends. Only
     those that came long ago are looked at, for retention removes no others.
@@ -151,10 +151,16 @@ def renew_known(connection: Connection, arrivals: Sequence[Arrival], now: dateti
         return False
     _RENEW.run(connection, [{"uid": uid, "now": now} for uid in study_uids])
     return any(
-        len(_KNOWN.rows(connection, uid=arrival.header.sop_instance_uid)) != arrival.known
+        _now_known(connection, arrival.header.sop_instance_uid) != arrival.known
         for arrival in arrivals
         if arrival.aged_study_uids
     )
+
+
+def _now_known(connection: Connection, sop_instance_uid: str) -> frozenset[tuple[str, datetime]]:
+    # Not their number: in the place of one that is gone others may have been stored meanwhile.
+    rows = _KNOWN.rows(connection, uid=sop_instance_uid)
+    return frozenset((study_uid, received_at) for study_uid, received_at, *_ in rows)
 
 
 def is_known(connection: Connection, sop_instance_uid: str) -> bool:
@@ -182,9 +188,9 @@ def _known(files: Files, row: Sequence[Any]) -> _Known:
     )
 
 
-def _aged(rows: Sequence[_Known]) -> frozenset[str]:
+def _aged(rows: Sequence[tuple[str, datetime]]) -> frozenset[str]:
     before = datetime.now(UTC) - _AGED
-    return frozenset(row.study_uid for row in rows if row.received_at and row.received_at < before)
+    return frozenset(study_uid for study_uid, received_at in rows if received_at < before)
 
 
 def _algorithm(digest: str) -> str:

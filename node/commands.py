@@ -22,7 +22,7 @@ from node.job import ACTIVE, FAILED, RECEIVING
 from node.job import retry as retry_study
 from node.priors.requests import ask_again
 from node.send import Peer, find_instances, parse_peer, send_instances
-from node.settings import Settings, load_settings
+from node.settings import MOST_DAYS, Settings, load_settings
 from node.status import study_status
 from node.store.deliveries import studies_with_dead_letters
 from node.store.files import Files
@@ -109,7 +109,7 @@ def _retry_all(store: Store, settings: Settings, destination: str) -> None:
             bell = retry_study(store, study_uid)
             # Each call to a broker that is away costs seconds; the sweeper rings the rest.
             reached = reached and doorbell.ring(bell)
-        except IllegalMoveError as error:
+        except (IllegalMoveError, NotFoundError) as error:
             click.echo(f"{study_uid}: {error}", err=True)
             continue
         retried += 1
@@ -119,7 +119,7 @@ def _retry_all(store: Store, settings: Settings, destination: str) -> None:
 
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Only list what would go, and count what stays.")
-@click.option("--days", type=click.IntRange(1), help="Instead of SENTINODE_KEEP_DAYS.")
+@click.option("--days", type=click.IntRange(1, MOST_DAYS), help="Instead of SENTINODE_KEEP_DAYS.")
 @click.option("--failed", is_flag=True, help="Failed studies, and no others.")
 def expire(dry_run: bool, days: int | None, failed: bool) -> None:
     """Remove studies to which nothing has happened for so many days, now."""

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from node.job import utc_now
@@ -25,13 +26,18 @@ from node.store.files import Files
 from node.store.leftovers import Leftovers
 from node.store.removal import Position, Rule, Weight, candidates, obstacle, remove_study, weigh
 from node.store.session import Store
-from node.store.tables import Study
+from node.store.tables import Event, Study
 
 # Studies that are looked at in a turn, and how long a turn goes on taking the next.
 _MOST = 50
 _TURN_SECONDS = 1.0
 # Between two passes: what may go is counted in days.
 _REST_SECONDS = 60.0
+# A clock that leaps ahead by more than this makes studies old that are not. Less, a daylight saving
+# or a quiet night, is little beside the days that are kept.
+_LEAP = timedelta(days=1)
+# So long it is not believed: people notice a wrong date, or NTP does.
+_DOUBT_SECONDS = 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +50,70 @@ class Looked:
     reason: str | None
 
 
-class Expiry:
-    """One pass after another over the studies of a rule, in turns."""
+def uptime_seconds() -> float:
+    """Since the host was started, its sleep included; nobody sets this clock."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
-    def __init__(self, store: Store, files: Files, rule: Rule) -> None:
-        self._store, self._files, self._rule = store, files, rule
+
+class SteadyClock:
+    """The time of day, but for a day after it has leapt ahead.
+
+    A clock that a typing error or a bad time server sets a year ahead would have every study
+    removed within minutes. It is compared with the time since the host was started, and when it is
+    first asked with the last line of any timeline.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        time_of_day: Callable[[], datetime] = utc_now,
+        uptime: Callable[[], float] = uptime_seconds,
+    ) -> None:
+        self._store = store
+        self._time_of_day, self._uptime = time_of_day, uptime
+        # When the host was started, by the time of day that is believed.
+        self._started_at: datetime | None = None
+        # In uptime: from when on the present leap is believed.
+        self._believed_at: float | None = None
+
+    def now(self) -> datetime | None:
+        """The time of day; None while it is in doubt. Raises SQLAlchemyError."""
+        now, uptime = self._time_of_day(), self._uptime()
+        started_at = now - timedelta(seconds=uptime)
+        if self._started_at is None:
+            self._started_at = self._last_known(now) - timedelta(seconds=uptime)
+        ahead = started_at - self._started_at
+        if ahead > _LEAP:
+            if self._believed_at is None:
+                self._believed_at = uptime + _DOUBT_SECONDS
+                days = round(ahead / timedelta(days=1), 1)
+                text = "the clock leapt ahead, or nothing came for long; no study goes for a day"
+                log.warning(text, extra={"days": days})
+            if uptime < self._believed_at:
+                return None
+        self._started_at, self._believed_at = started_at, None
+        return now
+
+    def _last_known(self, now: datetime) -> datetime:
+        with self._store.reading() as session:
+            last = session.scalar(select(Event.at).order_by(Event.id.desc()).limit(1))
+        return min(now, last or now)
+
+
+class Expiry:
+    """One pass after another over the studies of a rule, in turns.
+
+    `clock`: None while nothing may be done.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        files: Files,
+        rule: Rule,
+        clock: Callable[[], datetime | None] = utc_now,
+    ) -> None:
+        self._store, self._files, self._rule, self._clock = store, files, rule, clock
         self._leftovers = Leftovers(store, files)
         self._left = list(rule.states)
         self._position: Position | None = None
@@ -57,7 +122,9 @@ class Expiry:
 
     def turn(self, now: datetime | None = None) -> bool:
         """Do the next part; False when a pass is over and no file waits. Raises SQLAlchemyError."""
-        now = now or utc_now()
+        now = now or self._clock()
+        if now is None:
+            return False
         more = self._rule.days > 0 and self._remove_some(now)
         return self._leftovers.clear_due(now, _MOST) == _MOST or more
 
@@ -68,8 +135,9 @@ class Expiry:
                 session, self._left[0], self._rule.before(now), self._position, _MOST
             )
         for position in found:
-            self._remove(position[1], now)
+            # First: a study that cannot be removed must not hold up those behind it.
             self._position = position
+            self._remove(position[1], now)
             if time.monotonic() > end:
                 return True
         return len(found) == _MOST or self._next_state()
@@ -122,4 +190,7 @@ def expire_until(stop: threading.Event, expiry: Expiry, turn_seconds: float) -> 
         except SQLAlchemyError as error:
             reason = str(error).splitlines()[0]
             log.error("database error; studies are removed later", extra={"reason": reason})
+            pause = _REST_SECONDS
+        except Exception:  # noqa: BLE001  # the outer shell: the disk must not fill for one study
+            log.exception("studies are removed later")
             pause = _REST_SECONDS

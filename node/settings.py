@@ -31,6 +31,8 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0)]
 Bytes = Annotated[int, Field(ge=0)]
 Names = Annotated[tuple[str, ...], NoDecode]
+# A hundred years; what is much more has no date.
+MOST_DAYS = 36500
 # Read before the settings themselves.
 _FILE_VARIABLES = ("SENTINODE_CONFIG", "SENTINODE_SECRETS_DIR")
 # Those of models.contract.FindingKind, which the node does not load.
@@ -201,7 +203,7 @@ class Settings(BaseSettings):
         5.0, description="Quiet time once all expected views are in."
     )
 
-    keep_days: Annotated[int, Field(ge=0, le=36500)] = Field(
+    keep_days: Annotated[int, Field(ge=0, le=MOST_DAYS)] = Field(
         0,
         description="The sweeper removes a study when nothing has happened to it for this many "
         "days: no image, no job, no delivery; 0: never. Failed studies stay.",

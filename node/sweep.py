@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from node.commitment.callback import report_until
 from node.commitment.provider import Archive
 from node.doorbell import Doorbell
-from node.expiry import Expiry, expire_until
+from node.expiry import Expiry, SteadyClock, expire_until
 from node.job import Bell, bell_of, unrung, utc_now
 from node.logs import log
 from node.peers import load_peers
@@ -42,7 +42,9 @@ def run_sweeper(settings: Settings, stop: threading.Event) -> None:
     # Of its own: a peer that does not answer must not hold up a study.
     threading.Thread(target=report_until, args=(stop, archive), daemon=True).start()
     # The same: a backlog of files to delete must not either.
-    expiry = Expiry(store, Files(settings.state_dir), Rule(settings.keep_days))
+    rule = Rule(settings.keep_days)
+    clock = SteadyClock(store).now if rule.days else utc_now
+    expiry = Expiry(store, Files(settings.state_dir), rule, clock)
     removing = (stop, expiry, settings.sweep_seconds)
     threading.Thread(target=expire_until, args=removing, daemon=True).start()
     priors = load_priors(settings.priors, peers)

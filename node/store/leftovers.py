@@ -90,15 +90,21 @@ class Leftovers:
 
     def _clear_instances(self, folder: Path, study_uid: str, now: datetime) -> bool:
         """Take away the files of a folder that no row names: the study may be there again."""
-        with self.store.reading() as session:
-            paths = session.scalars(select(Instance.path).where(Instance.study_uid == study_uid))
-            named = {Path(path).name for path in paths}
         with _folder(folder) as entries:
+            # Before the rows are: what has lost its name in the spool by now is in them, or will
+            # never be, whatever the clocks of this host and of the disk say.
+            settled = {entry.name for entry in entries if _is_settled(entry.stat(), now)}
+            named = self._names(study_uid)
             nameless = [entry for entry in entries if entry.name not in named]
-            going = [entry for entry in nameless if _is_settled(entry.stat(), now)]
+            going = [entry for entry in nameless if entry.name in settled]
             for entry in going:
                 Path(entry).unlink(missing_ok=True)
         return len(going) == len(nameless)
+
+    def _names(self, study_uid: str) -> set[str]:
+        with self.store.reading() as session:
+            paths = session.scalars(select(Instance.path).where(Instance.study_uid == study_uid))
+            return {Path(path).name for path in paths}
 
     def _named(self, *conditions: object) -> bool:
         with self.store.reading() as session:

@@ -100,6 +100,8 @@ def obstacle(session: Session, study: Study, rule: Rule, now: datetime) -> str |
         return "being retrieved"
     if _newest(session, study) >= rule.before(now):
         return "younger"
+    if _is_at_work(session, study):
+        return "at work"
     if study.state != FAILED and _has_open_delivery(session, study):
         return "not delivered"
     if _waits_for_priors(session, study):
@@ -191,6 +193,12 @@ def _newest(session: Session, study: Study) -> datetime:
         *session.execute(delivered).one(),
     ]
     return max(each for each in times if each is not None)
+
+
+def _is_at_work(session: Session, study: Study) -> bool:
+    """Whether a job is, of whichever revision: the study's state tells of the last one alone."""
+    busy = select(Job.id).where(Job.study_uid == study.study_uid, Job.state.in_(ACTIVE))
+    return session.scalar(busy.limit(1)) is not None
 
 
 def _has_open_delivery(session: Session, study: Study) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -15,13 +17,17 @@ from typing import Any
 import pytest
 from pydicom import dcmread
 from pydicom.dataset import FileDataset
+from pydicom.uid import ExplicitVRLittleEndian
 from sqlalchemy import event, func, select
 
+import node.expiry as node_expiry
 import node.store.removal as node_removal
+from node.arrival import Arrival, classify, renew_known
 from node.commitment.custody import failure_reason
-from node.errors import NotFoundError
-from node.expiry import Expiry, look
+from node.errors import IllegalMoveError, NotFoundError
+from node.expiry import Expiry, SteadyClock, expire_until, look
 from node.header import STUDY_KEYS
+from node.instance import Claim
 from node.job import DELIVERING, DONE, FAILED, QUEUED, RECEIVING, REMOVED, RUNNING, retry, utc_now
 from node.query.catalog import find, known_keywords
 from node.query.levels import Selection, read_query
@@ -215,6 +221,19 @@ def _held(node: Resting, _study_uid: str) -> None:
     write(node.store, touch)
 
 
+def _an_earlier_job(node: Resting, study_uid: str) -> None:
+    """A person retried it in the very moment that the next revision was opened."""
+
+    def send_on(session: Any) -> None:
+        first = session.scalars(select(Job)).one()
+        state = {"study_uid": study_uid, "revision": 2, "state": DONE}
+        times = {"due_at": first.due_at, "complete_at": first.complete_at}
+        session.add(Job(**state, **times))
+        first.state = DELIVERING
+
+    write(node.store, send_on)
+
+
 OBSTACLES: dict[str, Callable[[Resting, str], object]] = {
     "younger": _younger_instance,
     "younger ": _younger_job,
@@ -225,6 +244,7 @@ OBSTACLES: dict[str, Callable[[Resting, str], object]] = {
     "another study of the patient is at work": _another_is_at_work,
     "Storage Commitment is asked for": _commitment,
     "being retrieved": _held,
+    "at work": _an_earlier_job,
 }
 
 
@@ -424,6 +444,147 @@ def test_what_is_stored_again_before_the_files_went_stays(node: Resting, store: 
     with store.reading() as session:
         row = session.scalars(select(Instance)).one()
     assert original(store, node.files.root, row.id)[row.dataset_offset :] == encoded(image)
+
+
+def test_what_is_committed_while_a_folder_is_looked_at_stays(
+    node: Resting, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the clock says of its age: a disk's clock may differ from that of the host."""
+    image = film(size_px=LARGE)
+    study_uid = node.done(image)
+    node.age(study_uid, KEEP_DAYS + 1)
+    gone = node_removal.remove_study(store, node.files, study_uid, Rule(KEEP_DAYS), utc_now())
+    assert gone is not None
+    scan_folder, arriving = os.scandir, [again(image)]
+
+    def receive_first(folder: Path) -> Any:
+        if arriving and folder.name == study_uid:
+            assert node.receive(arriving.pop()) == "new"
+        return scan_folder(folder)
+
+    monkeypatch.setattr(os, "scandir", receive_first)
+    node.expire(after_days=1)
+    assert not arriving
+    with store.reading() as session:
+        row = session.scalars(select(Instance)).one()
+    assert original(store, node.files.root, row.id)[row.dataset_offset :] == encoded(image)
+
+
+def test_other_bytes_in_the_place_of_removed_ones_are_noticed(node: Resting, store: Store) -> None:
+    """Between the look of a receiver and its lock: removed, and stored again by another process."""
+    image, other = film(), None
+    study_uid = node.done(image)
+    node.age(study_uid, KEEP_DAYS + 1)
+    other = again(image)
+    other.BodyPartThickness = "51"
+    uids = image.SOPClassUID, image.SOPInstanceUID, ExplicitVRLittleEndian
+    incoming = node.inbox.open(Claim(*uids, "MODALITY", "10.0.0.1"))
+    incoming.write(encoded(image))
+    arrival = node.inbox._prepare(incoming)
+    assert isinstance(arrival, Arrival)
+    with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        classify(connection, node.files, [arrival])
+        assert arrival.kind == "same"
+        assert node.expire(after_days=0) == 1
+        assert node.receive(other) == "new"
+        assert renew_known(connection, [arrival], utc_now())
+        classify(connection, node.files, [arrival])
+        assert arrival.kind == "conflict"
+
+
+def test_a_study_that_cannot_be_removed_holds_up_no_other(
+    node: Resting, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever is wrong with its rows, the sweeper's thread goes on, and with the next."""
+    first, second = node.done(film()), node.done(film())
+    node.age(first, KEEP_DAYS + 2)
+    node.age(second, KEEP_DAYS + 1)
+
+    def remove_others(session: Any, study: Study, *rest: Any) -> None:
+        if study.study_uid == first:
+            raise IllegalMoveError("a test")
+        remove(session, study, *rest)
+
+    remove = node_removal.remove
+    monkeypatch.setattr(node_removal, "remove", remove_others)
+    monkeypatch.setattr(node_expiry, "_REST_SECONDS", 0.01)
+    stop = threading.Event()
+    expiry = Expiry(node.store, node.files, Rule(KEEP_DAYS))
+    with ThreadPoolExecutor(1) as pool:
+        sweeping = pool.submit(expire_until, stop, expiry, 0.01)
+        deadline = time.monotonic() + 20
+        while node.study(second).state != REMOVED and not sweeping.done():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        stop.set()
+        sweeping.result(20)
+    assert (node.study(first).state, node.study(second).state) == (DONE, REMOVED)
+    assert [record for record in caplog.records if record.exc_info]
+
+
+class Clocks:
+    """The two clocks of a host."""
+
+    def __init__(self) -> None:
+        self.wall, self.uptime = utc_now(), 1000.0
+
+    def advance(self, seconds: float, leap_days: float = 0.0) -> None:
+        """Let time pass, and the time of day leap beside that."""
+        self.uptime += seconds
+        self.wall += timedelta(seconds=seconds, days=leap_days)
+
+
+def steady(store: Store, clocks: Clocks) -> SteadyClock:
+    """What a sweeper that starts now goes by."""
+    return SteadyClock(store, lambda: clocks.wall, lambda: clocks.uptime)
+
+
+@pytest.mark.parametrize("is_running", [True, False], ids=["running", "at the start"])
+def test_a_clock_that_leaps_ahead_is_not_believed_for_a_day(
+    node: Resting, store: Store, is_running: bool
+) -> None:
+    """A year ahead everything is old: people have a day to notice; then it may be true."""
+    study_uid, clocks = node.done(film()), Clocks()
+    clock = steady(store, clocks)
+    if is_running:
+        assert clock.now() == clocks.wall
+    clocks.advance(60, leap_days=365)
+    expiry = Expiry(store, node.files, Rule(KEEP_DAYS), clock.now)
+    for _ in range(23):
+        assert clock.now() is None
+        assert not expiry.turn()
+        clocks.advance(3600)
+    assert node.study(study_uid).state == DONE
+    clocks.advance(3660)
+    assert clock.now() == clocks.wall
+    while expiry.turn():
+        pass
+    assert node.study(study_uid).state == REMOVED
+
+
+def test_a_clock_that_is_set_right_again_is_believed(node: Resting, store: Store) -> None:
+    """Back where it was, or before that, or a little ahead by daylight saving."""
+    node.done(film())
+    clocks = Clocks()
+    clock = steady(store, clocks)
+    assert clock.now() is not None
+    clocks.advance(60, leap_days=365)
+    assert clock.now() is None
+    clocks.advance(60, leap_days=-365)
+    assert clock.now() == clocks.wall
+    clocks.advance(60, leap_days=-40)
+    assert clock.now() == clocks.wall
+    clocks.advance(60, leap_days=40)
+    assert clock.now() is None, "measured from where it was last"
+    clocks.advance(60, leap_days=-40)
+    clocks.advance(60, leap_days=1 / 24)
+    assert clock.now() == clocks.wall
+
+
+def test_an_empty_node_believes_its_clock(store: Store) -> None:
+    """There is nothing to compare it with, and nothing to lose."""
+    clocks = Clocks()
+    assert steady(store, clocks).now() == clocks.wall
 
 
 def test_nobody_is_told_of_a_removed_study(node: Resting, store: Store) -> None:

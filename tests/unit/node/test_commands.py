@@ -37,3 +37,22 @@ def test_waiting_ends_with_its_time() -> None:
     outcome = CliRunner().invoke(wait_for_database, ["--seconds", "0"])
     assert isinstance(outcome.exception, ConfigurationError)
     assert "run `sentinode db upgrade`" in str(outcome.exception)
+
+
+@pytest.mark.parametrize("days", ["0", "-1", "0.5", "800000"])
+def test_days_that_are_none_remove_nothing(days: str) -> None:
+    """An error of usage, before the database is opened."""
+    outcome = CliRunner().invoke(commands.expire, ["--days", days])
+    assert outcome.exit_code == 2
+    assert "--days" in outcome.output
+
+
+def test_a_study_that_is_removed_meanwhile_holds_up_no_retry(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of all that a destination did not get, the others are tried again."""
+    upgrade_database.callback()  # type: ignore[misc]
+    monkeypatch.setattr(commands, "studies_with_dead_letters", lambda *_: ["2.25.1"])
+    outcome = CliRunner().invoke(commands.retry, ["--destination", "archive"])
+    assert outcome.exit_code == 0, outcome.exception
+    assert "0 of 1 studies queued" in outcome.output
