@@ -115,6 +115,8 @@ class Expiry:
     ) -> None:
         self._store, self._files, self._rule, self._clock = store, files, rule, clock
         self._leftovers = Leftovers(store, files)
+        # Receivers' too: else one of them gets its turn by chance, and that after a whole backlog.
+        self._turn = store.turn()
         self._left = list(rule.states)
         self._position: Position | None = None
         # What has gone so far.
@@ -152,7 +154,8 @@ class Expiry:
         return False
 
     def _remove(self, study_uid: str, now: datetime) -> None:
-        weight = remove_study(self._store, self._files, study_uid, self._rule, now)
+        with self._turn:
+            weight = remove_study(self._store, self._files, study_uid, self._rule, now)
         if weight is None:
             return
         self.studies += 1

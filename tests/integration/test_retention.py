@@ -53,6 +53,7 @@ from node.store.tables import (
     Series,
     Study,
 )
+from node.store.turn import FileTurn
 from node.web.metrics import _deliveries, _received
 from tests.analysed import Said, scan
 from tests.datasets import encapsulated_pdf, mammogram
@@ -520,6 +521,20 @@ def test_a_study_that_cannot_be_removed_holds_up_no_other(
         sweeping.result(20)
     assert (node.study(first).state, node.study(second).state) == (DONE, REMOVED)
     assert [record for record in caplog.records if record.exc_info]
+
+
+def test_removals_and_receivers_take_turns(node: Resting, store: Store) -> None:
+    """Else, on SQLite, a receiver might wait for a whole turn of removals."""
+    study_uid = node.done(film())
+    turn = store.turn()
+    with ThreadPoolExecutor(1) as pool:
+        with turn:
+            removal = pool.submit(node.expire)
+            if isinstance(turn, FileTurn):
+                with pytest.raises(TimeoutError):
+                    removal.result(0.5)
+                assert node.study(study_uid).state == DONE
+        assert removal.result(20) == 1
 
 
 class Clocks:
