@@ -21,6 +21,7 @@ from pathlib import Path
 
 from sqlalchemy import select
 
+from node.identifiers import is_uid
 from node.logs import log
 from node.store.files import INSTANCES, Files, sync_folder
 from node.store.packs import is_pack
@@ -30,6 +31,8 @@ from node.store.tables import Instance, Removal
 # Between giving up the name in the spool and committing the row there are, at the worst, a few
 # waits for SQLite's lock, of 30 s each.
 _SETTLED_SECONDS = 3600.0
+# Folders of what was made of a study, by revision.
+_MADE = ("results", "pictures")
 # When something could not go yet.
 _AGAIN = timedelta(minutes=10)
 
@@ -63,6 +66,9 @@ class Leftovers:
 
     def _clear(self, relative: str, study_uid: str, now: datetime) -> bool:
         """Take away what may go of one path; whether nothing is left to do there."""
+        if not _is_of(study_uid, relative):
+            log.error("a removed study names what is not its own", extra={"path": relative})
+            return False
         path = self.files.absolute(relative)
         try:
             if is_pack(relative):
@@ -110,6 +116,16 @@ class Leftovers:
         with self.store.reading() as session:
             found = select(Instance.id).where(*conditions).limit(1)  # type: ignore[arg-type]
             return session.scalar(found) is not None
+
+
+def _is_of(study_uid: str, relative: str) -> bool:
+    """Whether a path has the form of what a study may have: its own folders, and packs."""
+    kind, _, rest = relative.partition("/")
+    if is_pack(relative):
+        return "/" not in rest and rest not in ("", ".", "..")
+    uid, _, revision = rest.partition("/")
+    wanted = revision == "" if kind == INSTANCES else revision.isdecimal()
+    return kind in (INSTANCES, *_MADE) and uid == study_uid and is_uid(uid) and wanted
 
 
 def _clear_folder(folder: Path) -> None:

@@ -37,6 +37,7 @@ from node.settings import Settings
 from node.status import study_status
 from node.store.commitments import Asked, Reference, keep_request, mark_reported
 from node.store.deliveries import studies_with_dead_letters
+from node.store.leftovers import Leftovers
 from node.store.removal import BY_HAND, Rule, candidates
 from node.store.session import Store
 from node.store.tables import (
@@ -697,6 +698,36 @@ def test_a_volume_that_is_not_mounted(node: Resting, tmp_path: Path) -> None:
     assert files_of(root)
     node.expire(after_days=1)
     assert files_of(root) == set()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("", "..", "results", "results/2.25.1", "results/2.25.2/1", "results/2.25.1/.."),
+        *("instances/..", "packs", "packs/..", "packs/../results/2.25.2/1/report.dcm"),
+        "{root}/results/2.25.2/1",
+    ],
+)
+def test_a_path_that_is_none_of_the_study_is_left_alone(
+    node: Resting, store: Store, path: str
+) -> None:
+    """Whoever wrote it into the database: nothing is taken that a removal does not name so."""
+    root = node.settings.state_dir
+    kept = root / "results" / "2.25.2" / "1" / "report.dcm"
+    node.files.write(str(kept.relative_to(root)), b"of another study")
+    now = utc_now()
+    weight = {"instances": 1, "received_bytes": 1, "results": 1, "result_bytes": 1}
+    with store.writing() as session:
+        times = {"first_instance_at": now, "last_instance_at": now}
+        session.add(Study(study_uid="2.25.1", state=REMOVED, **times))
+        session.flush()
+        removal = {"study_uid": "2.25.1", "removed_at": now, "due_at": now, "keep_days": 1}
+        paths = [path.replace("{root}", str(root))]
+        session.add(Removal(**removal, rule=BY_HAND, paths=paths, **weight))
+    Leftovers(store, node.files).clear_due(later(1), 1)
+    assert kept.is_file()
+    with store.reading() as session:
+        assert session.scalars(select(Removal.paths)).one() == paths
 
 
 def test_several_sweepers_and_receivers(node: Resting, store: Store) -> None:
