@@ -16,18 +16,18 @@ from rich.table import Table
 
 from node.doorbell import Doorbell
 from node.errors import ConfigurationError, IllegalMoveError, NotFoundError
-from node.expiry import Expiry, look
 from node.identifiers import AETitle
 from node.job import ACTIVE, FAILED, RECEIVING
 from node.job import retry as retry_study
 from node.priors.requests import ask_again
+from node.retention.expiry import Expiry, look
+from node.retention.removal import BY_HAND, Rule
 from node.send import Peer, find_instances, parse_peer, send_instances
 from node.settings import MOST_DAYS, Settings, load_settings
 from node.status import study_status
 from node.store.deliveries import studies_with_dead_letters
 from node.store.files import Files
 from node.store.migrate import upgrade
-from node.store.removal import BY_HAND, Rule
 from node.store.session import Store, open_store
 from node.store.version import require_migrated
 

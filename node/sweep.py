@@ -16,17 +16,18 @@ from sqlalchemy.exc import SQLAlchemyError
 from node.commitment.callback import report_until
 from node.commitment.provider import Archive
 from node.doorbell import Doorbell
-from node.expiry import Expiry, SteadyClock, expire_until
 from node.job import Bell, bell_of, unrung, utc_now
 from node.logs import log
 from node.peers import load_peers
 from node.priors.rules import PriorRule, load_priors
 from node.priors.sources import start_sources
 from node.process import beat_until, stopped
+from node.retention.clock import SteadyClock
+from node.retention.expiry import Expiry, expire_until
+from node.retention.removal import Rule
 from node.routes import Routes, load_routes
 from node.settings import Settings
 from node.store.files import Files
-from node.store.removal import Rule
 from node.store.session import Store, open_store
 from node.store.tables import Job
 from node.study import complete_due

@@ -8,9 +8,9 @@ from pathlib import Path
 from pydicom.dataset import FileDataset
 from sqlalchemy import func, select, update
 
-from node.expiry import Expiry
 from node.job import DELIVERING, DONE, claim, hold, move, utc_now
-from node.store.removal import Rule
+from node.retention.expiry import Expiry
+from node.retention.removal import Rule
 from node.store.tables import Delivery, Instance, Job, Removal, Result, Study
 from tests.analysed import Analysed, Said
 from workers.records import add_results

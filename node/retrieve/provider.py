@@ -34,8 +34,8 @@ from node.errors import (
 from node.instance import Reception
 from node.logs import log
 from node.query.levels import Selection, read_selection
+from node.retention.hold import held
 from node.retrieve.holdings import Holding, Holdings, hold
-from node.retrieve.retention import held
 from node.retrieve.sub_operations import MOST_OBJECTS, Progress
 from node.upper_layer.sending import bound_sending
 

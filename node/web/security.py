@@ -1,4 +1,4 @@
-"""What protects the people who use the pages, beside the login (`gate.py`).
+"""What protects the people who use the pages, beside the login (`login/gate.py`).
 
 Every answer says what a browser may load with it: nothing from another host, ever. A request that
 changes something must come from these pages. A process bound to loopback answers only to loopback

@@ -31,13 +31,13 @@ from typing import Any
 from sqlalchemy.engine.default import DefaultDialect
 
 import node.receive
-from node.expiry import Expiry
 from node.job import utc_now
 from node.logs import configure_logs
 from node.process import stop_on_signals
+from node.retention.expiry import Expiry
+from node.retention.removal import Rule
 from node.settings import Settings, load_settings
 from node.store.files import Files
-from node.store.removal import Rule
 from node.store.session import open_store
 from node.upper_layer.connection import Connection
 

@@ -20,11 +20,11 @@ from sqlalchemy import select, update
 
 import workers.dicom.orthanc
 import workers.replacement
-from node.expiry import Expiry
 from node.job import last_job, retry, utc_now
+from node.retention.expiry import Expiry
+from node.retention.removal import Rule
 from node.settings import Settings, load_settings
 from node.store.migrate import upgrade
-from node.store.removal import Rule
 from node.store.session import open_store
 from node.store.tables import Delivery, DestinationState, Event, Job, Result, Study
 from tests.analysed import Analysed, Said, scan

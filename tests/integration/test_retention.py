@@ -20,25 +20,26 @@ from pydicom.dataset import FileDataset
 from pydicom.uid import ExplicitVRLittleEndian
 from sqlalchemy import event, func, select
 
-import node.expiry as node_expiry
-import node.store.removal as node_removal
+import node.retention.expiry as node_expiry
+import node.retention.removal as node_removal
 from node.arrival import Arrival, classify, renew_known
 from node.commitment.custody import failure_reason
 from node.errors import IllegalMoveError, NotFoundError
-from node.expiry import Expiry, SteadyClock, expire_until, look
 from node.header import STUDY_KEYS
 from node.instance import Claim
 from node.job import DELIVERING, DONE, FAILED, QUEUED, RECEIVING, REMOVED, RUNNING, retry, utc_now
 from node.query.catalog import find, known_keywords
 from node.query.levels import Selection, read_query
+from node.retention.clock import SteadyClock
+from node.retention.expiry import Expiry, expire_until, look
+from node.retention.hold import held
+from node.retention.leftovers import Leftovers
+from node.retention.removal import BY_HAND, Rule, candidates
 from node.retrieve.holdings import hold
-from node.retrieve.retention import held
 from node.settings import Settings
 from node.status import study_status
 from node.store.commitments import Asked, Reference, keep_request, mark_reported
 from node.store.deliveries import studies_with_dead_letters
-from node.store.leftovers import Leftovers
-from node.store.removal import BY_HAND, Rule, candidates
 from node.store.session import Store
 from node.store.tables import (
     Base,

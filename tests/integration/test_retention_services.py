@@ -13,12 +13,12 @@ from pydicom.dataset import FileDataset
 from pydicom.uid import ExplicitVRLittleEndian
 from sqlalchemy import select
 
-from node.expiry import Expiry
 from node.job import REMOVED
+from node.retention.expiry import Expiry
+from node.retention.leftovers import Leftovers
+from node.retention.removal import Rule
 from node.settings import load_settings
 from node.store.files import Files
-from node.store.leftovers import Leftovers
-from node.store.removal import Rule
 from node.store.tables import Instance
 from tests.analysed import Said
 from tests.datasets import mammogram

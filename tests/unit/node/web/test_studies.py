@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from node.expiry import Expiry
 from node.job import Bell
+from node.retention.expiry import Expiry
+from node.retention.removal import Rule
 from node.status import study_status
 from node.store.files import Files
-from node.store.removal import Rule
 from node.store.session import Store
 from node.store.tables import Base
 from tests.unit.node.web.conftest import Client

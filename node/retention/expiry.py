@@ -1,7 +1,7 @@
-"""Retention: a study that nobody has touched for SENTINODE_KEEP_DAYS leaves the node.
+"""Passes over the studies at rest: each that may go goes, in a transaction of its own.
 
 In: the clock, and what is at rest in the store. Out: studies that are `removed`, their files taken
-from the disk, a log line for each. Off (0) unless someone says how long.
+from the disk, a log line for each.
 
 A turn is bounded, in studies and in seconds, and each study is a transaction of its own, so that a
 backlog of any size neither holds up receivers nor costs more with a larger store. The place that a
@@ -15,29 +15,23 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from node.job import utc_now
 from node.logs import log
+from node.retention.leftovers import Leftovers
+from node.retention.removal import Position, Rule, Weight, candidates, obstacle, remove_study, weigh
 from node.store.files import Files
-from node.store.leftovers import Leftovers
-from node.store.removal import Position, Rule, Weight, candidates, obstacle, remove_study, weigh
 from node.store.session import Store
-from node.store.tables import Event, Study
+from node.store.tables import Study
 
 # Studies that are looked at in a turn, and how long a turn goes on taking the next.
 _MOST = 50
 _TURN_SECONDS = 1.0
 # Between two passes: what may go is counted in days.
 _REST_SECONDS = 60.0
-# A clock that leaps ahead by more than this makes studies old that are not. Less, a daylight saving
-# or a quiet night, is little beside the days that are kept.
-_LEAP = timedelta(days=1)
-# So long it is not believed: people notice a wrong date, or NTP does.
-_DOUBT_SECONDS = 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,56 +42,6 @@ class Looked:
     last_instance_at: datetime
     weight: Weight
     reason: str | None
-
-
-def uptime_seconds() -> float:
-    """Since the host was started, its sleep included; nobody sets this clock."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
-class SteadyClock:
-    """The time of day, but for a day after it has leapt ahead.
-
-    A clock that a typing error or a bad time server sets a year ahead would have every study
-    removed within minutes. It is compared with the time since the host was started, and when it is
-    first asked with the last line of any timeline.
-    """
-
-    def __init__(
-        self,
-        store: Store,
-        time_of_day: Callable[[], datetime] = utc_now,
-        uptime: Callable[[], float] = uptime_seconds,
-    ) -> None:
-        self._store = store
-        self._time_of_day, self._uptime = time_of_day, uptime
-        # When the host was started, by the time of day that is believed.
-        self._started_at: datetime | None = None
-        # In uptime: from when on the present leap is believed.
-        self._believed_at: float | None = None
-
-    def now(self) -> datetime | None:
-        """The time of day; None while it is in doubt. Raises SQLAlchemyError."""
-        now, uptime = self._time_of_day(), self._uptime()
-        started_at = now - timedelta(seconds=uptime)
-        if self._started_at is None:
-            self._started_at = self._last_known(now) - timedelta(seconds=uptime)
-        ahead = started_at - self._started_at
-        if ahead > _LEAP:
-            if self._believed_at is None:
-                self._believed_at = uptime + _DOUBT_SECONDS
-                days = round(ahead / timedelta(days=1), 1)
-                text = "the clock leapt ahead, or nothing came for long; no study goes for a day"
-                log.warning(text, extra={"days": days})
-            if uptime < self._believed_at:
-                return None
-        self._started_at, self._believed_at = started_at, None
-        return now
-
-    def _last_known(self, now: datetime) -> datetime:
-        with self._store.reading() as session:
-            last = session.scalar(select(Event.at).order_by(Event.id.desc()).limit(1))
-        return min(now, last or now)
 
 
 class Expiry:
