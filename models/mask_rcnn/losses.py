@@ -37,6 +37,8 @@ class LossConfig:
     1 and 0 are He et al.; with `renyi` above 0 the entropy regularises, of order `alpha`; with
     `smooth_l1` 0 it replaces the other, as Kumar et al. have it (section II-C, change c).
     `positives` of `sampled` boxes per image train the second stage. `semantic`, `image`: weights.
+    `image_smoothing`: share of an image's class that is spread over all (Szegedy et al. 2016,
+    section 7), because a few hundred labels are soon known by heart.
     """
 
     smooth_l1: float = 1.0
@@ -46,6 +48,7 @@ class LossConfig:
     sampled: int = 64
     semantic: float = 1.0
     image: float = 0.5
+    image_smoothing: float = 0.0
 
 
 def losses(
@@ -70,7 +73,7 @@ def losses(
     if maps.semantic is not None:
         parts["semantic"] = config.semantic * _semantic_loss(maps.semantic, truth)
     if maps.image is not None:
-        entropy = class_entropy(maps.image, truth.image_class)
+        entropy = class_entropy(maps.image, truth.image_class, config.image_smoothing)
         known = (truth.image_class != UNKNOWN).float()
         parts["image"] = config.image * (entropy * known).sum() / known.sum().clamp(min=1)
     return parts
@@ -128,15 +131,16 @@ def _box_losses(
     return parts
 
 
-def class_entropy(logits: Tensor, wanted: Tensor) -> Tensor:
+def class_entropy(logits: Tensor, wanted: Tensor, smoothing: float = 0.0) -> Tensor:
     """Cross-entropy (k,) of logits (k, 2 or 3) against class codes (k,) of `labelled`.
 
     A code that leaves several classes open asks for the sum of their probabilities: a phantom's
-    mass teaches that it is one, not which.
+    mass teaches that it is one, not which. `smoothing`: share that asks for all classes alike.
     """
     allowed = _ALLOWED[logits.shape[1]].to(logits.device).index_select(0, wanted)
-    likelihood = torch.log_softmax(logits, dim=1).masked_fill(~allowed, -math.inf)
-    return -torch.logsumexp(likelihood, dim=1)
+    likelihood = torch.log_softmax(logits, dim=1)
+    told = -torch.logsumexp(likelihood.masked_fill(~allowed, -math.inf), dim=1)
+    return (1.0 - smoothing) * told - smoothing * likelihood.mean(dim=1)
 
 
 _ALLOWED = {

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from torch.nn.functional import cross_entropy
 
 from models.mask_rcnn.augment import AugmentConfig, augment
 from models.mask_rcnn.boxes import overlap
@@ -130,6 +131,14 @@ def test_open_class_asks_for_the_sum_of_probabilities() -> None:
     assert found.tolist() == pytest.approx([0.5, 0.2, 0.3, 0.5, 1.0])
     both = class_entropy(logits[:, :2], codes)
     assert both[1] == both[2] == both[3]
+
+
+def test_a_smoothed_class_is_cross_entropy_against_the_smoothed_distribution() -> None:
+    """Three tenths are spread over all classes, as torch's own label smoothing spreads them."""
+    logits = torch.tensor([[2.0, -1.0, 0.5], [0.1, 0.2, 4.0]])
+    codes = torch.tensor([NORMAL, MALIGNANT])
+    theirs = cross_entropy(logits, torch.tensor([0, 2]), label_smoothing=0.3, reduction="none")
+    assert class_entropy(logits, codes, 0.3).tolist() == pytest.approx(theirs.tolist())
 
 
 def test_a_turned_disc_stays_round_on_an_oblong_input() -> None:
