@@ -1,9 +1,9 @@
-"""Configuration files that hold one list, read once and checked whole.
+"""Configuration files in YAML, read once and checked whole.
 
-In: the path of a file with its list under a key, as `SENTINODE_ROUTES`, `SENTINODE_PEERS`,
-`SENTINODE_PRIORS` and `SENTINODE_DESTINATIONS` name them. Out: the list's entries. What must hold:
-whoever reads the error knows which entry and field to change; the value of a wrong field, which may
-be a secret, is never told.
+In: the path of a file with one list under a key, as `SENTINODE_ROUTES`, `SENTINODE_PEERS`,
+`SENTINODE_PRIORS` and `SENTINODE_DESTINATIONS` name them, or of any mapping (`SENTINODE_CONFIG`).
+Out: the list's entries, the mapping. What must hold: whoever reads the error knows which entry and
+field to change; the value of a wrong field, which may be a secret, is never told.
 """
 
 from __future__ import annotations
@@ -25,10 +25,7 @@ def read_entries(path: Path, key: str, kind: type[Entry]) -> tuple[Entry, ...]:
 
     Raises ConfigurationError naming the file, the entry and the field.
     """
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigurationError(f"{key} file {path}: {error}") from error
+    document = _read(path, f"{key} file {path}")
     entries = document.get(key) if isinstance(document, dict) else None
     if not isinstance(entries, list):
         raise ConfigurationError(f"{key} file {path}: expected a list under the key `{key}`")
@@ -38,11 +35,40 @@ def read_entries(path: Path, key: str, kind: type[Entry]) -> tuple[Entry, ...]:
     )
 
 
+def read_mapping(path: Path, what: str) -> dict[str, Any]:
+    """The whole document, names and values; of an empty file none.
+
+    what: whose file it is, for errors. Raises ConfigurationError.
+    """
+    document = _read(path, f"{what} {path}")
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise ConfigurationError(f"{what} {path}: expected lines of the form `name: value`")
+    return {str(name): value for name, value in document.items()}
+
+
 def refuse_repeats(path: Path, key: str, what: str, values: Sequence[str]) -> None:
     """Raise ConfigurationError where two entries have the same `what`."""
     twice = sorted({value for value in values if values.count(value) > 1})
     if twice:
         raise ConfigurationError(f"{key} file {path}: {what} {', '.join(twice)} is used twice")
+
+
+def _read(path: Path, where: str) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"{where} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{where} is not text in UTF-8") from error
+    except yaml.MarkedYAMLError as error:
+        # Its text quotes the line, which may hold a secret.
+        mark = error.problem_mark
+        line = f", line {mark.line + 1}" if mark else ""
+        raise ConfigurationError(f"{where}{line}: not YAML ({error.problem})") from error
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{where}: not YAML ({type(error).__name__})") from error
 
 
 def _checked(entry: Any, kind: type[Entry], where: str) -> Entry:

@@ -1,9 +1,9 @@
 """The one reader of the environment: every setting, its unit and its default.
 
 Values come from `SENTINODE_*` variables, else from the YAML file that `SENTINODE_CONFIG` names
-(same names without prefix, any case), else from the files of the folder `SENTINODE_SECRETS_DIR`
-(each named like its variable, in lower case), else from here. The object is frozen and passed on;
-nothing else reads the environment.
+(same names, with or without prefix, any case), else from the files of the folder
+`SENTINODE_SECRETS_DIR` (each named like its variable, in lower case), else from here. The object is
+frozen and passed on; nothing else reads the environment.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SecretsSettingsSource,
     SettingsConfigDict,
-    YamlConfigSettingsSource,
 )
 
+from node.entries import read_mapping
 from node.errors import ConfigurationError
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -317,6 +318,13 @@ class Settings(BaseSettings):
                 raise ValueError(f"write {kind}=SCORE with a score from 0 to 1")
         return value
 
+    @field_validator("log_level")
+    @classmethod
+    def _is_a_level(cls, value: str) -> str:
+        if value.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+            raise ValueError("write DEBUG, INFO, WARNING or ERROR")
+        return value.upper()
+
     @field_validator("ae_title")
     @classmethod
     def _ae_title_fits(cls, value: str) -> str:
@@ -339,7 +347,9 @@ class Settings(BaseSettings):
         if path := os.environ.get("SENTINODE_CONFIG"):
             if not Path(path).is_file():
                 raise ConfigurationError(f"SENTINODE_CONFIG names {path}, which is not a file")
-            sources.append(YamlConfigSettingsSource(settings_cls, Path(path)))
+            written = read_mapping(Path(path), "SENTINODE_CONFIG")
+            values = {_without_prefix(name): value for name, value in written.items()}
+            sources.append(InitSettingsSource(settings_cls, values))
         if folder := os.environ.get("SENTINODE_SECRETS_DIR"):
             if not Path(folder).is_dir():
                 raise ConfigurationError(
@@ -387,6 +397,11 @@ class Settings(BaseSettings):
             raise ConfigurationError(
                 f"ORTHANC_PASSWORD_FILE {path} cannot be read ({type(error).__name__})"
             ) from error
+
+
+def _without_prefix(name: str) -> str:
+    """A variable's name, or a setting's own, as the field is called."""
+    return name.lower().removeprefix("sentinode_")
 
 
 def unknown_variables() -> dict[str, str]:

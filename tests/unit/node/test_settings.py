@@ -57,6 +57,46 @@ def test_missing_file_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
         load_settings()
 
 
+@pytest.mark.parametrize("name", ["AE_TITLE", "ae_title", "SENTINODE_AE_TITLE"])
+def test_the_file_has_the_names_of_the_variables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A setting is called in the YAML file as it is in the environment, prefix or not."""
+    path = tmp_path / "sentinode.yaml"
+    path.write_text(f"{name}: FROMFILE\n")
+    monkeypatch.setenv("SENTINODE_CONFIG", str(path))
+    assert load_settings().ae_title == "FROMFILE"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\xff\xfe\x00", "not text in UTF-8"),
+        (b"ae_title: [geheim", "line 1: not YAML"),
+        (b"- geheim\n", "name: value"),
+        (b"AE_TITEL: geheim\n", "SENTINODE_AE_TITEL"),
+    ],
+)
+def test_a_broken_file_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, said: str
+) -> None:
+    """The error says which file and what is wrong, and quotes no value."""
+    path = tmp_path / "sentinode.yaml"
+    path.write_bytes(content)
+    monkeypatch.setenv("SENTINODE_CONFIG", str(path))
+    with pytest.raises(ConfigurationError) as refused:
+        load_settings()
+    assert said in str(refused.value)
+    assert "geheim" not in str(refused.value)
+
+
+def test_a_log_level_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is refused with the other settings, not by the first line that is logged."""
+    monkeypatch.setenv("SENTINODE_LOG_LEVEL", "loud")
+    with pytest.raises(ConfigurationError, match=r"SENTINODE_LOG_LEVEL.*WARNING"):
+        load_settings()
+
+
 def test_misspelt_variables_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """A list of allowed peers under a wrong name restricts nobody; the log says so."""
     monkeypatch.setenv("SENTINODE_DICOM_ALLOWED_AETITLES", "MAMMO1")
