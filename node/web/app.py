@@ -28,6 +28,7 @@ from node.web.login.gate import Gate
 from node.web.messages import answer
 from node.web.security import Guard
 from node.web.site import Site
+from node.web.trail import Trail
 
 _HERE = Path(__file__).parent
 
@@ -54,6 +55,7 @@ def create_app(
     )
     app = FastAPI(title="Sentinode", openapi_url=None, lifespan=_lifespan)
     app.state.site = site
+    app.add_middleware(Trail)
     app.add_middleware(Gate, entrance=site.entrance, doors=doors)
     app.add_middleware(Guard, http_host=settings.http_host, names=settings.http_names)
     parts = (probes.router, metrics.router(site), login.router, studies.router, dicomweb.router)
