@@ -6,13 +6,18 @@ import json
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
+from sqlalchemy.exc import SQLAlchemyError
 
 from node.doorbell import Doorbell
 from node.errors import ConfigurationError, IllegalMoveError, NotFoundError
@@ -29,7 +34,8 @@ from node.store.deliveries import studies_with_dead_letters
 from node.store.files import Files
 from node.store.migrate import upgrade
 from node.store.session import Store, open_store
-from node.store.version import require_migrated
+from node.store.version import require_migrated, unanswered
+from node.web.listing import PAGE_SIZE, StudyLine, StudyList, list_studies
 
 _POLL_SECONDS = 0.5
 # Between two looks at a database that is not ready yet.
@@ -57,17 +63,38 @@ def send(paths: tuple[Path, ...], target: str | None) -> None:
 
 
 @click.command()
-@click.argument("study_uid")
-@click.option("--json", "as_json", is_flag=True, help="Print the whole object.")
+@click.argument("study_uid", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print the whole object, or a list of them.")
 @click.option("--wait", type=float, default=0.0, help="Seconds to wait for the study to end.")
-def status(study_uid: str, as_json: bool, wait: float) -> None:
-    """Show one study: its state, findings and results."""
-    store = open_store(load_settings())
-    found = wait_for_end(store, study_uid, wait)
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 10_000),
+    default=PAGE_SIZE,
+    show_default=True,
+    help="Without STUDY_UID: how many studies.",
+)
+def status(study_uid: str | None, as_json: bool, wait: float, limit: int) -> None:
+    """Show one study: its state, findings and results. Without STUDY_UID: the newest studies."""
+    if study_uid is None:
+        if wait:
+            raise click.UsageError("--wait is for one study: name it")
+        _show_list(limit, as_json)
+        return
+    with node_database(load_settings()) as store:
+        found = wait_for_end(store, study_uid, wait)
     if as_json:
         click.echo(json.dumps(found, indent=2))
     else:
         print_status(found, Console())
+
+
+def _show_list(limit: int, as_json: bool) -> None:
+    with node_database(load_settings()) as store, store.reading() as session:
+        found = list_studies(session, size=limit)
+    if as_json:
+        click.echo(json.dumps([_listed(line) for line in found.lines], indent=2))
+    else:
+        _print_list(found, Console())
 
 
 @click.command()
@@ -81,11 +108,14 @@ def retry(study_uid: str | None, destination: str | None) -> None:
     if (study_uid is None) == (destination is None):
         raise click.UsageError("name either a study or a destination")
     settings = load_settings()
-    store = open_store(settings)
-    if study_uid is None:
-        _retry_all(store, settings, str(destination))
-        store.close()
-        return
+    with node_database(settings) as store:
+        if study_uid is None:
+            _retry_all(store, settings, str(destination))
+        else:
+            _retry_one(store, settings, study_uid)
+
+
+def _retry_one(store: Store, settings: Settings, study_uid: str) -> None:
     with store.writing() as session:
         asked = ask_again(session, study_uid)
     if asked:
@@ -128,14 +158,11 @@ def expire(dry_run: bool, days: int | None, failed: bool) -> None:
     if not days:
         raise click.UsageError("SENTINODE_KEEP_DAYS is 0, keep for ever; say --days")
     rule = Rule(days, BY_HAND, (FAILED,)) if failed else Rule(days, BY_HAND)
-    store = open_store(settings)
-    try:
+    with node_database(settings) as store:
         if dry_run:
             _list_expired(store, rule)
         else:
             _expire(store, Files(settings.state_dir), rule)
-    finally:
-        store.close()
 
 
 def _list_expired(store: Store, rule: Rule) -> None:
@@ -189,6 +216,22 @@ def wait_for_database(seconds: float) -> None:
         time.sleep(_WAIT_SECONDS)
 
 
+@contextmanager
+def node_database(settings: Settings) -> Iterator[Store]:
+    """The database of a node for the length of a command.
+
+    Raises ConfigurationError where there is none, it has no tables or stops answering.
+    """
+    require_migrated(settings)
+    store = open_store(settings)
+    try:
+        yield store
+    except SQLAlchemyError as error:
+        raise unanswered(error) from error
+    finally:
+        store.close()
+
+
 def wait_for_end(store: Store, study_uid: str, wait_seconds: float) -> dict[str, Any]:
     """The status of a study, as soon as it has ended or the time is up. Raises NotFoundError."""
     deadline = time.monotonic() + wait_seconds
@@ -206,13 +249,23 @@ def print_status(found: dict[str, Any], console: Console) -> None:
     console.print(f"[bold]{found['state']}[/bold], revision {found['revision']}, ", end="")
     console.print(f"{found['instances']} instances")
     if found["error"]:
-        console.print(found["error"], style="red")
+        console.print(escape(found["error"]), style="red")
     console.print(findings_table(found))
     for result in found["results"]:
         where = result["destination"] or "no destination"
         console.print(f"{result['kind']:<8} {result['state']:<10} {where}")
         if result["error"]:
-            console.print(f"  {result['error']}", style="red")
+            console.print(f"  {escape(result['error'])}", style="red")
+
+
+def _print_list(found: StudyList, console: Console) -> None:
+    """The newest studies for the eye, the UID last, whole on every terminal."""
+    for line in found.lines:
+        day = f"{line.last_instance_at:%Y-%m-%d %H:%M}"
+        count = f"{line.instances} instances, {line.findings} findings"
+        console.print(f"{line.state:<10} {day}  {count}  {line.study_uid}", soft_wrap=True)
+    counts = ", ".join(f"{count} {state}" for state, count in found.counts.items())
+    console.print(f"{found.total} studies: {counts}" if found.total else "no study yet")
 
 
 def findings_table(found: dict[str, Any]) -> Table:
@@ -229,6 +282,15 @@ def findings_table(found: dict[str, Any]) -> Table:
             f"{finding['model']} {finding['model_version']}",
         )
     return table
+
+
+def _listed(line: StudyLine) -> dict[str, Any]:
+    """A line of the list as JSON has it; what a status object has too is called as there."""
+    fields = asdict(line)
+    fields["n_findings"] = fields.pop("findings")
+    first, last = fields.pop("first_instance_at"), fields.pop("last_instance_at")
+    timings = {"first_instance": first.isoformat(), "last_instance": last.isoformat()}
+    return {**fields, "timings": timings}
 
 
 def _own_listener(settings: Settings) -> Peer:

@@ -37,14 +37,31 @@ def require_migrated(settings: Settings) -> None:
     try:
         found = found_migration(store)
     except SQLAlchemyError as error:
-        raise ConfigurationError(f"database does not answer ({type(error).__name__})") from error
+        raise unanswered(error) from error
     finally:
         store.close()
     if found != wanted_migration():
         raise ConfigurationError(f"database: {other_migration(found)}")
 
 
+def unanswered(error: SQLAlchemyError) -> ConfigurationError:
+    """What to tell a person of a database that does not do what it is asked.
+
+    Of the driver's text only the first line: below it may stand values of a row.
+    """
+    said = str(getattr(error, "orig", None) or type(error).__name__).strip().partition("\n")[0]
+    return ConfigurationError(
+        f"database does not answer ({said}); see that it runs, and that SENTINODE_DATABASE_URL or "
+        "SENTINODE_STATE_DIR names it"
+    )
+
+
 def other_migration(found: str | None) -> str:
     """What to do about tables of another version."""
     wanted = wanted_migration()
+    if found is None:
+        return (
+            "no tables yet; run `sentinode db upgrade`, or name the node's own with "
+            "SENTINODE_STATE_DIR or SENTINODE_DATABASE_URL"
+        )
     return f"at migration {found}, this version needs {wanted}; run `sentinode db upgrade`"

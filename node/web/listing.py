@@ -41,7 +41,9 @@ class StudyList:
     total: int
 
 
-def list_studies(session: Session, state: str | None = None, page: int = 1) -> StudyList:
+def list_studies(
+    session: Session, state: str | None = None, page: int = 1, size: int = PAGE_SIZE
+) -> StudyList:
     """Page `page` of the studies in `state`, or of all; beyond the end it is empty."""
     by_state = select(Study.state, func.count()).group_by(Study.state).order_by(Study.state)
     counts = dict(session.execute(by_state).all())
@@ -49,13 +51,13 @@ def list_studies(session: Session, state: str | None = None, page: int = 1) -> S
     wanted = select(Study).order_by(Study.last_instance_at.desc(), Study.study_uid)
     if state:
         wanted = wanted.where(Study.state == state)
-    studies = session.scalars(wanted.limit(PAGE_SIZE).offset((page - 1) * PAGE_SIZE)).all()
+    studies = session.scalars(wanted.limit(size).offset((page - 1) * size)).all()
     return StudyList(
         lines=_lines(session, studies),
         counts=counts,
         state=state,
         page=page,
-        pages=max(1, -(-total // PAGE_SIZE)),
+        pages=max(1, -(-total // size)),
         total=total,
     )
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from sqlalchemy import text
 
 from node import commands
+from node.cli import main
 from node.commands import upgrade_database, wait_for_database
 from node.errors import ConfigurationError
+from node.settings import load_settings
+from node.store.session import open_store
+from node.store.tables import Study
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +44,91 @@ def test_waiting_ends_with_its_time() -> None:
     outcome = CliRunner().invoke(wait_for_database, ["--seconds", "0"])
     assert isinstance(outcome.exception, ConfigurationError)
     assert "run `sentinode db upgrade`" in str(outcome.exception)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["status"],
+        ["status", "1.2.3"],
+        ["status", "--json"],
+        ["retry", "1.2.3"],
+        ["retry", "--destination", "archive"],
+        ["expire", "--days", "3"],
+        ["expire", "--days", "3", "--dry-run"],
+    ],
+)
+@pytest.mark.parametrize("database", ["none", "empty", "away", "no database"])
+def test_without_a_database_one_line_says_what_to_do(
+    arguments: list[str], database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No tables, no server, no such folder, another file: an error that names the settings."""
+    if database == "none":
+        monkeypatch.setenv("SENTINODE_DATABASE_URL", "sqlite:////nonexistent/sentinode.db")
+    elif database == "away":
+        url = "postgresql+psycopg://node:geheim@127.0.0.1:1/sentinode"
+        monkeypatch.setenv("SENTINODE_DATABASE_URL", url)
+    elif database == "no database":
+        (tmp_path / "sentinode.db").write_text("something else")
+    outcome = CliRunner().invoke(main, arguments)
+    assert outcome.exit_code == 1
+    assert isinstance(outcome.exception, SystemExit), outcome.exception
+    [line] = outcome.stderr.splitlines()
+    assert "SENTINODE_STATE_DIR" in line
+    assert "geheim" not in line
+
+
+@pytest.mark.parametrize("database", ["none", "away", "newer"])
+def test_an_upgrade_that_cannot_be_is_told_in_a_line(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No folder, no server, tables of a later version: no traceback."""
+    if database == "newer":
+        upgrade_database.callback()  # type: ignore[misc]
+        with open_store(load_settings()).writing() as session:
+            session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    else:
+        urls = {
+            "none": "sqlite:////nonexistent/x.db",
+            "away": "postgresql+psycopg://node:geheim@127.0.0.1:1/sentinode",
+        }
+        monkeypatch.setenv("SENTINODE_DATABASE_URL", urls[database])
+    outcome = CliRunner().invoke(main, ["db", "upgrade"])
+    assert outcome.exit_code == 1
+    assert isinstance(outcome.exception, SystemExit), outcome.exception
+    [line] = outcome.stderr.splitlines()
+    assert line.startswith("Error: database")
+    assert "geheim" not in line
+
+
+def test_the_newest_studies_are_listed() -> None:
+    """Without a study, `status` lists them, newest first, for the eye and as JSON."""
+    assert "run `sentinode db upgrade`" in CliRunner().invoke(main, ["status"]).stderr
+    upgrade_database.callback()  # type: ignore[misc]
+    assert "no study yet" in CliRunner().invoke(main, ["status"]).output
+    assert json.loads(CliRunner().invoke(main, ["status", "--json"]).output) == []
+    with open_store(load_settings()).writing() as session:
+        for day, state in enumerate(("done", "failed", "skipped"), start=1):
+            at = datetime(2026, 1, day, tzinfo=UTC)
+            session.add(
+                Study(
+                    study_uid=f"2.25.{day}",
+                    state=state,
+                    revision=1,
+                    first_instance_at=at,
+                    last_instance_at=at,
+                    deadline_at=at,
+                )
+            )
+    lines = CliRunner().invoke(main, ["status"]).output.splitlines()
+    assert [line.split()[-1] for line in lines[:3]] == ["2.25.3", "2.25.2", "2.25.1"]
+    assert lines[3] == "3 studies: 1 done, 1 failed, 1 skipped"
+    listed = json.loads(CliRunner().invoke(main, ["status", "--json", "--limit", "2"]).output)
+    assert [(each["study_uid"], each["state"]) for each in listed] == [
+        ("2.25.3", "skipped"),
+        ("2.25.2", "failed"),
+    ]
+    assert listed[0]["timings"]["last_instance"] == "2026-01-03T00:00:00+00:00"
 
 
 @pytest.mark.parametrize("days", ["0", "-1", "0.5", "800000"])
