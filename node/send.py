@@ -6,11 +6,12 @@ is re-encoded.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from pydicom import dcmread
 from pydicom.errors import InvalidDicomError
@@ -23,6 +24,9 @@ from node.identifiers import AETitle
 # PS3.8 9.3.2.2: presentation context ids are odd and below 256, so 128 per association.
 _CONTEXTS_PER_ASSOCIATION = 128
 _TIMEOUT_SECONDS = 30.0
+_LAST_PORT = 65535
+# PS3.5 table 6.2-1, AE: no backslash, no control characters.
+_PEER = re.compile(r"([ -?A-\[\]-~]{1,16})@([^@:\s]+|\[[0-9a-fA-F:]+\]):([0-9]{1,5})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,22 +59,25 @@ class Outcome:
 
 def parse_peer(text: str) -> Peer:
     """Read AE@HOST:PORT. Raises ConfigurationError."""
-    match = re.fullmatch(r"([^@]{1,16})@([^@:]+|\[[0-9a-fA-F:]+\]):([0-9]{1,5})", text)
-    if match is None:
+    match = _PEER.fullmatch(text)
+    if match is None or not match[1].strip() or not 1 <= int(match[3]) <= _LAST_PORT:
         raise ConfigurationError(
-            f"'{text}' is not AE@HOST:PORT, for example SENTINODE@10.0.0.5:11112"
+            f"'{text}' is not AE@HOST:PORT, for example SENTINODE@10.0.0.5:11112; an AE title has "
+            f"1 to 16 ASCII characters, a port is 1 to {_LAST_PORT}"
         )
-    return Peer(AETitle(match[1]), match[2].strip("[]"), int(match[3]))
+    return Peer(AETitle(match[1].strip()), match[2].strip("[]"), int(match[3]))
 
 
 def find_instances(paths: Iterable[Path]) -> list[Sendable]:
     """All DICOM files among the paths; folders are searched, other files in them passed over.
 
-    Raises ConfigurationError for a file named outright that is not DICOM, or when nothing is found.
+    Raises ConfigurationError for a file named outright that is not DICOM, for one that may not be
+    read, or when nothing is found.
     """
     found: list[Sendable] = []
     for path in paths:
         if path.is_dir():
+            _require_readable(path)
             inside = (_sendable(file) for file in sorted(path.rglob("*")) if file.is_file())
             found += [item for item in inside if item is not None]
             continue
@@ -102,10 +109,28 @@ def send_instances(
     return outcomes
 
 
+def _require_readable(folder: Path) -> None:
+    """`rglob` passes over folders that it may not enter: their images would be missing silently."""
+
+    def refuse(error: OSError) -> NoReturn:
+        raise _unreadable(error) from error
+
+    for _ in os.walk(folder, onerror=refuse):
+        pass
+
+
+def _unreadable(error: OSError) -> ConfigurationError:
+    return ConfigurationError(f"{error.filename} cannot be read: {error.strerror}")
+
+
 def _sendable(path: Path) -> Sendable | None:
     try:
         header = dcmread(path, stop_before_pixels=True, specific_tags=["StudyInstanceUID"])
-    except (InvalidDicomError, OSError):
+    except InvalidDicomError:
+        return None
+    except OSError as error:
+        if isinstance(error, PermissionError):
+            raise _unreadable(error) from error
         return None
     meta = header.file_meta
     if "MediaStorageSOPClassUID" not in meta or "TransferSyntaxUID" not in meta:
@@ -137,7 +162,12 @@ def _associate(batch: Sequence[Sendable], peer: Peer, ae_title: str) -> Associat
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = _TIMEOUT_SECONDS
     for sop_class_uid, transfer_syntax_uid in sorted(_contexts(batch)):
         entity.add_requested_context(sop_class_uid, transfer_syntax_uid)
-    association = entity.associate(peer.host, peer.port, ae_title=peer.ae_title)
+    try:
+        association = entity.associate(peer.host, peer.port, ae_title=peer.ae_title)
+    except OSError as error:  # the host name does not resolve
+        raise DestinationUnavailableError(
+            f"no association with {peer.ae_title} at {peer.host}:{peer.port}: {error.strerror}"
+        ) from error
     if not association.is_established:
         raise DestinationUnavailableError(
             f"no association with {peer.ae_title} at {peer.host}:{peer.port}; "
