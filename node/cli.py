@@ -6,6 +6,7 @@ called: a receiver need not know what a web server is.
 
 from __future__ import annotations
 
+import errno
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -14,6 +15,20 @@ import click
 from node.errors import SentinodeError
 
 GROUP = "sentinode.commands"
+
+_RIGHTS = "let the account that runs this read and write it, or name another"
+_ROOM = "make room there, or name a folder on another disk"
+# What helps against what the operating system refused, where that is not plain.
+_ADVICE = {
+    errno.EACCES: _RIGHTS,
+    errno.EPERM: _RIGHTS,
+    errno.EROFS: "name a folder that can be written",
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.ENOTDIR: "name a folder",
+    errno.EEXIST: "name a folder",
+    errno.EISDIR: "name a file",
+}
 
 
 class PluggedGroup(click.Group):
@@ -39,11 +54,31 @@ class PluggedGroup(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; an error made by us is one line, not a traceback."""
+        """Run the command; an error made by us or by the system is one line, not a traceback."""
         try:
             return super().invoke(ctx)
         except SentinodeError as error:
             raise click.ClickException(str(error)) from error
+        except OSError as error:
+            refused = _of_the_system(error)
+            # EPIPE: who read our output has gone, and click ends quietly.
+            if refused is None or refused.errno == errno.EPIPE:
+                raise
+            raise click.ClickException(_told(refused)) from error
+
+
+def _of_the_system(error: BaseException | None) -> OSError | None:
+    """The error that has the system's number: pydicom raises one of its own in its place."""
+    while error is not None and not (isinstance(error, OSError) and error.errno):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+def _told(error: OSError) -> str:
+    """What the operating system did not do, and what helps."""
+    named = "" if error.filename is None else f"{click.format_filename(error.filename)}: "
+    advice = _ADVICE.get(error.errno or 0)
+    return f"{named}{error.strerror}{f'; {advice}' if advice else ''}"
 
 
 def _unavailable(name: str, error: ImportError) -> click.Command:

@@ -1,0 +1,58 @@
+"""The command line: whatever goes wrong outside is one line, and the exit status is not 0."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from node.cli import PluggedGroup, main
+
+
+@pytest.fixture
+def group() -> PluggedGroup:
+    """A command line whose one command fails as it is told."""
+    made = PluggedGroup("sentinode.none", name="test")
+
+    @made.command()
+    @click.argument("number", type=int)
+    def fail(number: int) -> None:
+        try:
+            raise OSError(number, os.strerror(number), "/data/out")
+        except OSError as error:
+            if number != errno.ENOSPC:
+                raise
+            # As pydicom does while it writes an element.
+            raise OSError("With tag (7fe0,0010) got exception") from error
+
+    return made
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (errno.EACCES, "/data/out: Permission denied; let the account"),
+        (errno.EROFS, "/data/out: Read-only file system; name a folder"),
+        (errno.ENOSPC, "/data/out: No space left on device; make room"),
+        (errno.ENOENT, "/data/out: No such file or directory"),
+    ],
+)
+def test_what_the_system_refuses_is_one_line(group: PluggedGroup, number: int, said: str) -> None:
+    """A folder that is full, closed or read-only: what it is and what helps, no traceback."""
+    outcome = CliRunner().invoke(group, ["fail", str(number)])
+    assert outcome.exit_code == 1
+    [line] = outcome.stderr.splitlines()
+    assert line.startswith(f"Error: {said}")
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    """`phantom` into a path that leads through a file."""
+    (tmp_path / "file").touch()
+    out = tmp_path / "file" / "study"
+    outcome = CliRunner().invoke(main, ["phantom", "--out", str(out), "--size", "256"])
+    assert outcome.exit_code == 1
+    assert outcome.stderr == f"Error: {out}: Not a directory; name a folder\n"
