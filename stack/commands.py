@@ -10,6 +10,7 @@ from types import FrameType
 
 import click
 from rich.console import Console
+from rich.markup import escape
 
 from node.errors import ConfigurationError
 from node.settings import Settings, load_settings
@@ -45,7 +46,7 @@ def up(state_dir: Path | None) -> None:
     except KeyboardInterrupt:
         code = 0
     except PartFailedError as error:
-        console.print(f"[red]{error}")
+        console.print(f"[red]{escape(str(error))}", soft_wrap=True)
         code = 1
     finally:
         _stop(console, stack, process)

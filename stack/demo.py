@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 from rich.console import Console
+from rich.markup import escape
 
 from node.errors import SentinodeError
 from node.identifiers import AETitle
@@ -52,7 +53,7 @@ def run_demo(user: Settings, keep: bool, console: Console) -> int:
             _start(demo)
         _tell(demo)
     except (SentinodeError, httpx.HTTPError) as error:
-        console.print(f"[red]demo failed:[/red] {error}", highlight=False)
+        console.print(f"[red]demo failed:[/red] {escape(str(error))}", highlight=False)
         console.print(f"logs: {demo.stack.state.logs}")
         return 1
     finally:

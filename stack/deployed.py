@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import httpx
 from rich.console import Console
+from rich.markup import escape
 
 from node.errors import SentinodeError
 from node.send import parse_peer
@@ -33,5 +34,5 @@ def trial(node: str, archive: str | None, seed: int) -> None:
         try:
             run_trial(Trial(load_settings(), console, Path(folder) / "study", targets), seed)
         except (SentinodeError, httpx.HTTPError) as error:
-            console.print(f"[red]trial failed:[/red] {error}", highlight=False)
+            console.print(f"[red]trial failed:[/red] {escape(str(error))}", highlight=False)
             sys.exit(1)

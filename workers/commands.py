@@ -8,13 +8,14 @@ from pathlib import Path
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
 from node.settings import load_settings
 from workers.analysis import analyze_files
 from workers.check import all_checks
-from workers.triton.balanced import BalancedClient
+from workers.triton.balanced import BalancedClient, for_people
 
 
 @click.command()
@@ -27,7 +28,7 @@ def analyze(paths: tuple[Path, ...], out: Path) -> None:
     """
     settings = load_settings()
     server = BalancedClient(settings.triton_url, settings.triton_timeout_seconds)
-    with Progress(console=Console(stderr=True)) as progress:
+    with Progress(console=Console(stderr=True)) as progress, for_people(settings.triton_url):
         task = progress.add_task("analysing", total=None)
         summary = analyze_files(paths, out, server, settings, lambda: progress.advance(task))
     click.echo(json.dumps(summary, indent=2))
@@ -40,6 +41,7 @@ def check() -> None:
     checks = all_checks(load_settings())
     table = Table("check", "", "what was found")
     for item in checks:
-        table.add_row(item.name, "[green]ok[/]" if item.ok else "[red]FAILED[/]", item.text)
+        outcome = "[green]ok[/]" if item.ok else "[red]FAILED[/]"
+        table.add_row(escape(item.name), outcome, escape(item.text))
     Console().print(table)
     sys.exit(0 if all(item.ok for item in checks) else 1)

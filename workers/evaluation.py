@@ -42,7 +42,7 @@ from node.errors import ConfigurationError
 from node.settings import load_settings
 from phantoms.dataset import ImageTruth, read_truth
 from workers.dicom.decoding import read_source
-from workers.triton.balanced import BalancedClient
+from workers.triton.balanced import BalancedClient, for_people
 
 WAYS = ("onnx", "torch", "served")
 _NAMES_SHOWN = 5
@@ -117,7 +117,8 @@ def evaluate(
     out = out or Path("runs") / name / "report" / data.resolve().name
     _make_folder(out)
     server = open_server(name, way)
-    outcome = run(model, server, cases)
+    with for_people(load_settings().triton_url):
+        outcome = run(model, server, cases)
     digest = "" if weights else weights_digest(load_settings().model_repository, name)
     subject = Subject(
         *(data.resolve().name, contents.layout, part, way.through, digest),
@@ -141,7 +142,9 @@ def run(model: Model, server: Server, cases: list[Case]) -> Outcome:
         try:
             return run_cases(model, server, cases, lambda: progress.advance(task))
         except NotExportedError as error:
-            raise ConfigurationError(str(error)) from error
+            raise ConfigurationError(
+                f"{error}; work in the checkout, or name the folder in SENTINODE_MODEL_REPOSITORY"
+            ) from error
 
 
 def open_server(name: str, way: Way) -> Server:

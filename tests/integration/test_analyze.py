@@ -6,11 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from pydicom import dcmread
 
+from node.cli import main
 from phantoms.study import StudyOptions, write_study
 from tests.datasets import encapsulated_pdf, saved
 from tests.peers.node import sentinode
+from tests.peers.ports import free_port
 from tests.peers.triton import running_triton
 
 
@@ -43,3 +46,18 @@ def test_what_is_left_out_is_listed_with_its_reason(summary: dict) -> None:
     assert len(reasons) == 2
     assert "no pixel data" in reasons[0]
     assert "the same view is analysed" in reasons[1]
+
+
+def test_without_triton_it_says_how_to_come_by_one(tmp_path: Path) -> None:
+    """Nothing listens there: an error of one line, and no results."""
+    write_study(tmp_path / "in", 29, StudyOptions(views=("LMLO",), rows=256, processing=False))
+    address = f"127.0.0.1:{free_port()}"
+    environment = {"SENTINODE_TRITON_URL": address, "SENTINODE_STATE_DIR": str(tmp_path / "state")}
+    arguments = ["analyze", str(tmp_path / "in"), "--out", str(tmp_path / "out")]
+    outcome = CliRunner().invoke(main, arguments, env=environment)
+    assert outcome.exit_code == 1
+    assert isinstance(outcome.exception, SystemExit), outcome.exception
+    *_, line = outcome.stderr.splitlines()
+    assert line.startswith("Error: mask_rcnn_mg: ")
+    assert f"SENTINODE_TRITON_URL (now {address})" in line
+    assert list((tmp_path / "out").iterdir()) == []

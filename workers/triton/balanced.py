@@ -16,7 +16,8 @@ from __future__ import annotations
 import random
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from ipaddress import ip_address
 from typing import Any
 
@@ -68,6 +69,18 @@ def _is_name(address: str) -> bool:
     except ValueError:
         return True
     return False
+
+
+@contextmanager
+def for_people(urls: str) -> Iterator[None]:
+    """A person at a command is told how to come by a Triton where none answers."""
+    try:
+        yield
+    except ModelUnavailableError as error:
+        raise ModelUnavailableError(
+            f"{error}; start a Triton (`sentinode up` does), or name yours in SENTINODE_TRITON_URL "
+            f"(now {urls})"
+        ) from error
 
 
 class BalancedClient:

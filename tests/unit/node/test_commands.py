@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import threading
 from datetime import UTC, datetime
@@ -9,11 +10,12 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 from sqlalchemy import text
 
 from node import commands
 from node.cli import main
-from node.commands import upgrade_database, wait_for_database
+from node.commands import print_status, upgrade_database, wait_for_database
 from node.errors import ConfigurationError
 from node.settings import load_settings
 from node.store.session import open_store
@@ -129,6 +131,16 @@ def test_the_newest_studies_are_listed() -> None:
         ("2.25.2", "failed"),
     ]
     assert listed[0]["timings"]["last_instance"] == "2026-01-03T00:00:00+00:00"
+
+
+def test_an_error_in_brackets_is_shown_as_it_is() -> None:
+    """What an archive says is no markup of the terminal's: `[/a]` would end the command."""
+    said = "refused [/a] [b]"
+    result = {"kind": "SEG", "state": "dead", "destination": "archive", "error": said}
+    found = {"study_uid": "1.2", "state": "failed", "revision": 1, "instances": 1}
+    console = Console(file=io.StringIO(), width=200)
+    print_status({**found, "error": said, "findings": [], "results": [result]}, console)
+    assert console.file.getvalue().count(said) == 2
 
 
 @pytest.mark.parametrize("days", ["0", "-1", "0.5", "800000"])
