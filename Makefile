@@ -97,6 +97,13 @@ parity: ## A hundred images of each model through torch and through Triton
 # Options of the measurement, e.g. OPTIONS="--database both --rounds 3"
 OPTIONS ?=
 
+# make bench NAME=receive: one of them
+NAME = receive results flatness scale
+
+.PHONY: bench
+bench: ## Every measurement below, one after the other; hours (NAME=receive: that one)
+	@$(foreach name,$(NAME),$(MAKE) --no-print-directory bench-$(name) &&) true
+
 .PHONY: bench-receive
 bench-receive: ## Our receiver beside Orthanc, DCMTK and pynetdicom; writes docs/benchmarks/receive.*
 	@scripts/bootstrap.sh test

@@ -10,18 +10,20 @@ import click
 
 from node.errors import ConfigurationError
 
+NAMES = ("receive", "results", "flatness", "scale")
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
-@click.argument("name", type=click.Choice(["receive", "flatness", "scale"]))
+@click.argument("name", type=click.Choice(NAMES))
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 def bench(name: str, options: tuple[str, ...]) -> None:
     """Measure the node; `sentinode bench NAME --help` lists the options of one.
 
     Needs a source checkout with the test extra (`make test` installs it): the measurements are not
-    part of the package. `receive` sets it beside Orthanc, DCMTK and pynetdicom; `flatness` measures
-    what a million stored instances cost; `scale` how many studies an hour workers bring through.
+    part of the package. `receive` sets it beside Orthanc, DCMTK and pynetdicom; `results` measures
+    what result objects cost; `flatness` what a million stored instances cost; `scale` how many
+    studies an hour workers bring through.
     """
     become(CHECKOUT, name, options)
 
