@@ -34,6 +34,8 @@ Bytes = Annotated[int, Field(ge=0)]
 Names = Annotated[tuple[str, ...], NoDecode]
 # A hundred years; what is much more has no date.
 MOST_DAYS = 36500
+# Where this package stands: a checkout, or where packages are installed.
+_CHECKOUT = Path(__file__).resolve().parent.parent
 # Read before the settings themselves.
 _FILE_VARIABLES = ("SENTINODE_CONFIG", "SENTINODE_SECRETS_DIR")
 # Those of models.contract.FindingKind, which the node does not load.
@@ -317,6 +319,13 @@ class Settings(BaseSettings):
             if not 0 <= float(score or "nan") <= 1:
                 raise ValueError(f"write {kind}=SCORE with a score from 0 to 1")
         return value
+
+    @field_validator("model_repository", "ohif_dir")
+    @classmethod
+    def _is_found(cls, value: Path) -> Path:
+        # A checkout's own, whatever folder its commands are called from.
+        beside = _CHECKOUT / value
+        return beside if not value.exists() and beside.exists() else value
 
     @field_validator("log_level")
     @classmethod

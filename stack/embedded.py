@@ -85,6 +85,7 @@ def sentinode() -> Path:
 def _executables(settings: Settings) -> Executables:
     state = StateDir(settings.state_dir)
     _require_no_spaces(state.root, settings.model_repository, Path(sys.prefix))
+    _require_models(settings.model_repository)
     try:
         backends = triton.link_python_backend(state.triton_backends)
         argv, env = triton.tritonserver_command(
@@ -110,6 +111,15 @@ def _require_no_spaces(*paths: Path) -> None:
     for path in paths:
         if any(letter.isspace() for letter in str(path)):
             raise ConfigurationError(f"Triton cannot work below '{path}': its path has a space")
+
+
+def _require_models(repository: Path) -> None:
+    """Triton starts without models too, and would be waited for."""
+    if not any(repository.glob("*/config.pbtxt")):
+        raise ConfigurationError(
+            f"SENTINODE_MODEL_REPOSITORY {repository} holds no model; name the folder "
+            "model_repository of a checkout"
+        )
 
 
 def _beyond_ours(env: Mapping[str, str]) -> dict[str, str]:

@@ -133,6 +133,13 @@ def test_a_path_with_a_space_stops_the_start(settings: Settings) -> None:
         embedded.start(embedded.plan(spaced))
 
 
+def test_a_folder_without_models_stops_the_start(settings: Settings, tmp_path: Path) -> None:
+    """Triton would start with none, and `up` would wait for them to its end."""
+    without = settings.model_copy(update={"model_repository": tmp_path / "nothing"})
+    with pytest.raises(ConfigurationError, match=r"SENTINODE_MODEL_REPOSITORY .*holds no model"):
+        embedded.start(embedded.plan(without))
+
+
 def test_supervisord_that_cannot_start_says_why(settings: Settings) -> None:
     """Its own words are in the error."""
     state = StateDir(settings.state_dir)

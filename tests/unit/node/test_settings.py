@@ -90,6 +90,18 @@ def test_a_broken_file_is_named(
     assert "geheim" not in str(refused.value)
 
 
+def test_a_checkout_is_found_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Commands may be called from anywhere; a folder that is named, or there, is taken first."""
+    monkeypatch.chdir(tmp_path)
+    assert load_settings().model_repository == ROOT / "model_repository"
+    (tmp_path / "model_repository").mkdir()
+    assert load_settings().model_repository == Path("model_repository")
+    monkeypatch.setenv("SENTINODE_MODEL_REPOSITORY", "/nonexistent/models")
+    assert load_settings().model_repository == Path("/nonexistent/models")
+
+
 def test_a_log_level_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is refused with the other settings, not by the first line that is logged."""
     monkeypatch.setenv("SENTINODE_LOG_LEVEL", "loud")
