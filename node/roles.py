@@ -9,6 +9,7 @@ import os
 import sys
 from importlib import import_module
 
+from node.errors import ConfigurationError
 from node.logs import configure_logs, log
 from node.process import stop_on_signals
 from node.settings import Settings, load_settings, unknown_variables
@@ -26,6 +27,7 @@ def start(role: str, queue: str, concurrency: int) -> None:
         log.warning("unknown setting is ignored", extra=facts)
     require_migrated(settings)
     if role == "worker":
+        _check_worker(settings, queue)
         _become_worker(queue, concurrency)
     elif role == "web":
         _serve(settings)
@@ -40,11 +42,24 @@ def _serve(settings: Settings) -> None:
         factory=True,
         host=settings.http_host,
         port=settings.http_port,
+        http=import_module("node.web.connections").Connection,
         # Else uvicorn takes them from a variable of its own, which no page of ours tells of.
         forwarded_allow_ips=list(settings.http_trusted_proxies),
         log_level="warning",
         timeout_graceful_shutdown=5,
     )
+
+
+def _check_worker(settings: Settings, queue: str) -> None:
+    """Refuse at the start what would else fail study by study. Raises ConfigurationError."""
+    job = import_module("node.job")
+    known = (job.ANALYSIS_QUEUE, job.DELIVERY_QUEUE)
+    if unknown := [name for name in queue.split(",") if name not in known]:
+        raise ConfigurationError(
+            f"nobody rings for a queue {', '.join(map(repr, unknown))}; --queue takes "
+            f"{' or '.join(known)}, or both with a comma between"
+        )
+    import_module("node.destinations").load_destinations(settings.destinations)
 
 
 def _become_worker(queue: str, concurrency: int) -> None:

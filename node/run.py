@@ -14,7 +14,9 @@ _WITHOUT_PIXELS = ("receive", "sweep")
 @click.command()
 @click.argument("role", type=click.Choice(["receive", "sweep", "web", "worker"]))
 @click.option("--queue", default="leased.analysis,leased.delivery", help="Worker: its queues.")
-@click.option("--concurrency", type=int, default=1, help="Worker: jobs at the same time.")
+@click.option(
+    "--concurrency", type=click.IntRange(1), default=1, help="Worker: jobs at the same time."
+)
 def run(role: str, queue: str, concurrency: int) -> None:
     """Run one process: what supervisors and containers start."""
     if role in _WITHOUT_PIXELS:
