@@ -24,6 +24,7 @@ from node.errors import ConfigurationError, IllegalMoveError, NotFoundError
 from node.identifiers import AETitle
 from node.job import ACTIVE, FAILED, RECEIVING
 from node.job import retry as retry_study
+from node.logs import keep_libraries_quiet
 from node.priors.requests import ask_again
 from node.retention.expiry import Expiry, look
 from node.retention.removal import BY_HAND, Rule
@@ -47,6 +48,7 @@ _WAIT_SECONDS = 2.0
 @click.option("--to", "target", help="AE@HOST:PORT; the node itself unless given.")
 def send(paths: tuple[Path, ...], target: str | None) -> None:
     """Send DICOM files or folders by C-STORE."""
+    keep_libraries_quiet()
     settings = load_settings()
     peer = parse_peer(target) if target else _own_listener(settings)
     files = find_instances(paths)
@@ -265,7 +267,8 @@ def _print_list(found: StudyList, console: Console) -> None:
         count = f"{line.instances} instances, {line.findings} findings"
         console.print(f"{line.state:<10} {day}  {count}  {line.study_uid}", soft_wrap=True)
     counts = ", ".join(f"{count} {state}" for state, count in found.counts.items())
-    console.print(f"{found.total} studies: {counts}" if found.total else "no study yet")
+    total = f"{found.total} {'study' if found.total == 1 else 'studies'}"
+    console.print(f"{total}: {counts}" if found.total else "no study yet")
 
 
 def findings_table(found: dict[str, Any]) -> Table:

@@ -36,9 +36,8 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, default=str)
 
 
-def configure_logs(level: str) -> None:
-    """Send this product's logs to standard error, and keep libraries from logging data sets."""
-    # Values of a data set must not reach a log by way of a library's warnings.
+def keep_libraries_quiet() -> None:
+    """Values of a data set must not reach a log or a screen by way of a library's warnings."""
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
     warnings.filterwarnings("ignore", module="pydicom")
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)
@@ -46,6 +45,11 @@ def configure_logs(level: str) -> None:
     pynetdicom._config.LOG_RESPONSE_IDENTIFIERS = False
     # Its handlers put every message into words, for a logger that writes nowhere.
     pynetdicom._config.LOG_HANDLER_LEVEL = "none"
+
+
+def configure_logs(level: str) -> None:
+    """Send this product's logs to standard error, and keep libraries from logging data sets."""
+    keep_libraries_quiet()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     log.handlers[:] = [handler]

@@ -12,7 +12,8 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
-from node.settings import load_settings
+from node.logs import keep_libraries_quiet
+from node.settings import Settings, load_settings
 from workers.analysis import analyze_files
 from workers.check import all_checks
 from workers.triton.balanced import BalancedClient, for_people
@@ -26,6 +27,7 @@ def analyze(paths: tuple[Path, ...], out: Path) -> None:
 
     Triton must be running (SENTINODE_TRITON_URL); `sentinode up` starts one.
     """
+    keep_libraries_quiet()
     settings = load_settings()
     server = BalancedClient(settings.triton_url, settings.triton_timeout_seconds)
     with Progress(console=Console(stderr=True)) as progress, for_people(settings.triton_url):
@@ -38,10 +40,18 @@ def analyze(paths: tuple[Path, ...], out: Path) -> None:
 @click.command()
 def check() -> None:
     """Check configuration, database, broker, models and every destination."""
-    checks = all_checks(load_settings())
+    checks = all_checks(with_destinations(load_settings()))
     table = Table("check", "", "what was found")
     for item in checks:
         outcome = "[green]ok[/]" if item.ok else "[red]FAILED[/]"
         table.add_row(escape(item.name), outcome, escape(item.text))
     Console().print(table)
     sys.exit(0 if all(item.ok for item in checks) else 1)
+
+
+def with_destinations(settings: Settings) -> Settings:
+    """Those of an embedded stack too, whose programs alone have it in their environment."""
+    own = settings.state_dir / "destinations.yaml"
+    if settings.destinations is not None or not own.is_file():
+        return settings
+    return settings.model_copy(update={"destinations": own})

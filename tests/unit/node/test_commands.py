@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +22,7 @@ from node.errors import ConfigurationError
 from node.settings import load_settings
 from node.store.session import open_store
 from node.store.tables import Study
+from tests.datasets import mammogram, saved
 
 
 @pytest.fixture(autouse=True)
@@ -101,6 +104,33 @@ def test_an_upgrade_that_cannot_be_is_told_in_a_line(
     [line] = outcome.stderr.splitlines()
     assert line.startswith("Error: database")
     assert "geheim" not in line
+
+
+def test_a_worker_that_could_not_work_does_not_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It checks itself first: its destinations, and that somebody rings for its queue."""
+    upgrade_database.callback()  # type: ignore[misc]
+    outcome = CliRunner().invoke(main, ["run", "worker", "--queue", "leased.analysis,typo"])
+    assert outcome.exit_code == 1
+    assert "nobody rings for a queue 'typo'" in outcome.stderr
+    monkeypatch.setenv("SENTINODE_DESTINATIONS", str(tmp_path / "nosuch.yaml"))
+    outcome = CliRunner().invoke(main, ["run", "worker"])
+    assert outcome.exit_code == 1
+    [line] = outcome.stderr.splitlines()
+    assert line.endswith("nosuch.yaml cannot be read: No such file or directory")
+
+
+def test_what_is_sent_is_not_shown(tmp_path: Path) -> None:
+    """A value that no element may hold comes into no warning of a library."""
+    path = saved(mammogram("2.25.4711"), tmp_path)
+    path.write_bytes(path.read_bytes().replace(b"2.25.4711", b"Frau.4711"))
+    script = Path(sys.executable).parent / "sentinode"
+    command = [str(script), "send", str(path), "--to", "A@127.0.0.1:1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "no association" in done.stderr
+    assert "Frau" not in done.stderr
 
 
 def test_the_newest_studies_are_listed() -> None:
