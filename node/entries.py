@@ -19,6 +19,8 @@ from node.errors import ConfigurationError
 
 Entry = TypeVar("Entry", bound=BaseModel)
 
+_QUOTES = "a value that begins with one of *!&%@`'\"[{ or holds a colon and a space wants quotes"
+
 
 def read_entries(path: Path, key: str, kind: type[Entry]) -> tuple[Entry, ...]:
     """The list under `key`, in order.
@@ -63,10 +65,10 @@ def _read(path: Path, where: str) -> Any:
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{where} is not text in UTF-8") from error
     except yaml.MarkedYAMLError as error:
-        # Its text quotes the line, which may hold a secret.
+        # Its text quotes the line, and "undefined alias" even a password that begins with *.
         mark = error.problem_mark
         line = f", line {mark.line + 1}" if mark else ""
-        raise ConfigurationError(f"{where}{line}: not YAML ({error.problem})") from error
+        raise ConfigurationError(f"{where}{line}: not YAML; {_QUOTES}") from error
     except yaml.YAMLError as error:
         raise ConfigurationError(f"{where}: not YAML ({type(error).__name__})") from error
 

@@ -73,6 +73,8 @@ def test_the_file_has_the_names_of_the_variables(
     [
         (b"\xff\xfe\x00", "not text in UTF-8"),
         (b"ae_title: [geheim", "line 1: not YAML"),
+        (b"\nae_title: *geheim\n", "line 2: not YAML"),
+        (b"ae_title: !geheim x\n", "wants quotes"),
         (b"- geheim\n", "name: value"),
         (b"AE_TITEL: geheim\n", "SENTINODE_AE_TITEL"),
     ],
