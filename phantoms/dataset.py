@@ -44,7 +44,12 @@ class TruthLesion:
 
     def read_mask(self) -> NDArray[np.bool_]:
         """Full-size mask, bool (rows, columns). Raises TruthError when it cannot be read."""
-        picture = cv2.imread(str(self.mask_path), cv2.IMREAD_GRAYSCALE)
+        try:
+            data = np.fromfile(self.mask_path, np.uint8)
+        except OSError as error:
+            raise TruthError(f"{self.mask_path} cannot be read: {error.strerror}") from error
+        # Not `imread`: OpenCV ends the process at a path that is not UTF-8.
+        picture = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) if data.size else None
         if picture is None:
             raise TruthError(f"{self.mask_path} is not a readable mask")
         return np.asarray(picture > 0)

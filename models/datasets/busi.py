@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from models.contract import FindingKind
 from models.datasets.cases import LABELS, Case, Label, LeftOut, Lesion, Truth
-from models.datasets.pictures import files_of, lesion_of, read_picture, size_of
+from models.datasets.pictures import decoded, files_of, lesion_of, read_picture, size_of
 
 # With one of these the truth stands in a table, and the folders are somebody else's.
 _TABLES = ("labels.csv", "train.csv", "Info.txt")
@@ -81,7 +81,10 @@ def _class(folder: Path, label: Label) -> Iterator[Case | LeftOut]:
 
 def _lesions(path: Path, image: Path, label: Label) -> list[Lesion]:
     """The lesion of one mask; none in an empty one of a normal image. Raises _MaskError."""
-    mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    try:
+        mask = decoded(path.read_bytes(), cv2.IMREAD_GRAYSCALE)
+    except OSError as error:
+        raise _MaskError("a mask that cannot be read") from error
     if mask is None:
         raise _MaskError("a mask that is not a readable picture")
     size = size_of(image)

@@ -42,12 +42,21 @@ def read_levels(path: Path) -> NDArray[np.float32]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing")
-    if _is_cut_short(path.read_bytes()):
+    data = path.read_bytes()
+    if _is_cut_short(data):
         raise OSError(f"{path} is not a readable picture: its end is missing")
-    levels = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
+    levels = decoded(data, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
     if levels is None:
         raise OSError(f"{path} is not a readable picture")
     return np.asarray(levels, np.float32) / np.float32(_brightest(levels))
+
+
+def decoded(data: bytes, flags: int) -> NDArray[np.generic] | None:
+    """The picture in a file's bytes; None where there is none.
+
+    Instead of `cv2.imread`, which ends the process at a path that is not UTF-8.
+    """
+    return cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
 
 
 def _is_cut_short(data: bytes) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 import cv2
@@ -15,6 +16,8 @@ from models.datasets.folders import UnknownLayoutError, read_contents, read_fold
 from models.datasets.pictures import read_levels
 from models.datasets.splits import hold_out
 from models.datasets.tables import DataSetError, read_table
+from phantoms.dataset import read_truth
+from phantoms.study import StudyOptions, write_study
 from tests.unit.models.datasets.lookalikes import breast, mask, write_dicom, write_picture
 
 RSNA = "file,patient_id,cancer,biopsy\n"
@@ -291,3 +294,17 @@ def test_a_picture_that_no_line_names_is_told(tmp_path: Path, line: str) -> None
         write_picture(tmp_path / name)
     (tmp_path / "notes.txt").write_text("x")
     assert reasons(tmp_path) == {"B.PNG": "labels.csv does not name it"}
+
+
+def test_a_path_that_is_no_text(tmp_path: Path) -> None:
+    """A folder named on an old disk: OpenCV's own reader ends the whole process at it."""
+    write_picture(tmp_path / "benign" / "benign (1).png")
+    write_mask(tmp_path / "benign" / "benign (1)_mask.png")
+    write_study(tmp_path / "phantom", 3, StudyOptions(views=("US",), rows=256))
+    odd = tmp_path.rename(tmp_path.with_name(os.fsdecode(b"caf\xe9")))
+    contents = read_contents(odd)
+    assert (len(contents.cases), contents.left_out) == (1, [])
+    assert contents.cases[0].read().pixels.any()
+    lesions = [lesion for truth in read_truth(odd / "phantom").values() for lesion in truth.lesions]
+    assert lesions
+    assert all(lesion.read_mask().any() for lesion in lesions)
