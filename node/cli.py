@@ -16,6 +16,8 @@ from node.errors import SentinodeError
 
 GROUP = "sentinode.commands"
 
+# Of a name that cannot be shown whole, characters around the wrong one.
+_SHOWN = 20
 _RIGHTS = "let the account that runs this read and write it, or name another"
 _ROOM = "make room there, or name a folder on another disk"
 # What helps against what the operating system refused, where that is not plain.
@@ -65,6 +67,11 @@ class PluggedGroup(click.Group):
             if refused is None or refused.errno == errno.EPIPE:
                 raise
             raise click.ClickException(_told(refused)) from error
+        except UnicodeEncodeError as error:
+            # A path or an argument in another encoding, as an old disk's name may be.
+            named = error.object[max(0, error.start - _SHOWN) : error.end + _SHOWN]
+            said = f"{named!a} is not text in UTF-8; use another name"
+            raise click.ClickException(said) from error
 
 
 def _of_the_system(error: BaseException | None) -> OSError | None:

@@ -36,6 +36,8 @@ Names = Annotated[tuple[str, ...], NoDecode]
 MOST_DAYS = 36500
 # Where this package stands: a checkout, or where packages are installed.
 _CHECKOUT = Path(__file__).resolve().parent.parent
+# Celery's transports to a Redis (kombu.transport).
+_BROKERS = ("redis", "rediss", "redis+socket", "sentinel")
 # Read before the settings themselves.
 _FILE_VARIABLES = ("SENTINODE_CONFIG", "SENTINODE_SECRETS_DIR")
 # Those of models.contract.FindingKind, which the node does not load.
@@ -326,6 +328,13 @@ class Settings(BaseSettings):
         # A checkout's own, whatever folder its commands are called from.
         beside = _CHECKOUT / value
         return beside if not value.exists() and beside.exists() else value
+
+    @field_validator("broker_url")
+    @classmethod
+    def _is_a_broker(cls, value: str) -> str:
+        if value.partition("://")[0] not in _BROKERS:
+            raise ValueError("write redis://host:6379/0, or rediss:// for TLS")
+        return value
 
     @field_validator("log_level")
     @classmethod

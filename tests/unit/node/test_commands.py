@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -104,6 +105,15 @@ def test_an_upgrade_that_cannot_be_is_told_in_a_line(
     [line] = outcome.stderr.splitlines()
     assert line.startswith("Error: database")
     assert "geheim" not in line
+
+
+@pytest.mark.parametrize("arguments", [["status"], ["retry"], ["retry", "--destination"]])
+def test_a_name_that_is_no_text_is_told(arguments: list[str]) -> None:
+    """An argument in another encoding than UTF-8, which no database takes."""
+    upgrade_database.callback()  # type: ignore[misc]
+    outcome = CliRunner().invoke(main, [*arguments, os.fsdecode(b"caf\xe9")])
+    assert outcome.exit_code == 1
+    assert outcome.stderr == "Error: 'caf\\udce9' is not text in UTF-8; use another name\n"
 
 
 def test_a_worker_that_could_not_work_does_not_start(

@@ -104,6 +104,15 @@ def test_a_checkout_is_found_from_any_folder(
     assert load_settings().model_repository == Path("/nonexistent/models")
 
 
+@pytest.mark.parametrize("url", ["bogus://host", "127.0.0.1:6379", "amqp://geheim@host"])
+def test_a_broker_that_is_none(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """Celery would take another server for it, or end in a traceback; no password is told."""
+    monkeypatch.setenv("SENTINODE_BROKER_URL", url)
+    with pytest.raises(ConfigurationError, match=r"BROKER_URL.*redis://") as refused:
+        load_settings()
+    assert "geheim" not in str(refused.value)
+
+
 def test_a_log_level_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is refused with the other settings, not by the first line that is logged."""
     monkeypatch.setenv("SENTINODE_LOG_LEVEL", "loud")
