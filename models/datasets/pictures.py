@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -51,7 +52,7 @@ def read_levels(path: Path) -> NDArray[np.float32]:
     return np.asarray(levels, np.float32) / np.float32(_brightest(levels))
 
 
-def decoded(data: bytes, flags: int) -> NDArray[np.generic] | None:
+def decoded(data: bytes, flags: int) -> NDArray[Any] | None:
     """The picture in a file's bytes; None where there is none.
 
     Instead of `cv2.imread`, which ends the process at a path that is not UTF-8.
