@@ -58,7 +58,13 @@ def create_app(
     app.add_middleware(Trail)
     app.add_middleware(Gate, entrance=site.entrance, doors=doors)
     app.add_middleware(Guard, http_host=settings.http_host, names=settings.http_names)
-    parts = (probes.router, metrics.router(site), login.router, studies.router, dicomweb.router)
+    parts = (
+        probes.router(site),
+        metrics.router(site),
+        login.router,
+        studies.router,
+        dicomweb.router,
+    )
     for router in (*parts, *doors):
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=_HERE / "static"))

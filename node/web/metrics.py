@@ -44,6 +44,7 @@ from node.store.tables import (
     Result,
     Study,
 )
+from node.web.shared import Shared
 from node.web.site import Site
 
 JOB_STATES = (QUEUED, RUNNING, DELIVERING, DONE, FAILED)
@@ -54,11 +55,12 @@ def router(site: Site) -> APIRouter:
     """The route /metrics over a registry of its own."""
     registry = CollectorRegistry()
     registry.register(StoreCollector(site))
+    scrape = Shared(lambda: generate_latest(registry))
     routes = APIRouter()
 
     @routes.get("/metrics")
-    def metrics() -> Response:
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+    async def metrics() -> Response:
+        return Response(await scrape(), media_type=CONTENT_TYPE_LATEST)
 
     return routes
 

@@ -9,27 +9,32 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
 from node.health import Check, check_migrations, readiness
-from node.web.site import TheSite
-
-router = APIRouter(prefix="/health")
-
-
-@router.get("/live")
-async def live() -> JSONResponse:
-    """This process's own loop turns; nothing else is asked, so no peer's fault restarts it."""
-    return JSONResponse({"ok": True})
+from node.web.shared import Shared
+from node.web.site import Site
 
 
-@router.get("/startup")
-def startup(site: TheSite) -> JSONResponse:
-    """The database has the tables that this version needs."""
-    return _verdict([check_migrations(site.store)])
+def router(site: Site) -> APIRouter:
+    """The routes below /health."""
+    tables = Shared(lambda: [check_migrations(site.store)])
+    everything = Shared(lambda: readiness(site.store, site.files, site.settings))
+    routes = APIRouter(prefix="/health")
 
+    @routes.get("/live")
+    async def live() -> JSONResponse:
+        """This process's own loop turns; nothing else is asked, so no peer's fault restarts it."""
+        return JSONResponse({"ok": True})
 
-@router.get("/ready")
-def ready(site: TheSite) -> JSONResponse:
-    """A study could come in now and its results could go out."""
-    return _verdict(readiness(site.store, site.files, site.settings))
+    @routes.get("/startup")
+    async def startup() -> JSONResponse:
+        """The database has the tables that this version needs."""
+        return _verdict(await tables())
+
+    @routes.get("/ready")
+    async def ready() -> JSONResponse:
+        """A study could come in now and its results could go out."""
+        return _verdict(await everything())
+
+    return routes
 
 
 def _verdict(checks: Sequence[Check]) -> JSONResponse:
