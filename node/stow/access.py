@@ -21,6 +21,7 @@ from fastapi import HTTPException, Request
 from node.access import host_allowed, plain_host
 from node.logs import log
 from node.settings import Settings
+from node.web.security import came_through_proxy
 
 # Each may hold as many open files as a batch of the intake has parts.
 REQUESTS_AT_ONCE = 32
@@ -37,7 +38,7 @@ def authorize(request: Request, settings: Settings) -> str:
         raise _refusal(HTTPStatus.FORBIDDEN, "this host may not store here", host)
     if settings.stow_token_file is not None:
         _check_token(request.headers.get("authorization", ""), settings.stow_token_file, host)
-    elif not ip_address(host).is_loopback:
+    elif not ip_address(host).is_loopback or came_through_proxy(request):
         raise _refusal(HTTPStatus.FORBIDDEN, "only this machine may store without a token", host)
     return host
 

@@ -27,6 +27,10 @@ VIEWER_POLICY = (
     "worker-src 'self' blob:; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
     "font-src 'self' data:; connect-src 'self' data: blob:; base-uri 'none'; frame-ancestors 'none'"
 )
+_FORWARDED = (
+    *("forwarded", "via", "x-real-ip"),
+    *("x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"),
+)
 _ALWAYS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
@@ -77,6 +81,16 @@ def same_origin(request: Request) -> None:
     foreign_origin = origin is not None and urlsplit(origin).netloc != request.headers.get("host")
     if foreign_fetch or foreign_origin:
         raise HTTPException(403, "this request came from another site")
+
+
+def came_through_proxy(request: Request) -> bool:
+    """Whether somebody else may have sent what seems to come from this machine.
+
+    A proxy on it, or one that is believed and handed on a sender's own X-Forwarded-For. nginx, of
+    all proxies, names nobody unless it is told to, but speaks HTTP/1.0 unless it is told otherwise.
+    """
+    handed_on = any(name in request.headers for name in _FORWARDED)
+    return handed_on or request.scope.get("http_version") == "1.0"
 
 
 def host_name(host: str) -> str:

@@ -31,16 +31,17 @@ from node.web.login.accounts import Role
 from node.web.login.entrance import CHALLENGE, HOW_TO_BEGIN, Entrance
 from node.web.login.sessions import Session
 from node.web.messages import answer
-from node.web.security import host_name, is_loopback
+from node.web.security import came_through_proxy, host_name, is_loopback
 
-_OPEN = ("/health/", "/static/")
+# Whole paths: the routes behind a prefix would take "/health/../index.html" for a file of theirs.
+_OPEN = ("/health/live", "/health/startup", "/health/ready", "/metrics")
+_OPEN_FILES = "/static/"
 _LOGIN = ("/login", "/logout")
 # Where programs show name and password with each request (RFC 7617), and get 401 instead of a page.
 _FOR_PROGRAMS = ("/api/", "/dicom-web/")
 _LOOKS = ("GET", "HEAD", "OPTIONS")
 # A page that keeps itself up to date; that is not somebody's use of the session.
 POLL_HEADER = "x-sentinode-refresh"
-_FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ class Gate:
 
     def _is_open(self, scope: Scope) -> bool:
         path: str = scope["path"]
-        if path == "/metrics" or path.startswith(_OPEN):
+        if path in _OPEN or path.startswith(_OPEN_FILES):
             return True
         return any(route.matches(scope)[0] == Match.FULL for route in self._doors)
 
@@ -121,7 +122,7 @@ class Gate:
             not self._entrance.needs_accounts
             and is_loopback(peer_host(request))
             and is_loopback(host_name(request.headers.get("host", "")))
-            and not any(name in request.headers for name in _FORWARDED)
+            and not came_through_proxy(request)
         )
 
     async def _refusal(self, request: Request) -> Response | None:

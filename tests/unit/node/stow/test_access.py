@@ -12,9 +12,15 @@ from node.settings import load_settings
 from node.stow.access import REQUESTS_AT_ONCE, REQUESTS_PER_HOST, Slots, authorize
 
 
-def ask(host: str | None = "127.0.0.1", authorization: str = "", **settings: object) -> str:
+def ask(
+    host: str | None = "127.0.0.1",
+    authorization: str = "",
+    more: tuple[tuple[bytes, bytes], ...] = (),
+    **settings: object,
+) -> str:
     """Authorize a request from this address. Raises HTTPException."""
     headers = [(b"authorization", authorization.encode())] if authorization else []
+    headers += more
     client = None if host is None else (host, 40000)
     request = Request({"type": "http", "headers": headers, "client": client})
     return authorize(request, load_settings(**settings))
@@ -37,6 +43,15 @@ def test_this_machine_needs_no_token(host: str) -> None:
 def test_other_machines_need_one(host: str | None) -> None:
     """Without a token file nobody else may store."""
     assert refused(host=host).status_code == 403
+
+
+@pytest.mark.parametrize("name", [b"x-forwarded-for", b"forwarded", b"via", b"x-real-ip"])
+def test_what_was_handed_on_is_not_from_this_machine(name: bytes, tmp_path: Path) -> None:
+    """A sender may have written "127.0.0.1" where a believed proxy hands on what it was told."""
+    assert refused(more=((name, b"127.0.0.1"),)).status_code == 403
+    path = tmp_path / "token"
+    path.write_text("secret")
+    ask(authorization="Bearer secret", more=((name, b"127.0.0.1"),), stow_token_file=path)
 
 
 def test_token(tmp_path: Path) -> None:

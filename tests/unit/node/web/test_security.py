@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from fastapi import Request
 
 from node.settings import load_settings
 from node.web.app import create_app
-from node.web.security import host_name, is_loopback
+from node.web.security import came_through_proxy, host_name, is_loopback
 from tests.unit.node.web.conftest import Client
 from tests.unit.node.web.rows import add_study, study_uid
 
@@ -81,3 +82,11 @@ def test_host_names() -> None:
     assert host_name("[") == ""
     assert is_loopback("127.8.8.8")
     assert not is_loopback("128.0.0.1")
+
+
+@pytest.mark.parametrize(("version", "is_proxy"), [("1.0", True), ("1.1", False)])
+def test_a_proxy_that_names_nobody(version: str, is_proxy: bool) -> None:
+    """nginx without a line of its own: HTTP/1.0, the upstream's Host, nothing of the sender."""
+    headers = [(b"host", b"127.0.0.1:8080"), (b"connection", b"close")]
+    request = Request({"type": "http", "http_version": version, "headers": headers})
+    assert came_through_proxy(request) == is_proxy

@@ -88,6 +88,7 @@ def test_everything_needs_a_login_but_what_is_named(network: Client, settings: S
     [
         *("/static/../studies/1.2.3", "/static/%2e%2e/api/studies", "//api/studies", "/health"),
         *("/metrics/", "/METRICS", "/health/../api/studies", "/login/../api/studies", "/login/"),
+        *("/health/../index.html", "/health/%2e%2e/app.bundle.0123.js", "/metrics/../index.html"),
         *("/%2fapi/studies", "/static", "/loginx", "/api/studies/", "/dicom-web/studies/"),
     ],
 )
@@ -98,6 +99,7 @@ def test_no_spelling_gets_round(network: Client, settings: Settings, path: str) 
     answer = network.get(path)
     assert answer.status_code in (307, 401, 404)
     assert "1.2.3" not in answer.text
+    assert "OHIF" not in answer.text
 
 
 def test_people_and_programs_with_a_session(network: Client, settings: Settings) -> None:
@@ -190,6 +192,7 @@ def test_this_machine_needs_no_account(settings: Settings) -> None:
         {"x-forwarded-proto": "https"},
         {"forwarded": "for=10.0.0.7"},
         {"via": "1.1 proxy"},
+        {"x-real-ip": "10.0.0.7"},
     ],
 )
 def test_a_proxy_on_this_machine_is_not_this_machine(
