@@ -23,7 +23,7 @@ from node.web.login import passwords
 # The account of WEB_ADMIN_PASSWORD_FILE. A line of the accounts file with this name wins.
 ADMIN = "admin"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
-_NOTHING_SEEN: tuple[Stamp, ...] = ()
+_NOTHING_SEEN: tuple[Stamp | bool, ...] = ()
 
 
 class Role(StrEnum):
@@ -111,10 +111,10 @@ class Accounts:
 
     def _refresh(self) -> Mapping[str, Account]:
         with self._lock:
-            stamps = (stamp(self._file), stamp(self._admin_file))
+            stamps = (stamp(self._file), stamp(self._admin_file), _is_there(self._file))
             if stamps != self._seen:
                 # Once there were accounts, a file that vanishes must not open the pages.
-                self._expected = self._expected or stamps[0] is not None
+                self._expected = self._expected or stamps[2]
                 self._wanted = self._wanted or self._expected
                 self._found = {one.name: one for one in (*self._of_admin(), *self._of_file())}
                 self._seen = stamps
@@ -140,6 +140,17 @@ class Accounts:
         # Every replica and every start must come to the same hash, or sessions would end with each.
         salt = hashlib.sha256(b"sentinode admin\0" + password.encode()).digest()[:16]
         yield Account(ADMIN, Role.OPERATOR, passwords.hashed(password, salt))
+
+
+def _is_there(path: Path) -> bool:
+    """Whether somebody has made the file, also where this process may not look at it."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _text(path: Path) -> str | None:

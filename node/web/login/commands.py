@@ -105,17 +105,29 @@ def _list(file: Path) -> None:
 def _set(
     file: Path, name: str, role: str | None, keep_password: bool, password_stdin: bool
 ) -> None:
-    before = read_accounts(_read(file) or "")[0].get(name)
-    if keep_password and before is None:
-        raise click.ClickException(f"there is no account {name} whose password could be kept")
-    chosen = Role(role) if role else (before.role if before else Role.READER)
-    if keep_password and before is not None:
-        kept = before.hash
+    kept, now = None, _read(file) or ""
+    if keep_password:
+        _changed(now, name, role, kept)  # what cannot be makes no folder
     else:
         kept = passwords.hashed(_ask(name, password_stdin))
-    line = Account(name, chosen, kept).line
-    _change(file, lambda text: with_account(text, name, line))
+    text = _change(file, lambda text: _changed(text, name, role, kept))
+    chosen = read_accounts(text)[0][name].role
     click.echo(f"{name} is {'an' if chosen == Role.OPERATOR else 'a'} {chosen} now, in {file}")
+
+
+def _changed(text: str, name: str, role: str | None, kept: str | None) -> str:
+    """The file with another role, another hash, or both; what is None stays as it is now.
+
+    As it is now, not as it was when the password was asked for: another command may have taken
+    the role or the whole account away meanwhile.
+    """
+    before = read_accounts(text)[0].get(name)
+    if kept is None:
+        if before is None:
+            raise click.ClickException(f"there is no account {name} whose password could be kept")
+        kept = before.hash
+    chosen = Role(role) if role else (before.role if before else Role.READER)
+    return with_account(text, name, Account(name, chosen, kept).line)
 
 
 def _remove(file: Path, name: str) -> None:
@@ -164,18 +176,33 @@ def _read(file: Path) -> str | None:
         raise ConfigurationError(f"the accounts file cannot be read: {file} ({reason})") from error
 
 
-def _change(file: Path, edit: Callable[[str], str]) -> None:
-    """Replace the file by what `edit` makes of it. Raises ConfigurationError."""
+def _change(file: Path, edit: Callable[[str], str]) -> str:
+    """Replace the file by what `edit` makes of it, and return that. Raises ConfigurationError."""
     target = file.resolve()  # a link stays one
     try:
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_folder(target.parent)
         with _alone(target):
-            _replace(target, edit(_read(target) or ""))
+            text = edit(_read(target) or "")
+            _replace(target, text)
+            return text
     except OSError as error:
         raise ConfigurationError(
             f"the accounts file cannot be written: {file} ({error.strerror}); where it is mounted "
             "read-only, change what it is mounted from"
         ) from error
+
+
+def _make_folder(folder: Path) -> None:
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for each in reversed(missing):
+        _give(each, each.parent.stat())
+
+
+def _give(path: Path, owner: os.stat_result) -> None:
+    if os.geteuid() == 0:
+        # The web process, which is not root, must still be able to read it.
+        os.chown(path, owner.st_uid, owner.st_gid)
 
 
 def _replace(target: Path, text: str) -> None:
@@ -186,9 +213,7 @@ def _replace(target: Path, text: str) -> None:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
-        if os.geteuid() == 0:
-            # The web process, which is not root, must still be able to read it.
-            os.chown(name, owner.st_uid, owner.st_gid)
+        _give(Path(name), owner)
         Path(name).replace(target)
     except BaseException:
         Path(name).unlink(missing_ok=True)
@@ -199,8 +224,10 @@ def _replace(target: Path, text: str) -> None:
 def _alone(target: Path) -> Iterator[None]:
     """Keep a second command from losing the first one's line."""
     # A file to write into: NFS locks no other.
-    descriptor = os.open(target.with_name(f".{target.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    lock = target.with_name(f".{target.name}.lock")
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
     try:
+        _give(lock, target.parent.stat())
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:

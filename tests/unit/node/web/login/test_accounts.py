@@ -120,3 +120,17 @@ def test_a_password_file_that_is_none(
     assert accounts.wanted
     assert caplog.records
     assert "short" not in caplog.text.replace("too short", "")
+
+
+@pytest.mark.parametrize("target", ["accounts", "missing/accounts", "named/accounts"])
+def test_a_file_that_cannot_be_looked_at_opens_nothing(tmp_path: Path, target: str) -> None:
+    """Somebody made accounts; that this process may not read them does not unmake them."""
+    settings = load_settings(state_dir=tmp_path)
+    accounts = Accounts(settings)
+    assert not accounts.wanted
+    settings.web_accounts.parent.mkdir(parents=True)
+    (settings.web_accounts.parent / "named").write_text("not a folder")
+    settings.web_accounts.symlink_to(target)  # to itself, to nothing, to what cannot be
+    assert accounts.wanted
+    assert accounts.all() == []
+    assert Accounts(settings).wanted

@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from node.settings import load_settings
+from node.web.login import commands
 from node.web.login.accounts import Accounts, Role, read_accounts
 from node.web.login.commands import account, with_account
 from node.web.login.passwords import matches
@@ -216,3 +217,57 @@ def test_terminal_is_asked_twice_without_an_echo(file: Path) -> None:
     assert status == 0, shown
     assert PASSWORD not in shown
     assert matches(read_accounts(file.read_text())[0]["anna"].hash, PASSWORD)
+
+
+def test_what_another_command_took_away_stays_away(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Meanwhile, with the password being typed, somebody lowers the role or removes the account."""
+    assert add("anna", "--role", "operator").exit_code == 0
+    asked = commands._ask
+
+    def slow(name: str, password_stdin: bool) -> str:
+        password = asked(name, password_stdin)
+        monkeypatch.setattr(commands, "_ask", asked)
+        lowered = account_line(file).replace(":operator:", ":reader:")
+        file.write_text(f"{lowered}\n")
+        return password
+
+    monkeypatch.setattr(commands, "_ask", slow)
+    assert "anna is a reader now" in add("anna", password=OTHER).output
+    assert account_line(file).startswith("anna:reader:")
+
+
+def test_an_account_that_was_removed_meanwhile_is_not_made_again(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another role for an account that is gone when its turn comes."""
+    assert add("anna").exit_code == 0
+    make = commands._make_folder
+
+    def removing(folder: Path) -> None:
+        make(folder)
+        file.write_text("")
+
+    monkeypatch.setattr(commands, "_make_folder", removing)
+    done = run("anna", "--role", "operator", "--keep-password")
+    assert done.exit_code == 1
+    assert "there is no account anna" in done.output
+    assert file.read_text() == ""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_root_makes_folders_for_the_state_folders_owner(file: Path, tmp_path: Path) -> None:
+    """Else the web process could not even see that there are accounts."""
+    state = tmp_path / "state"
+    state.mkdir()
+    os.chown(state, 4711, 4712)
+    assert add("anna").exit_code == 0
+    for path in (file.parent, file, *file.parent.iterdir()):
+        assert (path.stat().st_uid, path.stat().st_gid) == (4711, 4712), path
+
+
+def account_line(file: Path) -> str:
+    """The one line of an accounts file."""
+    (line,) = file.read_text().splitlines()
+    return line
