@@ -53,14 +53,14 @@ async def forward(resource: str, request: Request, site: TheSite) -> StreamingRe
     """Ask the archive and stream its answer. Raises httpx.TransportError."""
     if not _RESOURCE.fullmatch(resource):
         raise HTTPException(404, "only DICOMweb studies, series and instances are served here")
+    host = request.headers.get("host", "")
     headers = {name: request.headers[name] for name in _TO_ARCHIVE if name in request.headers}
     # The archive writes links to itself into its answers; they must lead back here.
-    headers["host"] = request.headers.get("host", "")
-    headers["forwarded"] = f"host={headers['host']};proto={request.url.scheme}"
+    headers |= {"host": host, "forwarded": f"host={host};proto={request.url.scheme}"}
+    # As they came: httpx would take text for ASCII, and fail.
+    raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
     query = httpx.QueryParams(request.url.query)
-    asked = site.archive.build_request(
-        "GET", f"/dicom-web/{resource}", params=query, headers=headers
-    )
+    asked = site.archive.build_request("GET", f"/dicom-web/{resource}", params=query, headers=raw)
     answer = await site.archive.send(asked, stream=True)
     return StreamingResponse(
         answer.aiter_raw(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Annotated, Any
 
+import httpx
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from fastapi.encoders import jsonable_encoder
 from fastapi.responses import FileResponse, RedirectResponse, Response
@@ -49,7 +50,9 @@ def show_study(request: Request, site: TheSite, study_uid: StudyUID) -> Response
     """The page of one study."""
     with site.store.reading() as session:
         found = study_page(session, site.files, study_uid)
-    context = {"page": found, "study": found.status, "archive": site.settings.orthanc}
+    # A name and password in ORTHANC_URL are this process's, not the reader's.
+    archive = httpx.URL(site.settings.orthanc).copy_with(userinfo=b"")
+    context = {"page": found, "study": found.status, "archive": str(archive)}
     return site.templates.TemplateResponse(request, "study.html", context)
 
 

@@ -60,9 +60,10 @@ class Entrance:
 
     async def admit(self, name: str, password: str, host: str) -> Account:
         """The account of this name and password. Raises HTTPException 401, 429 or 503."""
+        account = await run_in_threadpool(self.accounts.find, name)
+        # From here on nothing is awaited before this attempt itself is counted.
         if self._waiting >= _WAITING_AT_MOST:
             raise HTTPException(503, "too many log in at this moment", {"Retry-After": "10"})
-        account = await run_in_threadpool(self.accounts.find, name)
         who = account.name if account else "unknown"
         wait = self._throttle.wait_seconds(name[:64], host)
         if wait:

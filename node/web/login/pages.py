@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from fastapi.responses import RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 
 from node.logs import log
 from node.web.login.gate import Visitor, peer_host, set_cookie
@@ -117,6 +118,8 @@ async def _form(request: Request) -> dict[str, str]:
                 body += chunk
                 if len(body) > _FORM_BYTES:
                     raise HTTPException(413, "this is more than a name and a password")
+    except ClientDisconnect as error:
+        raise HTTPException(400, "the form broke off") from error  # nobody reads it
     except TimeoutError as error:
         raise HTTPException(408, "the form did not arrive in time") from error
     try:

@@ -47,3 +47,10 @@ def test_silent_archive_is_bad_gateway(client: Client, path: str) -> None:
     answer = client.get(f"/dicom-web/{path}")
     assert answer.status_code == 502
     assert "the archive does not answer" in answer.json()["error"]
+
+
+def test_what_a_browser_sends_is_handed_on_as_it_came(client: Client) -> None:
+    """Header fields may have bytes beyond ASCII (RFC 9110 5.5); that is no error of ours."""
+    client.app.state.site.archive.base_url = "http://127.0.0.1:1"
+    answer = client.get("/dicom-web/studies", headers=[(b"accept", b"caf\xe9")])
+    assert answer.status_code == 502

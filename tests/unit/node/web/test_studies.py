@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from node.job import Bell
 from node.retention.expiry import Expiry
 from node.retention.removal import Rule
+from node.settings import load_settings
 from node.status import study_status
 from node.store.files import Files
 from node.store.session import Store
@@ -38,6 +41,18 @@ def test_failed_model_is_never_no_findings(client: Client, store: Store) -> None
     assert "Unknown: see the failed models above." in page
     assert "None above the operating points" not in page
     assert "No findings above" not in page
+
+
+def test_link_to_the_archive_has_no_password(client: Client, store: Store) -> None:
+    """A name and password in ORTHANC_URL are for this process alone."""
+    uid = add_study(store)
+    site = client.app.state.site
+    url = "http://node:secret@archive.example:8042/pacs"
+    settings = load_settings(state_dir=site.settings.state_dir, orthanc_url=url)
+    client.app.state.site = replace(site, settings=settings)
+    page = client.get(f"/studies/{uid}").text
+    assert 'href="http://archive.example:8042/pacs"' in page
+    assert "secret" not in page
 
 
 def test_skipped_study_says_why(client: Client, store: Store) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import logging
 from collections.abc import Iterator
 
 import httpx
 import pytest
+from fastapi import HTTPException
+from starlette.types import Message
 
 from node.settings import Settings
 from node.web.app import create_app
+from node.web.login.entrance import Entrance
 from node.web.login.pages import local_path
 from tests.unit.node.web.conftest import Client
 from tests.unit.node.web.login.known import (
@@ -282,3 +286,45 @@ def test_nothing_behind_the_login_is_stored(closed: Client) -> None:
             answer: httpx.Response = closed.get(path, headers=headers)
             if "location" not in answer.headers or headers == {}:
                 assert answer.headers["cache-control"] == "no-store", path
+
+
+def test_too_many_at_once_wait_for_no_hash(settings: Settings) -> None:
+    """Very many at the same moment from everywhere: a bounded number waits, the rest is told."""
+    entrance = Entrance(settings)
+    seen = []
+
+    async def log_in_from(number: int) -> int:
+        try:
+            await entrance.admit(f"nobody{number}", "wrong password", f"10.0.{number}.1")
+        except HTTPException as error:
+            seen.append(entrance._waiting)
+            return error.status_code
+        raise AssertionError
+
+    async def all_at_once() -> list[int]:
+        return list(await asyncio.gather(*map(log_in_from, range(100))))
+
+    statuses = asyncio.run(all_at_once())
+    assert max(seen) <= 32
+    assert 503 in statuses
+
+
+def test_a_form_that_breaks_off_is_no_alarm(closed: Client) -> None:
+    """A browser that goes away while it sends is no error of ours: no traceback."""
+    messages = [{"type": "http.request", "body": b"name=a", "more_body": True}]
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return messages.pop() if messages else {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    headers = [
+        (b"host", b"127.0.0.1"),
+        (b"content-type", b"application/x-www-form-urlencoded"),
+    ]
+    scope = {"type": "http", "method": "POST", "path": "/login", "headers": headers}
+    scope |= {"query_string": b"", "client": ("127.0.0.1", 1), "http_version": "1.1"}
+    asyncio.run(closed.app(scope, receive, send))
+    assert sent[0]["status"] == 400

@@ -186,3 +186,16 @@ def test_a_key_that_is_none_says_which(tmp_path: Path) -> None:
         clinic.sessions.begin(ANNA)
     path.write_text("k" * 32)
     assert clinic.sessions.read(clinic.sessions.begin(ANNA))
+
+
+def test_a_name_that_does_not_exist_costs_the_same(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A forged session of somebody and of nobody: the time says nothing of who has an account."""
+    signed = []
+    sign = Sessions._signature
+    monkeypatch.setattr(Sessions, "_signature", lambda *each: signed.append(1) or sign(*each))
+    for name in ("anna", "nobody"):
+        payload = base64.urlsafe_b64encode(f"id 1000000 1000000 {name}".encode()).rstrip(b"=")
+        assert clinic.sessions.read(f"{payload.decode()}.AAAA") is None
+    assert len(signed) == 2
