@@ -17,7 +17,7 @@ Found = TypeVar("Found")
 
 
 class Shared(Generic[Found]):
-    """`work` in a thread, one run at a time; it answers everybody who came while it ran."""
+    """`work` in a thread, one run at a time; it answers everybody who came before it began."""
 
     def __init__(self, work: Callable[[], Found]) -> None:
         self._work = work
@@ -29,6 +29,6 @@ class Shared(Generic[Found]):
         asked = time.monotonic()
         async with self._turn:
             if self._last is None or self._last[0] < asked:
-                found = await run_in_threadpool(self._work)
-                self._last = (time.monotonic(), found)
+                began = time.monotonic()
+                self._last = (began, await run_in_threadpool(self._work))
             return self._last[1]
