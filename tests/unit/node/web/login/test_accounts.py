@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import pytest
@@ -98,7 +97,6 @@ def test_password_file_makes_the_operator_admin(tmp_path: Path) -> None:
 
 def test_no_alarm_where_all_is_well(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The accounts file of the state folder may be yet to come; one that is named may not."""
-    logging.getLogger("sentinode").propagate = True
     path = tmp_path / "web-password"
     path.write_text("7Vd2kL0qWm_sN1bXz8cR4tYh6uJ3pE5a\n")
     assert Accounts(load_settings(state_dir=tmp_path, web_admin_password_file=path)).all()
@@ -114,7 +112,6 @@ def test_a_password_file_that_is_none(
     """It lets nobody in, opens nothing, and the log says so without what it holds."""
     path = tmp_path / "web-password"
     path.write_bytes(content)
-    logging.getLogger("sentinode").propagate = True
     accounts = Accounts(load_settings(state_dir=tmp_path, web_admin_password_file=path))
     assert accounts.all() == []
     assert accounts.wanted

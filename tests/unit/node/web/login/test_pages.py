@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import logging
 from collections.abc import Iterator
 
 import httpx
@@ -44,8 +43,6 @@ def closed(settings: Settings) -> Iterator[Client]:
 @pytest.fixture
 def lines(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
     """Return what is logged."""
-    logger = logging.getLogger("sentinode")
-    logger.propagate = True
     with caplog.at_level("INFO", "sentinode"):
         yield caplog
 
