@@ -49,7 +49,13 @@ def compare(config: Config, data: Sequence[Path], test: Path, out: Path) -> dict
             folder.mkdir(parents=True, exist_ok=True)
             run(replace(config, grey_only=grey_only), data, folder, resume=True)
         rows[name] = tested(config, folder, test, grey_only)
-    result = {"steps": config.fit.steps, "test": test.name, "arms": rows, "reported": REPORTED}
+    result = {
+        "steps": config.fit.steps,
+        "data": [folder.name for folder in data],
+        "test": test.name,
+        "arms": rows,
+        "reported": REPORTED,
+    }
     (out / "comparison.json").write_text(json.dumps(result, indent=1) + "\n")
     (out / "comparison.md").write_text(table(result))
     return result
@@ -66,15 +72,17 @@ def tested(config: Config, folder: Path, test: Path, grey_only: bool) -> dict[st
 def table(result: Mapping[str, Any]) -> str:
     """The comparison as Markdown: ours with 95 % intervals, beside what the paper reports."""
     header = ["input", *_COLUMNS.values(), "paper: AUC", "paper: Dice (DSI)"]
-    lines = [_row(header), _row(["---"] * len(header))]
+    lines = ["# Pseudo-colour against grey only", "", _row(header), _row(["---"] * len(header))]
     for name, arm in result["arms"].items():
         cells = [_cell(arm, column) for column in _COLUMNS]
         paper = result["reported"][name]
         lines.append(_row([name, *cells, f"{paper['auc']:.2f}", f"{paper['dice']:.2f}"]))
     first = next(iter(result["arms"].values()))["figures"]
     lines.append(
-        f"\n{first['masses']:.0f} masses on {first['images']:.0f} images of {result['test']}; "
-        f"{result['steps']} steps each, the same samples. 95 % intervals over patients. "
+        f"\nTrained on {', '.join(result['data'])} and lesions drawn in, from the same initial "
+        f"weights; {first['masses']:.0f} masses on {first['images']:.0f} images of "
+        f"{result['test']}; {result['steps']} steps each, the same samples. 95 % intervals over "
+        "patients. "
         "The paper's figures are as reported by the paper, on INbreast."
     )
     return "\n".join(lines) + "\n"

@@ -65,10 +65,18 @@ def test_table_has_ours_and_theirs() -> None:
         "figures": dict.fromkeys(names, 0.5) | {"masses": 46.0, "images": 207.0},
         "intervals": dict.fromkeys(names, (0.25, 0.75)),
     }
-    text = table({"steps": 10, "test": "x", "arms": dict.fromkeys(ARMS, arm), "reported": REPORTED})
+    text = table(
+        {
+            "steps": 10,
+            "data": ["y"],
+            "test": "x",
+            "arms": dict.fromkeys(ARMS, arm),
+            "reported": REPORTED,
+        }
+    )
     assert "| pseudo-colour | 0.50 (0.25 to 0.75)" in text
     assert "| grey only |" in text
-    assert text.splitlines()[2].endswith("| 0.90 | 0.88 |")
+    assert text.splitlines()[4].endswith("| 0.90 | 0.88 |")
     assert "46 masses on 207 images of x; 10 steps each" in text
 
 
