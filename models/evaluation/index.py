@@ -7,7 +7,7 @@ and the pictures that may be shown. What must hold: every figure is read from a 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +47,20 @@ def write_index(out: Path) -> Path:
         rows=rows,
         pictures=pictures,
         models=sorted(MODELS),
+        comparisons=list(_comparisons(out)),
     )
     out.mkdir(parents=True, exist_ok=True)
     (out / "README.md").write_text(text.rstrip() + "\n", encoding="utf-8")
     return out / "README.md"
+
+
+def _comparisons(out: Path) -> Iterator[tuple[str, str]]:
+    """Title and place of every page beside the reports: what papers compare."""
+    for name in sorted(MODELS):
+        for path in sorted((out / name).glob("*/*.md")):
+            if path.name != "report.md":
+                title = path.read_text(encoding="utf-8").partition("\n")[0]
+                yield title.removeprefix("# "), path.relative_to(out).as_posix()
 
 
 def _cell(report: Mapping[str, Any], name: str, title: str, figure: str, interval: str) -> str:

@@ -130,15 +130,17 @@ def test_data_that_the_card_does_not_list_is_told(tmp_path: Path) -> None:
 
 
 def test_the_index_reads_every_report(tmp_path: Path) -> None:
-    """One row per report with figures and intervals, and the pictures that there are."""
+    """One row per report with figures and intervals, the comparisons, the pictures there are."""
     write_all(tmp_path)
     report = tmp_path / "docs" / "mask_rcnn_us" / "busi" / "report.json"
     report.write_text(json.dumps(REPORT | {"layout": "busi"}))
     (report.parent / "examples.png").write_bytes(b"a picture")
+    (report.parent / "ablation.md").write_text("# Original and refined\n\n| a table |\n")
     text = write_index(tmp_path / "docs").read_text()
     link = "[mask_rcnn_us/busi](mask_rcnn_us/busi/report.md)"
     assert f"| {link} | 10 | 0.850 (0.700 to 0.950) |" in text
     assert "![mask_rcnn_us/busi](mask_rcnn_us/busi/examples.png)" in text
+    assert "- [Original and refined](mask_rcnn_us/busi/ablation.md)" in text
     assert "none yet" in write_index(tmp_path / "empty").read_text()
 
 
