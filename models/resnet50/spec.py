@@ -10,7 +10,7 @@ CHANNELS = 2  # grey levels, fine bright detail
 ROWS_PX, COLUMNS_PX = 192, 120  # a compressed breast is taller than deep: 8:5 wastes little
 # The network shrinks its input to this: what the last stage of training has seen. A run that ends
 # with more rows changes it.
-SERVED_ROWS_PX = 128
+SERVED_ROWS_PX = 192
 WINDOW_PERCENTILES = (1.0, 99.5)  # of the pixels inside the breast
 WINDOW_TOP = 0.8  # where the upper one lands, so that calcium still stands out above it
 DETAIL_FACTOR = 8  # detail is sought on a grid this much finer than the input
@@ -23,7 +23,7 @@ AGE_CENTRE_YEARS, AGE_SCALE_YEARS = 58.0, 10.0  # about mean and spread of a scr
 
 SPEC = ModelSpec(
     name="resnet50",
-    version="2.0.0",
+    version="3.0.0",
     modality="MG",
     task="classification",
     inputs=(
