@@ -279,7 +279,9 @@ class Settings(BaseSettings):
         Path("model_repository"), description="Embedded stack: what Triton loads."
     )
     ohif_dir: Path = Field(Path(".ohif/dist"), description="Built OHIF viewer served at /viewer.")
-    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="DEBUG, INFO, WARNING or ERROR."
+    )
 
     @field_validator(
         "dicom_allowed_ae_titles",
@@ -336,12 +338,10 @@ class Settings(BaseSettings):
             raise ValueError("write redis://host:6379/0, or rediss:// for TLS")
         return value
 
-    @field_validator("log_level")
+    @field_validator("log_level", mode="before")
     @classmethod
-    def _is_a_level(cls, value: str) -> str:
-        if value.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
-            raise ValueError("write DEBUG, INFO, WARNING or ERROR")
-        return value.upper()
+    def _in_capitals(cls, value: Any) -> Any:
+        return value.upper() if isinstance(value, str) else value
 
     @field_validator("ae_title")
     @classmethod

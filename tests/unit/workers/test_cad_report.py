@@ -178,7 +178,8 @@ def test_probabilities_and_the_statement_on_research_use_are_in_the_text() -> No
     report = encoded([analysis(source, classified(source))])
     text = _children(_children(report, "111017")[0], "111033")[0].TextValue
     assert text.startswith("Research use only. Not a medical device.")
-    assert "resnet50 2.0.0: benign 20 %, malignant 10 %, normal 70 %." in text
+    version = MODELS["resnet50"].spec.version
+    assert f"resnet50 {version}: benign 20 %, malignant 10 %, normal 70 %." in text
 
 
 def test_an_ultrasound_study_has_no_cad_report() -> None:
