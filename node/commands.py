@@ -24,6 +24,7 @@ from node.errors import ConfigurationError, IllegalMoveError, NotFoundError
 from node.identifiers import AETitle
 from node.job import ACTIVE, FAILED, RECEIVING
 from node.job import retry as retry_study
+from node.listing import PAGE_SIZE, StudyLine, StudyList, list_studies
 from node.logs import keep_libraries_quiet
 from node.priors.requests import ask_again
 from node.retention.expiry import Expiry, look
@@ -35,8 +36,7 @@ from node.store.deliveries import studies_with_dead_letters
 from node.store.files import Files
 from node.store.migrate import upgrade
 from node.store.session import Store, open_store
-from node.store.version import require_migrated, unanswered
-from node.web.listing import PAGE_SIZE, StudyLine, StudyList, list_studies
+from node.store.version import require_migrated, require_tables, unanswered
 
 _POLL_SECONDS = 0.5
 # Between two looks at a database that is not ready yet.
@@ -224,9 +224,9 @@ def node_database(settings: Settings) -> Iterator[Store]:
 
     Raises ConfigurationError where there is none, it has no tables or stops answering.
     """
-    require_migrated(settings)
     store = open_store(settings)
     try:
+        require_tables(store)
         yield store
     except SQLAlchemyError as error:
         raise unanswered(error) from error

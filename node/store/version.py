@@ -35,11 +35,17 @@ def require_migrated(settings: Settings) -> None:
     """Refuse to start on tables of another version. Raises ConfigurationError."""
     store = open_store(settings)
     try:
+        require_tables(store)
+    finally:
+        store.close()
+
+
+def require_tables(store: Store) -> None:
+    """The same of a store that is open. Raises ConfigurationError."""
+    try:
         found = found_migration(store)
     except SQLAlchemyError as error:
         raise unanswered(error) from error
-    finally:
-        store.close()
     if found != wanted_migration():
         raise ConfigurationError(f"database: {other_migration(found)}")
 

@@ -22,13 +22,13 @@ from node.settings import Settings
 from node.store.files import Files
 from node.store.session import open_store
 from node.web import dicomweb, metrics, pages, probes, studies, viewer
+from node.web.audit import AuditTrail
 from node.web.login import pages as login
 from node.web.login.entrance import Entrance
 from node.web.login.gate import Gate
 from node.web.messages import answer
 from node.web.security import Guard
 from node.web.site import Site
-from node.web.trail import Trail
 
 _HERE = Path(__file__).parent
 
@@ -55,7 +55,7 @@ def create_app(
     )
     app = FastAPI(title="Sentinode", openapi_url=None, lifespan=_lifespan)
     app.state.site = site
-    app.add_middleware(Trail)
+    app.add_middleware(AuditTrail)
     app.add_middleware(Gate, entrance=site.entrance, doors=doors)
     app.add_middleware(Guard, http_host=settings.http_host, names=settings.http_names)
     parts = (

@@ -44,7 +44,7 @@ from node.store.tables import (
     Result,
     Study,
 )
-from node.web.shared import Shared
+from node.web.coalesced import Coalesced
 from node.web.site import Site
 
 JOB_STATES = (QUEUED, RUNNING, DELIVERING, DONE, FAILED)
@@ -55,7 +55,7 @@ def router(site: Site) -> APIRouter:
     """The route /metrics over a registry of its own."""
     registry = CollectorRegistry()
     registry.register(StoreCollector(site))
-    scrape = Shared(lambda: generate_latest(registry))
+    scrape = Coalesced(lambda: generate_latest(registry))
     routes = APIRouter()
 
     @routes.get("/metrics")

@@ -9,14 +9,14 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
 from node.health import Check, check_migrations, readiness
-from node.web.shared import Shared
+from node.web.coalesced import Coalesced
 from node.web.site import Site
 
 
 def router(site: Site) -> APIRouter:
     """The routes below /health."""
-    tables = Shared(lambda: [check_migrations(site.store)])
-    everything = Shared(lambda: readiness(site.store, site.files, site.settings))
+    tables = Coalesced(lambda: [check_migrations(site.store)])
+    everything = Coalesced(lambda: readiness(site.store, site.files, site.settings))
     routes = APIRouter(prefix="/health")
 
     @routes.get("/live")

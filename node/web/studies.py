@@ -13,11 +13,11 @@ from fastapi.responses import FileResponse, RedirectResponse, Response
 from node.errors import NotFoundError
 from node.identifiers import is_uid
 from node.job import retry
+from node.listing import list_studies
 from node.logs import log
 from node.status import study_status
 from node.store.tables import Study
 from node.web.detail import find_picture, study_page
-from node.web.listing import list_studies
 from node.web.login.gate import Visitor, peer_host
 from node.web.metrics import STUDY_STATES
 from node.web.security import same_origin

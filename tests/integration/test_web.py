@@ -16,13 +16,13 @@ import pydicom
 import pytest
 from pydicom.dataset import FileDataset
 
+from node.listing import list_studies
 from node.process import beat
 from node.settings import Settings, load_settings
 from node.store.files import Files
 from node.store.migrate import upgrade
 from node.store.session import Store, open_store
 from node.web.detail import study_page
-from node.web.listing import list_studies
 from stack.process import running
 from tests import datasets
 from tests.peers import redis as redis_peer

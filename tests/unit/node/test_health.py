@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import pytest
 from sqlalchemy import select
 
 from node.health import FRESH_SECONDS, check_beat, check_disk, check_migrations
 from node.process import beat
-from node.settings import load_settings
 from node.store.files import Files
-from node.store.migrate import upgrade
-from node.store.session import Store, open_store
+from node.store.session import Store
 from node.store.tables import Process
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    """A migrated SQLite store."""
-    settings = load_settings(state_dir=tmp_path)
-    upgrade(settings)
-    store = open_store(settings)
-    yield store
-    store.close()
 
 
 def _age(store: Store, name: str, seconds: float) -> None:

@@ -47,7 +47,7 @@ class Look:
     study_uid: str | None
 
 
-class Trail:
+class AuditTrail:
     """ASGI middleware; stands behind the gate. Used by the event loop alone."""
 
     def __init__(self, app: ASGIApp, now: Callable[[], float] = time.monotonic) -> None:

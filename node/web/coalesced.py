@@ -16,7 +16,7 @@ from starlette.concurrency import run_in_threadpool
 Found = TypeVar("Found")
 
 
-class Shared(Generic[Found]):
+class Coalesced(Generic[Found]):
     """`work` in a thread, one run at a time; it answers everybody who came before it began."""
 
     def __init__(self, work: Callable[[], Found]) -> None:

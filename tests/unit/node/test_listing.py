@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from node.listing import PAGE_SIZE, list_studies
 from node.store.session import Store
-from node.web.listing import PAGE_SIZE, list_studies
 from tests.unit.node.web.rows import add_study, study_uid
 
 

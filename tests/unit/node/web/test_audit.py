@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from node.settings import Settings
 from node.store.session import Store
-from node.web.trail import REPEAT_SECONDS, Trail
+from node.web.audit import REPEAT_SECONDS, AuditTrail
 from tests.unit.node.web.conftest import Client
 from tests.unit.node.web.login.known import READER, logged_in, write_accounts
 from tests.unit.node.web.rows import add_study
@@ -133,7 +133,7 @@ def test_a_viewers_requests_are_one_line_until_time_has_passed(
     """Two hundred frames are one look; another study, account or quarter of an hour is another."""
     clock, names = [1000.0], ["rita"]
     inner = Starlette(routes=[Route("/{path:path}", lambda request: PlainTextResponse(""))])
-    trail = Trail(inner, lambda: clock[0])
+    trail = AuditTrail(inner, lambda: clock[0])
 
     async def behind_the_gate(scope: Any, receive: Any, send: Any) -> None:
         scope.setdefault("state", {})["visitor"] = Named(names[0])

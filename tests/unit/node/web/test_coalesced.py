@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from node.web.shared import Shared
+from node.web.coalesced import Coalesced
 
 
 def test_many_who_ask_cost_two_runs_at_most() -> None:
@@ -18,7 +18,7 @@ def test_many_who_ask_cost_two_runs_at_most() -> None:
         return len(runs)
 
     async def ask() -> list[int]:
-        shared = Shared(work)
+        shared = Coalesced(work)
         found = await asyncio.gather(*(shared() for _ in range(50)))
         return [*found, await shared()]
 
@@ -38,7 +38,7 @@ def test_a_failure_is_not_kept() -> None:
         return "here"
 
     async def ask() -> list[object]:
-        shared = Shared(work)
+        shared = Coalesced(work)
         return list(await asyncio.gather(shared(), shared(), return_exceptions=True))
 
     failed, found = asyncio.run(ask())
