@@ -34,7 +34,10 @@ class DataSettings:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """One run. `stages`: see `models.mask_rcnn.resolution`; empty trains at full size always."""
+    """One run. `stages`: see `models.mask_rcnn.resolution`; empty trains at full size always.
+
+    `initial`: folder with `weights.*.pt` of this network to start from instead of random ones.
+    """
 
     network: NetworkConfig
     data: DataSettings = field(default_factory=DataSettings)
@@ -42,3 +45,4 @@ class Config:
     loss: LossConfig = field(default_factory=LossConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     stages: Stages = ()
+    initial: Path | None = None

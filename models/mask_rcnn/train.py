@@ -73,6 +73,7 @@ def train(config: Config, made: Stocks, out: Path, label: str, resume: bool = Fa
     """Train on stocks that are already there."""
     begin(config.fit)
     network = MaskRCNN(config.network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    weights.start(network, config.initial)
     return fit(
         network,
         partial(_loss, config=config),

@@ -43,8 +43,7 @@ def run(
     device = begin(config.fit)
     # Convolutions in half precision run on tensor cores in this order of axes.
     network = ResNet50().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if config.initial is not None:
-        weights.load(network, config.initial)
+    weights.start(network, config.initial)
     with pool_or_none(config.data.workers) as pool:
         if data or not config.data.packs:
             stocks = stocks_of(config.data, data, device, pool, fold)

@@ -130,12 +130,21 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
+def _inherited(config: Any) -> list[str]:
+    """Layouts that the weights saw which this run starts from, where they say so."""
+    initial: Path | None = getattr(config, "initial", None)
+    if initial is None or not (initial / FACTS).is_file():
+        return []
+    facts = json.loads((initial / FACTS).read_text())
+    return list(facts.get("layouts", ()))
+
+
 def _write_facts(config: Any, request: Request) -> None:
     facts = {
         "model": request.name,
         "data": [path.name for path in request.data],
         # What was trained on decides the weights' licence, whatever the folders are called.
-        "layouts": [layout_of(path) for path in request.data],
+        "layouts": [layout_of(path) for path in request.data] + _inherited(config),
         "folds": request.folds,
         "config": dataclasses.asdict(config),
     }

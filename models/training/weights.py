@@ -12,6 +12,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from models.training.config import ConfigError
+
 PART_BYTES = 15 * 1024 * 1024
 
 
@@ -52,6 +54,21 @@ def load(module: nn.Module, directory: Path) -> None:
     for path in paths:
         state.update(torch.load(path, map_location="cpu", weights_only=True))
     module.load_state_dict(state)
+
+
+def start(module: nn.Module, initial: Path | None) -> None:
+    """`load` what a setting `initial` names, if it does. Raises ConfigError."""
+    if initial is None:
+        return
+    try:
+        load(module, initial)
+    except FileNotFoundError as error:
+        raise ConfigError(f"initial: {error}; name the --out of a run that has ended") from error
+    except RuntimeError as error:
+        raise ConfigError(
+            f"initial: {initial} holds the weights of another network; train with the settings "
+            "under network that it was trained with"
+        ) from error
 
 
 def _half(name: str, tensor: Tensor) -> Tensor:

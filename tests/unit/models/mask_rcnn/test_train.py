@@ -73,6 +73,22 @@ def test_interrupted_run_ends_with_the_same_weights(made: Stocks, tmp_path: Path
         assert torch.equal(tensor, result.module.state_dict()[name]), name
 
 
+def test_a_run_starts_from_the_weights_of_another(made: Stocks, tmp_path: Path) -> None:
+    """With next to no learning rate, the weights at the end are those named by `initial`."""
+    first = train(TINY, made, tmp_path / "first", "tiny").module
+    weights.save(first, tmp_path / "first")
+    still = replace(TINY.fit, learning_rate=1e-9, decay=0.0)
+    again = train(
+        replace(TINY, fit=still, initial=tmp_path / "first"), made, tmp_path / "again", "tiny"
+    ).module
+    expected = dict(first.named_parameters())
+    for name, tensor in again.named_parameters():
+        assert torch.allclose(tensor, expected[name].half().float(), atol=1e-6), name
+    wider = replace(TINY, network=replace(TINY.network, hidden=16), initial=tmp_path / "first")
+    with pytest.raises(config.ConfigError, match="weights of another network"):
+        train(wider, made, tmp_path / "wider", "tiny")
+
+
 def test_defaults_of_the_ultrasound_model_are_read() -> None:
     """The TOML file holds no key that nobody reads, and says which network is served."""
     found = config.read(Config, command.defaults_path("mask_rcnn_us"))

@@ -106,6 +106,19 @@ def test_a_licence_goes_by_the_data_and_not_by_its_folder(busi: Path, tmp_path: 
     assert undeclared_data("mask_rcnn_us", out) == []
 
 
+def test_what_the_initial_weights_saw_is_inherited(busi: Path, tmp_path: Path) -> None:
+    """A run on phantoms alone that starts from weights of patients carries their data's licence."""
+    before = tmp_path / "before"
+    before.mkdir()
+    (before / "config.json").write_text(json.dumps({"data": [], "layouts": ["rsna"]}))
+    settings = ("fit.steps=1", f"initial={before}")
+    result = invoke("resnet50", "--data", str(busi), "--out", str(tmp_path / "x"), settings=settings)
+    assert result.exit_code == 2
+    assert "initial: no weights.*.pt" in result.output
+    facts = json.loads((tmp_path / "x" / "config.json").read_text())
+    assert facts["layouts"] == ["busi", "rsna"]
+
+
 def test_export_without_weights(tmp_path: Path) -> None:
     """A folder that no training has written."""
     result = CliRunner().invoke(export, ["resnet50", "--weights", str(tmp_path)])
