@@ -112,7 +112,9 @@ def test_what_the_initial_weights_saw_is_inherited(busi: Path, tmp_path: Path) -
     before.mkdir()
     (before / "config.json").write_text(json.dumps({"data": [], "layouts": ["rsna"]}))
     settings = ("fit.steps=1", f"initial={before}")
-    result = invoke("resnet50", "--data", str(busi), "--out", str(tmp_path / "x"), settings=settings)
+    result = invoke(
+        "resnet50", "--data", str(busi), "--out", str(tmp_path / "x"), settings=settings
+    )
     assert result.exit_code == 2
     assert "initial: no weights.*.pt" in result.output
     facts = json.loads((tmp_path / "x" / "config.json").read_text())
