@@ -27,11 +27,11 @@ from node.peers import Peer
 # COMBINED is the report on a patient's mammogram and ultrasound together; REJECTED the note that
 # tells a destination to hide an earlier revision, for which none can ask.
 ResultKind = Literal["SEG", "SR", "CADSR", "GSPS", "SC", "KOS", "COMBINED", "REJECTED"]
-# Different bytes of one content, for viewers that differ; "" for kinds that have no variants. "c-":
-# one segment per class of finding.
-Variant = Literal["ohif", "plain", "c-ohif", "c-plain", ""]
+# Different bytes of one content, for viewers that differ; "" for what has no variants. "c-": one
+# segment per class of finding. "shutter": a presentation state for viewers that draw no graphics.
+Variant = Literal["ohif", "plain", "c-ohif", "c-plain", "shutter", ""]
 SegmentsPer = Literal["finding", "class"]
-KINDS_WITH_VARIANTS: frozenset[ResultKind] = frozenset({"SEG", "SR"})
+GspsOutlines = Literal["graphics", "shutter"]
 Profile = Literal["ohif", "workstation", "legacy"]
 # What a destination gets that does not name its `kinds`.
 KINDS_OF_PROFILE: dict[Profile, tuple[ResultKind, ...]] = {
@@ -87,6 +87,8 @@ class Destination(BaseModel):
     kinds: tuple[ResultKind, ...] = ()
     # What one segment of a segmentation is: one finding, or all of one class and model.
     segments_per: SegmentsPer = "finding"
+    # How a presentation state shows its outlines: as graphics, or also as a bitmap display shutter.
+    gsps_outlines: GspsOutlines = "graphics"
     # In which a segmentation is sent, the preferred one first; `explicit` is always tried last.
     seg_transfer_syntaxes: tuple[SegSyntax, ...] = ("deflated",)
     confirm: Literal["qido", "c-find", "commitment", "none"] = "none"
@@ -165,6 +167,12 @@ class Destination(BaseModel):
             raise ValueError("`orthanc_url` is needed for `replace: orthanc-delete`")
         return self
 
+    @model_validator(mode="after")
+    def _has_a_state_to_write(self) -> Self:
+        if self.gsps_outlines == "shutter" and "GSPS" not in self.wanted_kinds:
+            raise ValueError("`gsps_outlines: shutter` needs GSPS among `kinds`")
+        return self
+
     @property
     def _uses(self) -> set[str]:
         by_confirmation = {"qido": "stow", "c-find": "c-store", "commitment": "c-store"}
@@ -198,9 +206,12 @@ class Destination(BaseModel):
             timeout_seconds=self.timeout_seconds,
         )
 
-    @property
-    def variant(self) -> Variant:
-        """The variant of SEG and SR that its viewers read."""
+    def variant_of(self, kind: ResultKind) -> Variant:
+        """The variant of a kind that its viewers read."""
+        if kind == "GSPS":
+            return "shutter" if self.gsps_outlines == "shutter" else ""
+        if kind not in ("SEG", "SR"):
+            return ""
         if self.segments_per == "class":
             return "c-ohif" if self.profile == "ohif" else "c-plain"
         return "ohif" if self.profile == "ohif" else "plain"
@@ -208,10 +219,7 @@ class Destination(BaseModel):
     @property
     def forms(self) -> frozenset[tuple[ResultKind, Variant]]:
         """Every kind it is sent, each in its variant."""
-        return frozenset(
-            (kind, self.variant if kind in KINDS_WITH_VARIANTS else "")
-            for kind in self.wanted_kinds
-        )
+        return frozenset((kind, self.variant_of(kind)) for kind in self.wanted_kinds)
 
     @property
     def wanted_kinds(self) -> tuple[ResultKind, ...]:

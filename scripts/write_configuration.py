@@ -52,6 +52,7 @@ destinations:
     profile: ohif               # ohif | workstation | legacy, see below
     kinds: [SEG, SR]            # SEG, SR, CADSR, GSPS, SC, KOS, COMBINED; empty: the profile's
     segments_per: finding       # finding | class: what one segment of a SEG is
+    gsps_outlines: graphics     # graphics | shutter: for viewers that draw no graphics, see below
     ca_file: pacs-ca.pem        # who signed the server's certificate; empty: the system's
     confirm: qido               # qido | c-find | commitment | none
     replace: orthanc-delete     # none | rejection-note | orthanc-delete: for old revisions
@@ -77,6 +78,10 @@ Paths may be relative to the file. Secrets are read at each visit; a new one nee
 | `profile` | `kinds`, unless given | SEG and SR are written |
 |---|---|---|
 @PROFILES@
+
+With `gsps_outlines: shutter` a presentation state also holds its outlines as a bitmap display
+shutter, in white: viewers that open presentation states but draw no graphics show them so. None can
+switch them off, and the object grows by one bit per pixel of the image (1.7 MB at 3328 x 4096).
 
 What each kind is, and what the OHIF viewer needs, is told in conformance.md 5. `COMBINED` comes
 only where a patient has both examinations, `CADSR` only for mammograms; nothing waits for them.

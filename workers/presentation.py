@@ -15,11 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from highdicom.pr import ColorSoftcopyPresentationState, GrayscaleSoftcopyPresentationState
 from pydicom.dataset import Dataset
 
+from node.destinations import Variant
 from node.errors import EncodingError
 from node.identifiers import derived_uid
 from workers.analyses import EncodedResult, ImageAnalysis, StudyAnalysis, models_of
@@ -29,12 +30,30 @@ from workers.dicom.colour_profile import srgb_profile
 from workers.dicom.display import aspect_ratio, copy_grayscale
 from workers.dicom.inheritance import plain_header, single_frame_class, site_time
 from workers.dicom.provenance import state_origin
+from workers.dicom.shutter import shutter_outlines
 
 PRESENTATION_SERIES_NUMBER: Final = 9600
 
 
-def encode_presentations(study: StudyAnalysis) -> Iterator[EncodedResult]:
-    """One object for each image of the study that has something to draw. Raises EncodingError."""
+class _Form(NamedTuple):
+    """How one variant is told from the other; `names` go into the UIDs."""
+
+    names: tuple[str, ...]
+    series_number: int
+    series_description: str
+
+
+_GRAPHICS: Final = _Form((), PRESENTATION_SERIES_NUMBER, "AI marks, research use only")
+_SHUTTERED: Final = _Form(
+    ("shutter",), PRESENTATION_SERIES_NUMBER + 1, "AI marks as shutter, research use only"
+)
+
+
+def encode_presentations(study: StudyAnalysis, variant: Variant = "") -> Iterator[EncodedResult]:
+    """One object for each image of the study that has something to draw. Raises EncodingError.
+
+    `variant`: "shutter" shows the outlines as a bitmap display shutter too.
+    """
     for number, analysis in enumerate(study.analyses, start=1):
         if is_presentable(analysis):
             state = encode_presentation(
@@ -42,8 +61,9 @@ def encode_presentations(study: StudyAnalysis) -> Iterator[EncodedResult]:
                 revision=study.revision,
                 content_at=study.content_at,
                 instance_number=number,
+                shuttered=variant == "shutter",
             )
-            yield EncodedResult("GSPS", "", state, str(analysis.source.SOPInstanceUID))
+            yield EncodedResult("GSPS", variant, state, str(analysis.source.SOPInstanceUID))
 
 
 def is_presentable(analysis: ImageAnalysis) -> bool:
@@ -52,11 +72,17 @@ def is_presentable(analysis: ImageAnalysis) -> bool:
 
 
 def encode_presentation(
-    analysis: ImageAnalysis, *, revision: int, content_at: datetime, instance_number: int
+    analysis: ImageAnalysis,
+    *,
+    revision: int,
+    content_at: datetime,
+    instance_number: int,
+    shuttered: bool = False,
 ) -> Dataset:
     """Encode what is drawn on one image.
 
     `content_at`: aware. `instance_number`: 1-based, within the series of the study's revision.
+    `shuttered`: the outlines are a bitmap display shutter too.
     Raises EncodingError when there is nothing to draw, a finding leaves the image, or the header
     lacks what identifies it.
     """
@@ -71,13 +97,14 @@ def encode_presentation(
     document = GrayscaleSoftcopyPresentationState if is_grey else ColorSoftcopyPresentationState
     colour: dict[str, Any] = {} if is_grey else {"icc_profile": srgb_profile(at)}
     layers = layers_of(analysis.findings)
+    form = _SHUTTERED if shuttered else _GRAPHICS
     try:
         result = document(
             referenced_images=[header],
-            series_instance_uid=derived_uid("GSPS series", study_uid, revision),
-            series_number=PRESENTATION_SERIES_NUMBER,
+            series_instance_uid=derived_uid("GSPS series", study_uid, revision, *form.names),
+            series_number=form.series_number,
             sop_instance_uid=derived_uid(
-                "GSPS", study_uid, header.SOPInstanceUID, revision, *names
+                "GSPS", study_uid, header.SOPInstanceUID, revision, *names, *form.names
             ),
             instance_number=instance_number,
             manufacturer=equipment.MANUFACTURER,
@@ -88,12 +115,15 @@ def encode_presentation(
             content_description=equipment.RESEARCH_USE_ONLY,
             graphic_annotations=annotations_of(analysis.runs, header, layers),
             graphic_layers=layers,
-            series_description="AI marks, research use only",
+            series_description=form.series_description,
             **colour,
         )
     except ValueError as error:
         raise EncodingError(f"the presentation state cannot be written: {error}") from error
     _complete(result, analysis, at)
+    if shuttered:
+        shutter_outlines(result, source, analysis.findings, is_grey=is_grey)
+        _limit_to_frame(result, analysis)
     if is_grey:
         copy_grayscale(result, source, analysis.frame_number)
     state_origin(result, source, models, at)
@@ -138,3 +168,12 @@ def _complete(result: Dataset, analysis: ImageAnalysis, at: datetime) -> None:
             image.ReferencedSOPClassUID = reference.sop_class_uid
             if reference.frame_numbers:
                 image.ReferencedFrameNumber = reference.frame_numbers
+
+
+def _limit_to_frame(result: Dataset, analysis: ImageAnalysis) -> None:
+    """A shutter lies on everything that the state is of: on the analysed frame alone, then."""
+    frames = analysis.reference.frame_numbers
+    for series in result.ReferencedSeriesSequence:
+        for image in series.ReferencedImageSequence:
+            if frames:
+                image.ReferencedFrameNumber = frames

@@ -47,6 +47,8 @@ _MEASURED_VARIANTS: dict[Variant, tuple[Profile, SegmentsPer]] = {
     "c-ohif": ("ohif", "class"),
     "c-plain": ("plain", "class"),
 }
+# How each variant of GSPS shows its outlines.
+_STATE_VARIANTS: tuple[Variant, ...] = ("", "shutter")
 # Behind the images and behind the report, which has 9000.
 _FIRST_SEGMENTATION_SERIES = 9001
 
@@ -105,8 +107,9 @@ def encode_study(
         )
         if cad_report is not None:
             yield EncodedResult("CADSR", "", cad_report)
-    if ("GSPS", "") in wanted:
-        yield from encode_presentations(study)
+    for variant in _STATE_VARIANTS:
+        if ("GSPS", variant) in wanted:
+            yield from encode_presentations(study, variant)
     if ("SC", "") in wanted:
         yield from encode_secondary_captures(study)
     if ("KOS", "") in wanted and any(analysis.findings for analysis in study.analyses):

@@ -36,8 +36,9 @@ def _study(source: Dataset, frame_number: int = 1) -> StudyAnalysis:
 
 
 def _objects(study: StudyAnalysis) -> Iterator[Dataset]:
-    """Presentation states and captures, as encoded."""
-    for result in (*encode_presentations(study), *encode_secondary_captures(study)):
+    """Presentation states, with and without a shutter, and captures, as encoded."""
+    states = (*encode_presentations(study), *encode_presentations(study, "shutter"))
+    for result in (*states, *encode_secondary_captures(study)):
         yield result.dataset
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+import pydicom
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
@@ -19,6 +20,7 @@ from tests.conformance.dicomscope import Drawing, draw
 from tests.datasets import mammogram, saved
 from tests.results import CONTENT_AT, disc, finding, findings_of, outcome
 from workers.analyses import ImageAnalysis
+from workers.dicom.shutter import outline_bits
 from workers.findings import Finding
 from workers.presentation import encode_presentation
 
@@ -73,7 +75,9 @@ def _corners(source: FileDataset) -> list[Finding]:
     ]
 
 
-def _shown(source: FileDataset, findings: list[Finding], folder: Path) -> Shown:
+def _shown(
+    source: FileDataset, findings: list[Finding], folder: Path, *, shuttered: bool = False
+) -> Shown:
     """Image and state as files."""
     runs = (
         outcome(source, findings=tuple(findings)),
@@ -85,13 +89,14 @@ def _shown(source: FileDataset, findings: list[Finding], folder: Path) -> Shown:
         revision=1,
         content_at=CONTENT_AT,
         instance_number=1,
+        shuttered=shuttered,
     )
     path = folder / f"{state.SOPInstanceUID}.dcm"
     state.save_as(path, enforce_file_format=True)
     return Shown(saved(source, folder), path, frame, findings)
 
 
-def _all_shown(folder: Path) -> list[Shown]:
+def _all_shown(folder: Path, *, shuttered: bool = False) -> list[Shown]:
     sources = [
         _image(),
         _image(PhotometricInterpretation="MONOCHROME1", PresentationLUTShape="INVERSE"),
@@ -100,8 +105,8 @@ def _all_shown(folder: Path) -> list[Shown]:
         ),
         _loop(),
     ]
-    shown = [_shown(source, findings_of(source), folder) for source in sources]
-    return [*shown, _shown(corners := _image(), _corners(corners), folder)]
+    shown = [_shown(source, findings_of(source), folder, shuttered=shuttered) for source in sources]
+    return [*shown, _shown(corners := _image(), _corners(corners), folder, shuttered=shuttered)]
 
 
 def _run(program: str, *arguments: str | Path) -> str:
@@ -163,6 +168,20 @@ def test_the_grey_scale_under_the_state_is_the_images_own(
     grey = _grey(shown, tmp_path / "state.pgm", "-p", shown.state)
     assert np.ptp(grey) > 100
     assert np.abs(grey.astype(int) - own).max() <= 1
+
+
+def test_dcmp2pgm_draws_the_outlines_of_a_shutter(tmp_path: Path) -> None:
+    """White around every finding, exactly where the line is; all else as without the shutter."""
+    for number, shown in enumerate(_all_shown(tmp_path, shuttered=True)):
+        state = pydicom.dcmread(shown.state)
+        bits = outline_bits((400, 300), shown.findings).astype(bool)
+        grey = _grey(shown, tmp_path / f"{number}.pgm", "-p", shown.state)
+        del state.ShutterShape, state.ShutterOverlayGroup, state.ShutterPresentationValue
+        state.save_as(plain := tmp_path / f"{number}.dcm")
+        without = _grey(shown, tmp_path / f"{number}-plain.pgm", "-p", plain)
+        assert bits.any()
+        np.testing.assert_array_equal(grey[bits], 255)
+        np.testing.assert_array_equal(grey[~bits], without[~bits])
 
 
 def test_dicomscope_draws_the_outlines_and_labels(tmp_path: Path) -> None:

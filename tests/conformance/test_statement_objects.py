@@ -33,6 +33,7 @@ VARIANTS = ("ohif", "plain", "c-ohif", "c-plain")
 FORMS: frozenset[Form] = frozenset(
     {(kind, variant) for kind in ("SEG", "SR") for variant in VARIANTS}
     | {(kind, "") for kind in ("CADSR", "GSPS", "SC", "KOS", "COMBINED")}
+    | {("GSPS", "shutter")}
 )
 NAMES_PREDECESSOR = {"SR", "CADSR", "COMBINED"}
 PATIENT = {"PatientID": "P-1", "PatientName": "TEST^SYNTHETIC", "PatientSex": "F"}
@@ -287,6 +288,9 @@ def test_templates(objects: Encoded, kind: str) -> None:
         assert f'CONTAINER ({name.CodeValue}, DCM, "{name.CodeMeaning}")' in section.text
 
 
+SHUTTERED_SERIES = 9601
+
+
 def test_presentation_states(objects: Encoded) -> None:
     """5.7: label, creator, series, layers, and what is absent."""
     assert objects["GSPS"]
@@ -294,7 +298,13 @@ def test_presentation_states(objects: Encoded) -> None:
         assert f"`{dataset.ContentLabel}`" in row("5.7", "Content Label")
         assert dataset.ContentDescription in row("5.7", "Content Label")
         assert not dataset.ContentCreatorName
-        assert f"Series Number {dataset.SeriesNumber}" in row("5.7", "Series")
+        assert str(dataset.SeriesNumber) in row("5.7", "Series")
+        if dataset.SeriesNumber == SHUTTERED_SERIES:
+            assert dataset.ShutterShape in row("5.7", "Display Shutter")
+            assert "Graphics" in row("5.7", "Overlay Plane")
+            assert dataset[dataset.ShutterOverlayGroup, 0x0040].value == "G"
+        else:
+            assert "ShutterShape" not in dataset
         assert dataset.Modality == "PR"
         assert "ImageRotation" not in dataset
         assert "ImageHorizontalFlip" not in dataset

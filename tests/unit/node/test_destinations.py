@@ -43,6 +43,15 @@ def test_segments_of_classes_are_a_variant_of_their_own(tmp_path: Path) -> None:
     assert workstation.forms == {("SEG", "c-plain"), ("KOS", "")}
 
 
+def test_outlines_as_a_shutter_are_a_variant_of_their_own(tmp_path: Path) -> None:
+    """A presentation state of other bytes, for the destination that asks for it alone."""
+    asks = C_STORE.replace("}", ", profile: legacy, kinds: [GSPS, SC], gsps_outlines: shutter}")
+    (legacy,) = load_destinations(written(tmp_path, asks))
+    assert legacy.forms == {("GSPS", "shutter"), ("SC", "")}
+    (other,) = load_destinations(written(tmp_path, C_STORE.replace("}", ", kinds: [GSPS]}")))
+    assert other.forms == {("GSPS", "")}
+
+
 def test_secrets_come_from_files_beside_the_configuration(tmp_path: Path) -> None:
     """A relative secret path is relative to the destinations file, and line ends are dropped."""
     (tmp_path / "password").write_text("s3cret\n")
@@ -56,6 +65,7 @@ def test_secrets_come_from_files_beside_the_configuration(tmp_path: Path) -> Non
     ("entry", "named"),
     [
         (STOW.replace("stow", "ftp"), "protocol"),
+        (STOW.replace("}", ", gsps_outlines: shutter}"), "needs GSPS among `kinds`"),
         (STOW.replace(", url: 'http://127.0.0.1:8042/dicom-web/'", ""), "`url` is needed"),
         (STOW.replace("http://", "http://me:secret@"), "no credentials in the URL"),
         (STOW.replace("http://", "ftp://"), "DICOMweb root"),

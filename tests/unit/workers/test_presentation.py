@@ -27,6 +27,7 @@ from tests.results import (
     ultrasound_header,
 )
 from workers.analyses import ImageAnalysis
+from workers.dicom.shutter import outline_bits
 from workers.findings import Finding
 from workers.presentation import encode_presentation, is_presentable
 
@@ -226,6 +227,84 @@ def test_encoding_again_gives_the_same_bytes() -> None:
         assert _bytes(first) == _bytes(again)
         assert first.SOPInstanceUID != second.SOPInstanceUID
         assert first.SeriesInstanceUID != second.SeriesInstanceUID
+
+
+def _overlay(state: Dataset) -> NDArray[np.bool_]:
+    """What the shutter covers, (rows, columns)."""
+    group = state.ShutterOverlayGroup
+    shape = (state[group, 0x0010].value, state[group, 0x0011].value)
+    bits = np.unpackbits(np.frombuffer(state[group, 0x3000].value, np.uint8), bitorder="little")
+    return bits[: shape[0] * shape[1]].reshape(shape).astype(bool)
+
+
+def _covered(found: Finding, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    whole = np.zeros(shape, bool)
+    x0, y0, x1, y1 = found.box_px
+    whole[y0:y1, x0:x1] = found.mask
+    return whole
+
+
+def test_a_shutter_lies_around_the_findings_and_on_none() -> None:
+    """In every corner too; the graphics are there as without it, the object is another one."""
+    source = header(Rows=399, Columns=301)  # not of whole bytes
+    findings = [
+        finding(disc(40), offset, number=number)
+        for number, offset in enumerate([(0, 0), (0, 261), (359, 0), (200, 130)], start=1)
+    ]
+    analysis = _analysis(source, findings)
+    state, plain = _encoded(analysis, shuttered=True), _encoded(analysis)
+    assert (state.ShutterShape, state.ShutterPresentationValue) == ("BITMAP", 0xFFFF)
+    overlay = _overlay(state)
+    masks = [_covered(found, overlay.shape) for found in findings]
+    assert not (overlay & np.any(masks, axis=0)).any()
+    for mask in masks:
+        beside = np.zeros_like(mask)
+        beside[1:] |= mask[:-1]
+        beside[:-1] |= mask[1:]
+        beside[:, 1:] |= mask[:, :-1]
+        beside[:, :-1] |= mask[:, 1:]
+        assert overlay[beside & ~mask].all()
+    assert state.GraphicAnnotationSequence == plain.GraphicAnnotationSequence
+    assert state.SOPInstanceUID != plain.SOPInstanceUID
+    assert state.SeriesInstanceUID != plain.SeriesInstanceUID
+    assert "ShutterShape" not in plain
+
+
+def test_the_line_of_a_shutter_is_wider_on_a_larger_image() -> None:
+    """Two pixels where the image is as long as a screen is high, six on a full-size mammogram."""
+    for rows, width in ((300, 1), (1400, 2), (4096, 6)):
+        bits = outline_bits((rows, rows), [finding(disc(40), (100, 100))])
+        assert bits[120].sum() == 2 * width
+
+
+def test_a_shutter_takes_a_group_that_the_image_does_not_use() -> None:
+    """The image's own overlay stays what it is; without a free one it is an error."""
+    source = header()
+    source.add_new((0x6000, 0x0010), "US", 10)
+    findings = findings_of(source)
+    assert _encoded(_analysis(source, findings), shuttered=True).ShutterOverlayGroup == 0x6002
+    for group in range(0x6002, 0x6020, 2):
+        source.add_new((group, 0x0010), "US", 10)
+    with pytest.raises(EncodingError, match="every overlay group"):
+        _encoded(_analysis(source, findings), shuttered=True)
+
+
+def test_what_only_failed_has_no_shutter() -> None:
+    """There is nothing to draw a line around; the notice is text."""
+    source = header()
+    analysis = ImageAnalysis(source, None, (outcome(source, error="Triton is away"),))
+    assert "ShutterShape" not in _encoded(analysis, shuttered=True)
+
+
+def test_the_shutter_of_a_loop_is_for_the_analysed_frame_alone() -> None:
+    """Unlike graphics, which name their frame, a shutter counts for all that the state names."""
+    source = ultrasound_header(30)
+    source.SamplesPerPixel, source.PhotometricInterpretation = 3, "RGB"
+    analysis = _analysis(source, findings_of(source), frame_number=15)
+    state = _encoded(analysis, shuttered=True)
+    image = state.ReferencedSeriesSequence[0].ReferencedImageSequence[0]
+    assert image.ReferencedFrameNumber == 15
+    assert list(state.ShutterPresentationColorCIELabValue) == [0xFFFF, 0x8080, 0x8080]
 
 
 def test_the_marks_of_a_loop_are_on_the_analysed_frame() -> None:

@@ -36,6 +36,7 @@ FORMS: Final[tuple[Form, ...]] = (
     ("SR", "plain"),
     ("CADSR", ""),
     ("GSPS", ""),
+    ("GSPS", "shutter"),
     ("SC", ""),
     ("KOS", ""),
 )

@@ -32,6 +32,7 @@ def _by_pydicom(dataset: Dataset) -> bytes:
         ("SR", "plain"),
         ("CADSR", ""),
         ("GSPS", ""),
+        ("GSPS", "shutter"),
         ("KOS", ""),
     ],
 )
