@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from io import BytesIO
 from typing import Any
 
 import numpy as np
+import pydicom
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import (
     BreastTomosynthesisImageStorage,
     UltrasoundImageStorage,
@@ -17,7 +19,11 @@ from pydicom.uid import (
 
 from models.contract import FindingKind, Region
 from tests.datasets import mammogram
+from workers.analyses import ImageAnalysis
+from workers.dicom.shutter import outline_bits
+from workers.dicom.writing import part10
 from workers.findings import Finding, RunOutcome, measure
+from workers.presentation import encode_presentation
 
 CONTENT_AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 MODEL, MODEL_VERSION = "mask_rcnn_mg", "1.0.0"
@@ -143,6 +149,20 @@ def outcome(source: Dataset, **changes: Any) -> RunOutcome:
         "probabilities": {},
     }
     return RunOutcome(**values | changes)
+
+
+def shuttered_state(source: Dataset) -> tuple[FileDataset, NDArray[np.bool_]]:
+    """A presentation state as written, with outlines as a shutter; where those are on `source`."""
+    findings = findings_of(source)
+    state = encode_presentation(
+        ImageAnalysis(source, None, (outcome(source, findings=tuple(findings)),)),
+        revision=1,
+        content_at=CONTENT_AT,
+        instance_number=1,
+        shuttered=True,
+    )
+    bits = outline_bits((source.Rows, source.Columns), findings)
+    return pydicom.dcmread(BytesIO(part10(state))), bits.astype(np.bool_)
 
 
 def referenced(document: Dataset, keyword: str) -> dict[str, set[str]]:

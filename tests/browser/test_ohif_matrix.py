@@ -186,7 +186,7 @@ def _enclosed(found: Finding, picture: Picture) -> NDArray[np.bool_]:
 def test_study_opens_beside_all_other_kinds_of_results(viewer: Viewer, web: Web) -> None:
     """GSPS, SC, KOS, CAD SR and combined SR of other destinations neither stop nor confuse OHIF."""
     case, scan = draw("right CC, three kinds"), draw("ultrasound")
-    wanted: set[Form] = {*OHIF_FORMS, *((kind, "") for kind in ALL_KINDS)}
+    wanted: set[Form] = {*OHIF_FORMS, *((kind, "") for kind in ALL_KINDS), ("GSPS", "shutter")}
     results = case.results(wanted, Partner(scan.analysis.analyses, None))
     assert {each.kind for each in results} == {"SEG", "SR", *ALL_KINDS}
     sources = [picture.source for picture in case.pictures]

@@ -1,9 +1,10 @@
-"""GSPS, SC and KOS of every kind of image, judged by dciodvfy, dcmpschk and dsrdump."""
+"""GSPS, SC and KOS of every kind of image, judged by dciodvfy and dsrdump."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,17 @@ from workers.images import SourceImage
 from workers.key_objects import encode_key_objects, encode_rejection_note
 from workers.presentation import encode_presentations
 from workers.secondary_capture import encode_secondary_captures
+
+SHUTTER = {
+    "ShutterShape": ["RECTANGULAR", "CIRCULAR", "POLYGONAL"],
+    "ShutterLeftVerticalEdge": 11,
+    "ShutterRightVerticalEdge": 290,
+    "ShutterUpperHorizontalEdge": 21,
+    "ShutterLowerHorizontalEdge": 380,
+    "CenterOfCircularShutter": [200, 150],
+    "RadiusOfCircularShutter": 190,
+    "VerticesOfThePolygonalShutter": [1, 1, 1, 300, 400, 150],
+}
 
 
 def _study(source: Dataset, frame_number: int = 1) -> StudyAnalysis:
@@ -59,8 +71,10 @@ def _check(study: StudyAnalysis, folder: Path) -> None:
         assert str(document.ConceptNameCodeSequence[0].CodeMeaning) in dumped(document, folder)
 
 
-def _colour_ultrasound() -> Dataset:
+def _colour_ultrasound(**changes: Any) -> Dataset:
     source = ultrasound_header()
+    for keyword, value in changes.items():
+        setattr(source, keyword, value)
     source.SamplesPerPixel, source.PhotometricInterpretation = 3, "RGB"
     return source
 
@@ -86,7 +100,9 @@ def _colour_ultrasound() -> Dataset:
             1,
             id="MONOCHROME1",
         ),
+        pytest.param(header(**SHUTTER), 1, id="shutter of its own"),
         pytest.param(ultrasound_header(), 1, id="ultrasound"),
+        pytest.param(_colour_ultrasound(**SHUTTER), 1, id="colour with a shutter of its own"),
         pytest.param(_colour_ultrasound(), 1, id="colour ultrasound"),
         pytest.param(ultrasound_header(30), 15, id="ultrasound loop"),
     ],

@@ -17,6 +17,7 @@ from pydicom.uid import UltrasoundMultiFrameImageStorage
 
 from tests.conformance.dicom_tools import run
 from tests.conformance.dicomscope import Drawing, draw
+from tests.conformance.test_marks_and_keys import SHUTTER
 from tests.datasets import mammogram, saved
 from tests.results import CONTENT_AT, disc, finding, findings_of, outcome
 from workers.analyses import ImageAnalysis
@@ -182,6 +183,50 @@ def test_dcmp2pgm_draws_the_outlines_of_a_shutter(tmp_path: Path) -> None:
         assert bits.any()
         np.testing.assert_array_equal(grey[bits], 255)
         np.testing.assert_array_equal(grey[~bits], without[~bits])
+
+
+def test_dcmtk_reads_the_shutter_of_the_image_from_the_state(tmp_path: Path) -> None:
+    """As the image has it; outlines as a shutter take its place."""
+    source = _image(**SHUTTER, ShutterPresentationValue=4096)
+    said = {}
+    for shuttered in (False, True):
+        shown = _shown(source, findings_of(source), tmp_path, shuttered=shuttered)
+        lines = _run("dcmp2pgm", "-v", "-p", shown.state, shown.image, tmp_path / "out.pgm")
+        said[shuttered] = re.findall(r"^I: (.* shutter: .*?),? *$", lines, flags=re.MULTILINE)
+        assert ("Shutter presentation value: 0x1000" in lines) is not shuttered
+    assert said[False] == [
+        "Rectangular shutter: LV=11 RV=290 UH=21 LH=380",
+        # DCMTK prints the column first.
+        "Circular shutter: center=150\\200 radius=190",
+        "Polygonal shutter: points=3 coordinates=1\\1, 300\\1, 150\\400",
+        "Bitmap shutter: none",
+    ]
+    none = [f"{shape} shutter: none" for shape in ("Rectangular", "Circular", "Polygonal")]
+    assert said[True][:3] == none
+    assert said[True][3] != "Bitmap shutter: none"
+
+
+def test_dcmp2pgm_takes_the_shutter_from_the_state_where_the_image_uses_every_group(
+    tmp_path: Path,
+) -> None:
+    """Sixteen overlays of the image, none of which a state shows, and the outlines."""
+    source = _image()
+    for group in range(0x6000, 0x6020, 2):
+        for element, vr, value in (
+            (0x0010, "US", 400),
+            (0x0011, "US", 300),
+            (0x0040, "CS", "G"),
+            (0x0050, "SS", [1, 1]),
+            (0x0100, "US", 1),
+            (0x0102, "US", 0),
+            (0x3000, "OW", bytes([0xFF]) * (400 * 300 // 8)),
+        ):
+            source.add_new((group, element), vr, value)
+    shown = _shown(source, findings_of(source), tmp_path, shuttered=True)
+    bits = outline_bits((400, 300), shown.findings).astype(bool)
+    grey = _grey(shown, tmp_path / "out.pgm", "-p", shown.state)
+    np.testing.assert_array_equal(grey[bits], 255)
+    assert (grey[~bits] < 255).any()
 
 
 def test_dicomscope_draws_the_outlines_and_labels(tmp_path: Path) -> None:

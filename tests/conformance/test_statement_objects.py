@@ -300,7 +300,8 @@ def test_presentation_states(objects: Encoded) -> None:
         assert not dataset.ContentCreatorName
         assert str(dataset.SeriesNumber) in row("5.7", "Series")
         if dataset.SeriesNumber == SHUTTERED_SERIES:
-            assert dataset.ShutterShape in row("5.7", "Display Shutter")
+            assert dataset.ShutterShape == "BITMAP"
+            assert f"{dataset.ShutterPresentationValue:X}" in row("5.7", "Bitmap Display Shutter")
             assert "Graphics" in row("5.7", "Overlay Plane")
             assert dataset[dataset.ShutterOverlayGroup, 0x0040].value == "G"
         else:

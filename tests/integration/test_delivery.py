@@ -7,19 +7,23 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pydicom
 import pytest
+from PIL import Image
 from pydicom.uid import UID
 
 from node.destinations import Destination
 from node.errors import DestinationRefusedError, DestinationUnavailableError, NotFoundError
 from node.settings import load_settings
+from tests.conformance.dicom_tools import run
 from tests.datasets import mammogram, saved
 from tests.deliveries import SETTINGS, at, deliver, route
 from tests.peers import orthanc as orthanc_peer
 from tests.peers.needs import need
 from tests.peers.orthanc import Orthanc, running_orthanc
 from tests.peers.ports import free_port
+from tests.results import shuttered_state
 from workers.dicom.identity import read_identity
 from workers.dispatch.survey import survey
 
@@ -71,6 +75,24 @@ def test_a_result_arrives_once_and_unchanged(
     sent = pydicom.dcmread(result)
     assert orthanc.sop_instance_uids().count(sent.SOPInstanceUID) == 1
     assert pydicom.dcmread(BytesIO(orthanc.file(sent.SOPInstanceUID))) == sent
+
+
+@PROTOCOLS
+def test_outlines_as_a_shutter_arrive_and_show(
+    orthanc: Orthanc, tmp_path: Path, destination_of: Any
+) -> None:
+    """A state with an overlay plane comes back as sent, and is drawn on the image beside it."""
+    image = mammogram(size_px=(400, 300))
+    state, bits = shuttered_state(image)
+    names = {"image": image, "state": state}
+    for name, sent in names.items():
+        deliver(saved(sent, tmp_path), destination_of(orthanc))
+        (tmp_path / name).write_bytes(orthanc.file(sent.SOPInstanceUID))
+        assert pydicom.dcmread(tmp_path / name) == sent
+    out = tmp_path / "out.pgm"
+    done = run("dcmp2pgm", "dcmtk", "-p", tmp_path / "state", tmp_path / "image", out)
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_array_equal(np.asarray(Image.open(out))[bits], 255)
 
 
 @PROTOCOLS

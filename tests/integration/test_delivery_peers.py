@@ -24,7 +24,7 @@ from node.errors import (
     ObjectPostponedError,
 )
 from node.settings import load_settings
-from tests.datasets import saved
+from tests.datasets import mammogram, saved
 from tests.deliveries import EXPLICIT, SETTINGS, deliver, result_object, route
 from tests.deliveries import at as dimse_at
 from tests.peers import dcmtk, orthanc
@@ -35,6 +35,7 @@ from tests.peers.needs import need
 from tests.peers.orthanc import running_orthanc
 from tests.peers.strict import StrictArchive, running_strict
 from tests.peers.tls_front import running_tls_front
+from tests.results import shuttered_state
 from workers.dicom.identity import read_identity
 from workers.dispatch.survey import survey
 
@@ -79,6 +80,17 @@ def test_dcmtk_gets_the_best_that_it_takes(
     assert kept.file_meta.TransferSyntaxUID == syntax
     assert kept.file_meta.MediaStorageSOPInstanceUID == sent.SOPInstanceUID
     assert kept == sent
+
+
+@pytest.mark.parametrize(("option", "syntax"), [("+xe", EXPLICIT), ("+xi", IMPLICIT)])
+def test_outlines_as_a_shutter_reach_dcmtk(tmp_path: Path, option: str, syntax: str) -> None:
+    """The overlay plane of a state comes through both syntaxes in which states are sent."""
+    need(dcmtk.missing("storescp"))
+    state, _ = shuttered_state(mammogram(size_px=(400, 300)))
+    with running_dcmtk("storescp", tmp_path, option) as receiver:
+        assert deliver(saved(state, tmp_path), at(receiver.port)) == syntax
+        (kept,) = receiver.kept()
+    assert kept == state
 
 
 def test_preference_is_the_destinations(segmentation: Path, tmp_path: Path) -> None:

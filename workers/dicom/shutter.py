@@ -1,31 +1,48 @@
-"""Outlines as a bitmap display shutter, for viewers that draw no graphics (PS3.3 C.7.6.15).
+"""The display shutter of a presentation state: the image's own, or one that draws outlines.
 
-In: a presentation state, the header of its image, the findings on it. Out: the state with an
-overlay plane (PS3.3 C.9.2) that is 1 along every finding, and a shutter that shows those pixels in
-white. What must hold: no pixel of a finding is covered by its own line; an overlay of the image
-keeps its group to itself.
+In: a presentation state, the header of its image, the findings on it. Out: the state with the
+shutter of the image (PS3.3 C.7.6.11), which no viewer looks at any more under a state (PS3.4 N.2);
+or, for viewers that draw no graphics, with a bitmap shutter (C.7.6.15): an overlay plane (C.9.2)
+that is 1 along every finding, and those pixels in white. What must hold: no pixel of a finding is
+covered by its own line; an overlay of the image keeps its group while another is free.
 
-A shutter replaces pixels, and no viewer's switch for graphics takes it away: it is for destinations
-that ask for it. A line is wider on larger images, which screens show smaller.
+A bitmap shutter replaces pixels, and no viewer's switch for graphics takes it away: it is for
+destinations that ask for it. It takes the place of the image's own, since a state has one. A line
+is wider on larger images, which screens show smaller.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 from pydicom.pixels.utils import pack_bits
 
-from node.errors import EncodingError
+from workers.dicom.numbers import finite_number
 from workers.findings import Finding
 
-_GROUPS: Final = range(0x6000, 0x6020, 2)
-_WHITE: Final = 0xFFFF  # P-value
+# Those that DCMTK 3.6.7 reads of a state; of one with a shutter in a higher group it shows nothing.
+_GROUPS: Final = range(0x6000, 0x6010, 2)
+_WHITE, _BLACK = 0xFFFF, 0  # P-values
 _WHITE_CIELAB: Final = [0xFFFF, 0x8080, 0x8080]  # PS3.3 C.10.7.1.1: L* 100, a* 0, b* 0
+_BLACK_CIELAB: Final = [0, 0x8080, 0x8080]
+# What each shape of the image's own shutter is made of (table C.7-17), with how many values.
+_SHAPES: Final[Mapping[str, Mapping[str, int]]] = {
+    "RECTANGULAR": {
+        "ShutterLeftVerticalEdge": 1,
+        "ShutterRightVerticalEdge": 1,
+        "ShutterUpperHorizontalEdge": 1,
+        "ShutterLowerHorizontalEdge": 1,
+    },
+    "CIRCULAR": {"CenterOfCircularShutter": 2, "RadiusOfCircularShutter": 1},
+    "POLYGONAL": {"VerticesOfThePolygonalShutter": 6},
+}
+_LARGEST: Final = 2**31 - 1  # IS
 # A line of two pixels on an image that is as long as a screen is high.
 _LINE_PX: Final = 2
 _SCREEN_PX: Final = 1400
@@ -34,15 +51,10 @@ _SCREEN_PX: Final = 1400
 def shutter_outlines(
     state: Dataset, header: Dataset, findings: Sequence[Finding], *, is_grey: bool
 ) -> None:
-    """Add the shutter and its overlay plane to `state`; without findings there is nothing to add.
-
-    Raises EncodingError when the image uses all sixteen overlay groups.
-    """
-    if not findings:
-        return
-    group = next((each for each in _GROUPS if (each, 0x0010) not in header), None)
-    if group is None:
-        raise EncodingError("the image uses every overlay group; none is left for the outlines")
+    """Add a shutter that draws the outlines of `findings`, one or more, and its overlay plane."""
+    # Where the image uses all of them, one is used twice: the shutter's is that of the state
+    # (C.7.6.15), and no overlay of the image is shown under a state that activates none (C.11.7).
+    group = next((each for each in _GROUPS if (each, 0x0010) not in header), _GROUPS[0])
     bits = outline_bits((int(header.Rows), int(header.Columns)), findings)
     _add_plane(state, group, bits)
     state.ShutterShape = "BITMAP"
@@ -52,6 +64,25 @@ def shutter_outlines(
         state.ShutterPresentationColorCIELabValue = _WHITE_CIELAB
 
 
+def copy_shutter(state: Dataset, header: Dataset, *, is_grey: bool) -> None:
+    """Repeat the shutter of the image in `state`; a shape that lacks a value stays behind."""
+    stated = header.get("ShutterShape")
+    names = list(stated) if isinstance(stated, MultiValue) else [stated]
+    shapes = [shape for shape in _SHAPES if shape in names and _is_whole(header, shape)]
+    if not shapes:
+        return
+    state.ShutterShape = shapes
+    for shape in shapes:
+        for keyword in _SHAPES[shape]:
+            setattr(state, keyword, _numbers(header, keyword))
+    value = _numbers(header, "ShutterPresentationValue")
+    state.ShutterPresentationValue = value if _are_p_values(value, 1) else _BLACK
+    if not is_grey:
+        colour = _numbers(header, "ShutterPresentationColorCIELabValue")
+        is_colour = _are_p_values(colour, len(_BLACK_CIELAB))
+        state.ShutterPresentationColorCIELabValue = colour if is_colour else _BLACK_CIELAB
+
+
 def outline_bits(shape: tuple[int, int], findings: Sequence[Finding]) -> NDArray[np.uint8]:
     """(rows, columns) of 0 and 1: a line around each finding, outside of its mask."""
     bits = np.zeros(shape, np.uint8)
@@ -59,6 +90,29 @@ def outline_bits(shape: tuple[int, int], findings: Sequence[Finding]) -> NDArray
     for found in findings:
         _draw(bits, found, width)
     return bits
+
+
+def _is_whole(header: Dataset, shape: str) -> bool:
+    """Whether everything is there that a shape of this name is made of."""
+    counts = {keyword: len(_numbers(header, keyword)) for keyword in _SHAPES[shape]}
+    if shape == "POLYGONAL":
+        # As many corners as it likes, each with row and column.
+        return all(n >= _SHAPES[shape][keyword] and n % 2 == 0 for keyword, n in counts.items())
+    return counts == _SHAPES[shape]
+
+
+def _are_p_values(values: Sequence[int], count: int) -> bool:
+    return len(values) == count and all(0 <= value <= _WHITE for value in values)
+
+
+def _numbers(header: Dataset, keyword: str) -> list[int]:
+    """The whole numbers of an attribute; none where one of them is none."""
+    stated = header.get(keyword)
+    values = stated if isinstance(stated, MultiValue | list) else [stated]
+    numbers = [finite_number(value) for value in values]
+    if any(number is None or abs(number) > _LARGEST for number in numbers):
+        return []
+    return [round(number) for number in numbers if number is not None]
 
 
 def _draw(bits: NDArray[np.uint8], found: Finding, width: int) -> None:

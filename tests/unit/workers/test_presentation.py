@@ -270,6 +270,11 @@ def test_a_shutter_lies_around_the_findings_and_on_none() -> None:
     assert "ShutterShape" not in plain
 
 
+def _in_colour(source: Dataset) -> Dataset:
+    source.SamplesPerPixel, source.PhotometricInterpretation = 3, "RGB"
+    return source
+
+
 def test_the_line_of_a_shutter_is_wider_on_a_larger_image() -> None:
     """Two pixels where the image is as long as a screen is high, six on a full-size mammogram."""
     for rows, width in ((300, 1), (1400, 2), (4096, 6)):
@@ -277,16 +282,93 @@ def test_the_line_of_a_shutter_is_wider_on_a_larger_image() -> None:
         assert bits[120].sum() == 2 * width
 
 
+def test_lines_of_overlapping_findings_all_show() -> None:
+    """A cluster within a mass has its line, on the mass; on itself it has none."""
+    mass = finding(disc(80), (100, 100))
+    cluster = finding(disc(20), (130, 130), number=2, kind=FindingKind.CALCIFICATION_CLUSTER)
+    state = _encoded(_analysis(header(), [mass, cluster]), shuttered=True)
+    overlay = _overlay(state)
+    within = _covered(cluster, overlay.shape)
+    assert not (overlay & within).any()
+    assert overlay[140, [129, 150]].all()
+    assert overlay[140, [99, 180]].all()
+    assert (overlay & _covered(mass, overlay.shape)).sum() < within.sum()
+
+
 def test_a_shutter_takes_a_group_that_the_image_does_not_use() -> None:
-    """The image's own overlay stays what it is; without a free one it is an error."""
+    """The image's own overlay stays what it is; where none is free the first is used twice."""
     source = header()
     source.add_new((0x6000, 0x0010), "US", 10)
     findings = findings_of(source)
     assert _encoded(_analysis(source, findings), shuttered=True).ShutterOverlayGroup == 0x6002
-    for group in range(0x6002, 0x6020, 2):
+    for group in range(0x6002, 0x6010, 2):
         source.add_new((group, 0x0010), "US", 10)
-    with pytest.raises(EncodingError, match="every overlay group"):
-        _encoded(_analysis(source, findings), shuttered=True)
+    state = _encoded(_analysis(source, findings), shuttered=True)
+    assert state.ShutterOverlayGroup == 0x6000
+    assert _overlay(state).any()
+
+
+RECTANGLE = {
+    "ShutterLeftVerticalEdge": 11,
+    "ShutterRightVerticalEdge": 290,
+    "ShutterUpperHorizontalEdge": 21,
+    "ShutterLowerHorizontalEdge": 380,
+}
+POLYGON = {"VerticesOfThePolygonalShutter": [1, 1, 1, 300, 400, 150]}
+
+
+@pytest.mark.parametrize(
+    ("own", "kept"),
+    [
+        ({"ShutterShape": "RECTANGULAR", **RECTANGLE, "ShutterPresentationValue": 40000}, {}),
+        (
+            {"ShutterShape": ["CIRCULAR", "POLYGONAL"], "CenterOfCircularShutter": [200, 150]}
+            | {"RadiusOfCircularShutter": 190, **POLYGON},
+            {"ShutterPresentationValue": 0},
+        ),
+        (
+            {"ShutterShape": ["RECTANGULAR", "POLYGONAL"], **POLYGON},
+            {"ShutterShape": "POLYGONAL", "ShutterPresentationValue": 0},
+        ),
+    ],
+)
+def test_the_shutter_of_the_image_is_kept(own: dict[str, Any], kept: dict[str, Any]) -> None:
+    """Under a state nobody looks at the image's own; black where it has no value of its own."""
+    source = header(**own)
+    for analysis, how in (
+        (_analysis(source, findings_of(source)), {}),
+        (ImageAnalysis(source, None, (outcome(source, error="away"),)), {"shuttered": True}),
+    ):
+        state = _encoded(analysis, **how)
+        named = {each.keyword: each.value for each in state if "Shutter" in each.keyword}
+        assert named == own | kept
+    in_colour = _in_colour(header(**own))
+    state = _encoded(_analysis(in_colour, findings_of(in_colour)))
+    assert list(state.ShutterPresentationColorCIELabValue) == [0, 0x8080, 0x8080]
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {},
+        {"ShutterShape": "BITMAP", "ShutterOverlayGroup": 0x6000},
+        {"ShutterShape": "RECTANGULAR", "ShutterLeftVerticalEdge": 11},
+        {"ShutterShape": "POLYGONAL", "VerticesOfThePolygonalShutter": [1, 1, 1, 300]},
+    ],
+)
+def test_a_shutter_that_is_none_stays_behind(own: dict[str, Any]) -> None:
+    """One that lacks what its shape is made of would be an error in the state."""
+    source = header(**own)
+    state = _encoded(_analysis(source, findings_of(source)))
+    assert [each.keyword for each in state if "Shutter" in each.keyword] == []
+
+
+def test_outlines_take_the_place_of_the_image_s_own_shutter() -> None:
+    """A state has one shutter, and this destination asked for the outlines."""
+    source = header(ShutterShape="RECTANGULAR", **RECTANGLE, ShutterPresentationValue=40000)
+    state = _encoded(_analysis(source, findings_of(source)), shuttered=True)
+    assert (state.ShutterShape, state.ShutterPresentationValue) == ("BITMAP", 0xFFFF)
+    assert "ShutterLeftVerticalEdge" not in state
 
 
 def test_what_only_failed_has_no_shutter() -> None:
@@ -298,8 +380,7 @@ def test_what_only_failed_has_no_shutter() -> None:
 
 def test_the_shutter_of_a_loop_is_for_the_analysed_frame_alone() -> None:
     """Unlike graphics, which name their frame, a shutter counts for all that the state names."""
-    source = ultrasound_header(30)
-    source.SamplesPerPixel, source.PhotometricInterpretation = 3, "RGB"
+    source = _in_colour(ultrasound_header(30))
     analysis = _analysis(source, findings_of(source), frame_number=15)
     state = _encoded(analysis, shuttered=True)
     image = state.ReferencedSeriesSequence[0].ReferencedImageSequence[0]
