@@ -75,10 +75,14 @@ class RegionProposals(nn.Module):
         )
 
     def _best(self, boxes: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
-        score, order = torch.sigmoid(logits).topk(logits.shape[1], dim=1)
+        # By logits: sigmoids of many good candidates round to the same number, and every runtime
+        # would put those in an order of its own.
+        count = logits.shape[1]
+        _, order = logits.topk(count, dim=1)
         boxes = take(boxes, order)
         large = (boxes[..., 2] - boxes[..., 0] >= 2.0) & (boxes[..., 3] - boxes[..., 1] >= 2.0)
         kept = suppress(boxes, large.to(torch.float32), self.config.proposal_overlap)
-        # A sigmoid is above zero, so that zero marks what was suppressed.
-        score, order = (score * kept).topk(min(self.config.proposals, score.shape[1]), dim=1)
+        # What is kept by its rank, which is above zero; zero marks what was suppressed.
+        rank = torch.arange(count, 0, -1, device=boxes.device, dtype=torch.float32)
+        score, order = (rank * kept).topk(min(self.config.proposals, count), dim=1)
         return take(boxes, order), (score > 0).to(torch.float32)

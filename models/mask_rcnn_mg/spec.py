@@ -26,7 +26,7 @@ noise of a pixel is already averaged over ten detector pixels; we train and serv
 
 SPEC = ModelSpec(
     name="mask_rcnn_mg",
-    version="1",
+    version="1.1",
     modality="MG",
     task="detection",
     inputs=tensors.inputs(CONFIG),

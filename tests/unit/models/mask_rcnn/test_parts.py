@@ -11,10 +11,11 @@ import torch
 
 from models.mask_rcnn.anchors import anchors
 from models.mask_rcnn.backbone import Backbone
-from models.mask_rcnn.boxes import DETECTION_WEIGHTS, decode, encode, overlap
+from models.mask_rcnn.boxes import DETECTION_WEIGHTS, clip, decode, encode, overlap
 from models.mask_rcnn.configuration import NetworkConfig
 from models.mask_rcnn.nms import suppress
 from models.mask_rcnn.roi import GRID, sample
+from models.mask_rcnn.rpn import RegionProposals
 
 
 def _boxes(count: int, seed: int, size: float = 200.0) -> torch.Tensor:
@@ -134,3 +135,22 @@ def test_backbone_halves_from_its_finest_stride(
     assert [tuple(level.shape) for level in maps] == [
         (1, 8, 128 // stride, 128 // stride) for stride in config.strides_px
     ]
+
+
+def test_proposals_whose_sigmoids_are_all_one_come_best_first() -> None:
+    """Their logits decide, not the order in which a runtime puts equal numbers."""
+    config = NetworkConfig((256, 256), proposals=3, before_nms=8)
+    proposals = RegionProposals(config)
+    levels = [len(level) for level in proposals.level_anchors()]
+    logits = [torch.full((1, count), -30.0) for count in levels]
+    offsets = [torch.zeros(1, count, 4) for count in levels]
+    apart = (0, levels[0] // 2, levels[0] - 2)
+    for place, logit in zip(apart, (40.0, 20.0, 30.0), strict=True):
+        logits[0][0, place] = logit
+    assert (torch.sigmoid(torch.tensor([20.0, 30.0, 40.0])) == 1.0).all()
+    boxes, valid = proposals.propose(logits, offsets)
+    assert valid.tolist() == [[1.0, 1.0, 1.0]]
+    expected = [
+        clip(proposals.level_anchors()[0][[place]], (256, 256)) for place in (0, apart[2], apart[1])
+    ]
+    assert torch.allclose(boxes[0], torch.cat(expected), atol=1e-4)

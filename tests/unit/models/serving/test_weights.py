@@ -54,6 +54,25 @@ def test_small_tensors_stay() -> None:
     assert [node.op_type for node in halved.graph.node] == ["MatMul"]
 
 
+def test_constants_that_are_no_weights_stay_exact() -> None:
+    """Coordinates beyond 512 px would be rounded to halves of a pixel."""
+    anchors = np.full((1, 512), 1000.3, np.float32)
+    model = graph(np.ones((64, 512), np.float32))
+    model.graph.initializer.append(onnx.numpy_helper.from_array(anchors, "anchors"))
+    model.graph.node[0].output[0] = "moved"
+    model.graph.node.append(onnx.helper.make_node("Add", ["moved", "anchors"], ["y"]))
+    found = product(halve_weights(model), np.zeros((1, 64), np.float32))
+    np.testing.assert_array_equal(found, anchors)
+
+
+def test_a_weight_that_is_stored_once_and_used_through_an_identity_is_halved() -> None:
+    """As tracing leaves layers that share their weights."""
+    model = graph(np.ones((64, 512), np.float32))
+    model.graph.initializer[0].name = "stored"
+    model.graph.node.insert(0, onnx.helper.make_node("Identity", ["stored"], ["w"]))
+    assert halve_weights(model).ByteSize() < 0.52 * model.ByteSize()
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, 70000.0])
 def test_diverged_weights_are_refused(value: float) -> None:
     """What half precision cannot hold raises ValueError instead of becoming infinite."""
