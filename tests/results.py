@@ -20,7 +20,7 @@ from pydicom.uid import (
 from models.contract import FindingKind, Region
 from tests.datasets import mammogram
 from workers.analyses import ImageAnalysis
-from workers.dicom.shutter import outline_bits
+from workers.dicom.outline_shutter import outline_bits
 from workers.dicom.writing import part10
 from workers.findings import Finding, RunOutcome, measure
 from workers.presentation import encode_presentation

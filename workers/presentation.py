@@ -2,8 +2,9 @@
 
 In: an image's analysis. Out: a Grayscale Softcopy Presentation State, or for a colour image a Color
 one, with the outlines of all findings, a label beside each, and what failed. What must hold: the
-image keeps its own grey scale, its shutter and its whole area; no label hides a finding while there
-is room; a model that failed is written on the image; the same input gives the same bytes.
+image keeps its own grey scale, its shutter, its overlays and its whole area; no label hides a
+finding while there is room; a model that failed is written on the image; the same input gives the
+same bytes.
 
 One object per image, because Modality LUT and Presentation LUT Shape count for all images that an
 object names: a MONOCHROME1 and a MONOCHROME2 image cannot share one, and workstations list the
@@ -29,8 +30,10 @@ from workers.dicom.annotation import annotations_of, layers_of
 from workers.dicom.colour_profile import srgb_profile
 from workers.dicom.display import aspect_ratio, copy_grayscale
 from workers.dicom.inheritance import plain_header, single_frame_class, site_time
+from workers.dicom.outline_shutter import shutter_outlines
+from workers.dicom.overlays import activate_overlays
 from workers.dicom.provenance import state_origin
-from workers.dicom.shutter import copy_shutter, shutter_outlines
+from workers.dicom.shutter import copy_shutter
 
 PRESENTATION_SERIES_NUMBER: Final = 9600
 
@@ -126,6 +129,7 @@ def encode_presentation(
         _limit_to_frame(result, analysis)
     else:
         copy_shutter(result, source, is_grey=is_grey)
+    activate_overlays(result, source)
     if is_grey:
         copy_grayscale(result, source, analysis.frame_number)
     state_origin(result, source, models, at)

@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 from pydicom.dataset import Dataset, FileDataset
+from pydicom.pixels.utils import pack_bits
 from pydicom.uid import UltrasoundMultiFrameImageStorage
 
 from tests.conformance.dicom_tools import run
@@ -21,7 +22,7 @@ from tests.conformance.test_marks_and_keys import SHUTTER
 from tests.datasets import mammogram, saved
 from tests.results import CONTENT_AT, disc, finding, findings_of, outcome
 from workers.analyses import ImageAnalysis
-from workers.dicom.shutter import outline_bits
+from workers.dicom.outline_shutter import outline_bits
 from workers.findings import Finding
 from workers.presentation import encode_presentation
 
@@ -206,22 +207,51 @@ def test_dcmtk_reads_the_shutter_of_the_image_from_the_state(tmp_path: Path) -> 
     assert said[True][3] != "Bitmap shutter: none"
 
 
+def _add_overlay(source: FileDataset, group: int, row: int) -> None:
+    """A plane of graphics that is one row of the image."""
+    shown = np.zeros((400, 300), np.uint8)
+    shown[row] = 1
+    for element, vr, value in (
+        (0x0010, "US", 400),
+        (0x0011, "US", 300),
+        (0x0040, "CS", "G"),
+        (0x0050, "SS", [1, 1]),
+        (0x0100, "US", 1),
+        (0x0102, "US", 0),
+        (0x3000, "OW", pack_bits(shown.ravel())),
+    ):
+        source.add_new((group, element), vr, value)
+
+
+@pytest.mark.parametrize("shuttered", [False, True])
+def test_dcmtk_finds_the_overlays_of_the_image_activated(
+    tmp_path: Path, shuttered: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a layer of their own below the marks, and the image's alone; `dcmp2pgm` draws none."""
+    monkeypatch.chdir(tmp_path)  # it writes each overlay as a picture into the working folder
+    source = _image()
+    for group, row in ((0x6000, 5), (0x6002, 9)):
+        _add_overlay(source, group, row)
+    shown = _shown(source, findings_of(source), tmp_path, shuttered=shuttered)
+    said = _run("dcmp2pgm", "-v", "-p", shown.state, shown.image, tmp_path / "out.pgm")
+    layers = said.partition("Overlays available")[0].split("Graphic Layer #")[1:]
+    activated = {
+        layer[2 : layer.index("]")].lstrip("["): re.findall(r"overlay \d+: group=0x(\w+)", layer)
+        for layer in layers
+    }
+    assert activated.pop("IMAGE_OVERLAY") == ["6000", "6002"]
+    assert layers[0].startswith("1 [IMAGE_OVERLAY]")
+    assert activated
+    assert not any(activated.values())
+
+
 def test_dcmp2pgm_takes_the_shutter_from_the_state_where_the_image_uses_every_group(
     tmp_path: Path,
 ) -> None:
-    """Sixteen overlays of the image, none of which a state shows, and the outlines."""
+    """Sixteen overlays of the image, and the outlines in the group of the first of them."""
     source = _image()
-    for group in range(0x6000, 0x6020, 2):
-        for element, vr, value in (
-            (0x0010, "US", 400),
-            (0x0011, "US", 300),
-            (0x0040, "CS", "G"),
-            (0x0050, "SS", [1, 1]),
-            (0x0100, "US", 1),
-            (0x0102, "US", 0),
-            (0x3000, "OW", bytes([0xFF]) * (400 * 300 // 8)),
-        ):
-            source.add_new((group, element), vr, value)
+    for row, group in enumerate(range(0x6000, 0x6020, 2)):
+        _add_overlay(source, group, row)
     shown = _shown(source, findings_of(source), tmp_path, shuttered=True)
     bits = outline_bits((400, 300), shown.findings).astype(bool)
     grey = _grey(shown, tmp_path / "out.pgm", "-p", shown.state)

@@ -1,14 +1,8 @@
-"""The display shutter of a presentation state: the image's own, or one that draws outlines.
+"""The display shutter of an image (PS3.3 C.7.6.11), repeated in a presentation state.
 
-In: a presentation state, the header of its image, the findings on it. Out: the state with the
-shutter of the image (PS3.3 C.7.6.11), which no viewer looks at any more under a state (PS3.4 N.2);
-or, for viewers that draw no graphics, with a bitmap shutter (C.7.6.15): an overlay plane (C.9.2)
-that is 1 along every finding, and those pixels in white. What must hold: no pixel of a finding is
-covered by its own line; an overlay of the image keeps its group while another is free.
-
-A bitmap shutter replaces pixels, and no viewer's switch for graphics takes it away: it is for
-destinations that ask for it. It takes the place of the image's own, since a state has one. A line
-is wider on larger images, which screens show smaller.
+In: a presentation state and the header of its image. Out: the state with the same shutter: under a
+state, viewers show no shutter that the state does not have (PS3.4 N.2). What must hold: a shape
+that lacks a value, or has one that is no number, stays behind.
 """
 
 from __future__ import annotations
@@ -16,20 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
-from pydicom.pixels.utils import pack_bits
 
 from workers.dicom.numbers import finite_number
-from workers.findings import Finding
 
-# Those that DCMTK 3.6.7 reads of a state; of one with a shutter in a higher group it shows nothing.
-_GROUPS: Final = range(0x6000, 0x6010, 2)
 _WHITE, _BLACK = 0xFFFF, 0  # P-values
-_WHITE_CIELAB: Final = [0xFFFF, 0x8080, 0x8080]  # PS3.3 C.10.7.1.1: L* 100, a* 0, b* 0
 _BLACK_CIELAB: Final = [0, 0x8080, 0x8080]
 # What each shape of the image's own shutter is made of (table C.7-17), with how many values.
 _SHAPES: Final[Mapping[str, Mapping[str, int]]] = {
@@ -43,25 +29,6 @@ _SHAPES: Final[Mapping[str, Mapping[str, int]]] = {
     "POLYGONAL": {"VerticesOfThePolygonalShutter": 6},
 }
 _LARGEST: Final = 2**31 - 1  # IS
-# A line of two pixels on an image that is as long as a screen is high.
-_LINE_PX: Final = 2
-_SCREEN_PX: Final = 1400
-
-
-def shutter_outlines(
-    state: Dataset, header: Dataset, findings: Sequence[Finding], *, is_grey: bool
-) -> None:
-    """Add a shutter that draws the outlines of `findings`, one or more, and its overlay plane."""
-    # Where the image uses all of them, one is used twice: the shutter's is that of the state
-    # (C.7.6.15), and no overlay of the image is shown under a state that activates none (C.11.7).
-    group = next((each for each in _GROUPS if (each, 0x0010) not in header), _GROUPS[0])
-    bits = outline_bits((int(header.Rows), int(header.Columns)), findings)
-    _add_plane(state, group, bits)
-    state.ShutterShape = "BITMAP"
-    state.ShutterOverlayGroup = group
-    state.ShutterPresentationValue = _WHITE
-    if not is_grey:
-        state.ShutterPresentationColorCIELabValue = _WHITE_CIELAB
 
 
 def copy_shutter(state: Dataset, header: Dataset, *, is_grey: bool) -> None:
@@ -81,15 +48,6 @@ def copy_shutter(state: Dataset, header: Dataset, *, is_grey: bool) -> None:
         colour = _numbers(header, "ShutterPresentationColorCIELabValue")
         is_colour = _are_p_values(colour, len(_BLACK_CIELAB))
         state.ShutterPresentationColorCIELabValue = colour if is_colour else _BLACK_CIELAB
-
-
-def outline_bits(shape: tuple[int, int], findings: Sequence[Finding]) -> NDArray[np.uint8]:
-    """(rows, columns) of 0 and 1: a line around each finding, outside of its mask."""
-    bits = np.zeros(shape, np.uint8)
-    width = max(1, round(_LINE_PX * max(shape) / _SCREEN_PX))
-    for found in findings:
-        _draw(bits, found, width)
-    return bits
 
 
 def _is_whole(header: Dataset, shape: str) -> bool:
@@ -113,27 +71,3 @@ def _numbers(header: Dataset, keyword: str) -> list[int]:
     if any(number is None or abs(number) > _LARGEST for number in numbers):
         return []
     return [round(number) for number in numbers if number is not None]
-
-
-def _draw(bits: NDArray[np.uint8], found: Finding, width: int) -> None:
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * width + 1, 2 * width + 1))
-    mask = np.pad(found.mask.astype(np.uint8), width)
-    ring = np.asarray(cv2.dilate(mask, kernel), np.uint8) - mask
-    top, left = (offset - width for offset in found.offset_px)
-    # What of the ring lies in the image.
-    ring = ring[max(0, -top) :, max(0, -left) :]
-    window = bits[max(0, top) :, max(0, left) :][: ring.shape[0], : ring.shape[1]]
-    window |= ring[: window.shape[0], : window.shape[1]]
-
-
-def _add_plane(state: Dataset, group: int, bits: NDArray[np.uint8]) -> None:
-    """PS3.3 table C.9-2, of type Graphics."""
-    rows, columns = bits.shape
-    state.add_new((group, 0x0010), "US", rows)
-    state.add_new((group, 0x0011), "US", columns)
-    state.add_new((group, 0x0022), "LO", "AI marks, research use only")
-    state.add_new((group, 0x0040), "CS", "G")
-    state.add_new((group, 0x0050), "SS", [1, 1])
-    state.add_new((group, 0x0100), "US", 1)
-    state.add_new((group, 0x0102), "US", 0)
-    state.add_new((group, 0x3000), "OW", pack_bits(bits.ravel()))

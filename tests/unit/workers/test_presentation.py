@@ -27,7 +27,7 @@ from tests.results import (
     ultrasound_header,
 )
 from workers.analyses import ImageAnalysis
-from workers.dicom.shutter import outline_bits
+from workers.dicom.outline_shutter import outline_bits
 from workers.findings import Finding
 from workers.presentation import encode_presentation, is_presentable
 
@@ -306,6 +306,22 @@ def test_a_shutter_takes_a_group_that_the_image_does_not_use() -> None:
     state = _encoded(_analysis(source, findings), shuttered=True)
     assert state.ShutterOverlayGroup == 0x6000
     assert _overlay(state).any()
+
+
+@pytest.mark.parametrize("shuttered", [False, True])
+def test_the_overlays_of_the_image_are_activated(shuttered: bool) -> None:
+    """All of them, below the marks; the plane of a shutter is not, for the shutter shows it."""
+    source = header()
+    for group in (0x6000, 0x6004):
+        source.add_new((group, 0x0010), "US", 10)
+    state = _encoded(_analysis(source, findings_of(source)), shuttered=shuttered)
+    assert {state[group, 0x1001].value for group in (0x6000, 0x6004)} == {"IMAGE_OVERLAY"}
+    assert ((0x6002, 0x1001) in state) is shuttered
+    assert not shuttered or state[0x6002, 0x1001].is_empty
+    lowest = min(state.GraphicLayerSequence, key=lambda layer: int(layer.GraphicLayerOrder))
+    assert lowest.GraphicLayer == "IMAGE_OVERLAY"
+    plain = _encoded(_analysis(header(), findings_of(source)))
+    assert "IMAGE_OVERLAY" not in {layer.GraphicLayer for layer in plain.GraphicLayerSequence}
 
 
 RECTANGLE = {
