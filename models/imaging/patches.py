@@ -23,7 +23,7 @@ _ON_LESION = 0.5  # of the patches of an image with a lesion; the others look an
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """`pixels` (side, side) of the image's type; `mask` bool (side, side), True on the lesion."""
+    """`pixels` (side, side) and channels, of the image's type; `mask` bool (side, side)."""
 
     pixels: NDArray[np.float32]
     mask: NDArray[np.bool_]
@@ -38,7 +38,8 @@ def patches(
 ) -> Iterator[Patch]:
     """Patches without end: half of them around a pixel of the lesion, if there is one.
 
-    All three arrays are (rows, columns) of one image; the breast holds at least one pixel.
+    All three arrays are (rows, columns) of one image, whose pixels may have a last axis of
+    channels; the breast holds at least one pixel.
     """
     lesion, tissue = np.argwhere(mask), np.argwhere(breast)
     while True:

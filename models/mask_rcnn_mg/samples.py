@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from models.contract import BreastImage, FindingKind, ModelInputError
 from models.datasets.cases import Case
 from models.foreground import breast_mask
+from models.imaging.patches import patches as patches_of
 from models.insertion.inserted import NoRoomError
 from models.insertion.masses import insert_mass
-from models.mask_rcnn.labelled import Outline, Sample, labelled
+from models.mask_rcnn.labelled import MOST_MASSES, Outline, Sample, labelled
 from models.mask_rcnn.phantom_samples import mammography_sample
 from models.mask_rcnn_mg.model import MODEL
 
@@ -50,21 +51,25 @@ class Shares:
 class Sources:
     """Cases by use. `backgrounds`: by set, each of which gives as many as any other.
 
-    `window_px`: (rows, columns) of what is cut out of the network's input.
+    `window_px`: (rows, columns) of what is cut out of the network's input. `patches`: it is cut as
+    paper 001 does (`models.imaging.patches`): mirrored and turned, half of them on a lesion.
     """
 
     outlined: tuple[Case, ...] = ()
     backgrounds: tuple[tuple[Case, ...], ...] = ()
     shares: Shares = field(default_factory=Shares)
     window_px: Pixels = (320, 256)
+    patches: bool = False
 
 
-def sources(sets: Sequence[Sequence[Case]], shares: Shares, window_px: Pixels) -> Sources:
+def sources(
+    sets: Sequence[Sequence[Case]], shares: Shares, window_px: Pixels, patches: bool = False
+) -> Sources:
     """Sort mammograms by use: normals are backgrounds, those with an outlined mass are truth."""
     mammograms = [[case for case in cases if case.modality == "MG"] for cases in sets]
     outlined = tuple(case for cases in mammograms for case in cases if _masses(case))
     normals = [tuple(c for c in cases if c.truth.label == "normal") for cases in mammograms]
-    return Sources(outlined, tuple(cases for cases in normals if cases), shares, window_px)
+    return Sources(outlined, tuple(cases for cases in normals if cases), shares, window_px, patches)
 
 
 def sample(seed: int, given: Sources) -> Sample:
@@ -72,7 +77,7 @@ def sample(seed: int, given: Sources) -> Sample:
     rng = np.random.default_rng((seed, 0x4D47))
     kind = _kind(given, rng)
     if kind == "phantom":
-        return _window(mammography_sample(seed), given.window_px, rng)
+        return _part(mammography_sample(seed), given, rng)
     for _ in range(_TRIES):
         chosen = rng.integers(max(1, len(given.backgrounds)))
         cases = given.outlined if kind == "outlined" else given.backgrounds[chosen]
@@ -81,7 +86,7 @@ def sample(seed: int, given: Sources) -> Sample:
         try:
             if kind == "inserted":
                 image, outlines = _with_masses(image, rng)
-            return _window(labelled(image, outlines, MODEL), given.window_px, rng)
+            return _part(labelled(image, outlines, MODEL), given, rng)
         except (ModelInputError, NoRoomError):
             continue
     raise ModelInputError(f"none of {_TRIES} cases drawn for seed {seed} can be used")
@@ -143,6 +148,25 @@ def _with_masses(image: BreastImage, rng: np.random.Generator) -> tuple[BreastIm
         pixels = inserted.pixels
         outlines.append((inserted.mask, (0, 0)))
     return replace(image, pixels=pixels), outlines
+
+
+def _part(whole: Sample, given: Sources, rng: np.random.Generator) -> Sample:
+    """What is trained on of a whole input."""
+    if given.patches:
+        return _patch(whole, given.window_px[0], rng)
+    return _window(whole, given.window_px, rng)
+
+
+def _patch(whole: Sample, side_px: int, rng: np.random.Generator) -> Sample:
+    """A mirrored and turned patch; the parts of its mask are numbered anew, the masses' classes
+    being unknown here."""
+    channels, labels, classes = whole
+    pixels = np.moveaxis(channels, 0, -1).astype(np.float32)
+    drawn = next(patches_of(pixels, labels > 0, channels[0] > 0, rng, side_px))
+    _, numbers = cv2.connectedComponents(drawn.mask.astype(np.uint8))
+    numbers = np.minimum(numbers, MOST_MASSES)
+    turned = np.rint(np.moveaxis(drawn.pixels, -1, 0)).astype(np.uint8)
+    return np.ascontiguousarray(turned), numbers.astype(np.uint8), classes
 
 
 def _window(whole: Sample, side_px: Pixels, rng: np.random.Generator) -> Sample:

@@ -24,6 +24,7 @@ from models.datasets.folders import read_folder, tell_unused
 from models.datasets.splits import Split, hold_out, k_folds
 from models.datasets.tables import DataSetError
 from models.mask_rcnn.augment import AugmentConfig, augment
+from models.mask_rcnn.configuration import NetworkConfig
 from models.mask_rcnn.losses import LossConfig, losses
 from models.mask_rcnn.network import MaskRCNN
 from models.mask_rcnn.norms import settle
@@ -38,8 +39,6 @@ from models.training.folds import Fold
 from models.training.loop import FitSettings, begin, fit
 from models.training.samples import SampleStock, pool_or_none
 
-AUGMENT = AugmentConfig(rotation_degrees=20.0, scale=1.25, vertical_flip=True, gamma=0.3, noise=5.0)
-_LOSS = LossConfig(positives=8, sampled=32)
 _FIRST_STEP_SAMPLES = 64  # fewer would be learnt by heart while the others are being made
 SHELF = "shelf.npz"
 _SEEDS_PER_RUN = 100_000  # seeds of samples stay below those of validation and acceptance
@@ -47,25 +46,40 @@ _SEEDS_PER_RUN = 100_000  # seeds of samples stay below those of validation and 
 
 @dataclass(frozen=True, slots=True)
 class DataSettings:
-    """The `[data]` table. `packs`: a folder for the shelf of a machine without the images."""
+    """The `[data]` table. `packs`: a folder for the shelf of a machine without the images.
+
+    `patches`: see `samples.Sources`; they are square.
+    """
 
     samples: int = 2500
     batch: int = 8
     workers: int = 1
     window_px: tuple[int, int] = (320, 256)
+    patches: bool = False
     packs: Path | None = None
     shares: Shares = field(default_factory=Shares)
+
+    def __post_init__(self) -> None:
+        if self.patches and self.window_px[0] != self.window_px[1]:
+            raise ValueError(f"patches are square, and window_px is {list(self.window_px)}")
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """One run; `train.toml` explains each setting."""
+    """One run; `train.toml` explains each setting.
 
+    `network` of `train.toml` is the one that is served (a test compares them); with another one the
+    changes of paper 004 can be tried on mammograms, and the weights cannot be exported.
+    """
+
+    network: NetworkConfig = CONFIG
     data: DataSettings = field(default_factory=DataSettings)
     grey_only: bool = False
     start: str = ""
     inner_folds: int = 0
     inner_fold: int = 0
+    loss: LossConfig = field(default_factory=LossConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
     fit: FitSettings = field(default_factory=FitSettings)
 
 
@@ -81,7 +95,8 @@ def run(
     device = begin(config.fit)
     training, validation = sides(config, data, fold)
     validation = [case for case in validation if case.truth.knows(FindingKind.MASS)]
-    given = sources(training, config.data.shares, config.data.window_px)
+    settings = config.data
+    given = sources(training, settings.shares, settings.window_px, settings.patches)
     first = config.fit.seed * _SEEDS_PER_RUN
     with pool_or_none(config.data.workers) as pool:
         seeds = range(first, first + config.data.samples)
@@ -90,7 +105,7 @@ def run(
         stock.complete() if resume else stock.wait(_FIRST_STEP_SAMPLES)
         result = fit(
             network(config),
-            _loss,
+            partial(_loss, config=config.loss),
             partial(_batch, stock=stock, config=config),
             config.fit.config(out, SPEC.name, resume),
             partial(_validate, cases=validation, grey_only=config.grey_only),
@@ -157,11 +172,11 @@ def split(cases: Sequence[Case], config: Config, fold: Fold | None = None) -> Sp
 
 
 def network(config: Config) -> MaskRCNN:
-    """The served network on the windows of training, from `config.start` where that is given.
+    """The network on the windows of training, from `config.start` where that is given.
 
     From a served file the statistics of normalisation are settled, and stay so.
     """
-    made = MaskRCNN(replace(CONFIG, input_px=config.data.window_px))
+    made = MaskRCNN(replace(config.network, input_px=config.data.window_px))
     if config.start.endswith(".onnx"):
         restore(made, Path(config.start), [torch.zeros(1, 3, *config.data.window_px)])
         settle(made)
@@ -174,12 +189,14 @@ def _batch(step: int, stock: SampleStock, config: Config) -> tuple[Tensor, Truth
     images, labels, classes = stock.batch(step, config.data.batch, config.fit.seed)
     if config.grey_only:
         images = images[:, :1].expand(-1, 3, -1, -1)
-    images, labels = augment(images, labels, AUGMENT)
+    images, labels = augment(images, labels, config.augment)
     return images.contiguous(memory_format=torch.channels_last), truth_of(labels, classes)
 
 
-def _loss(module: nn.Module, batch: tuple[Tensor, Truth]) -> Mapping[str, Tensor]:
-    return losses(cast(MaskRCNN, module), *batch, _LOSS)
+def _loss(
+    module: nn.Module, batch: tuple[Tensor, Truth], config: LossConfig
+) -> Mapping[str, Tensor]:
+    return losses(cast(MaskRCNN, module), *batch, config)
 
 
 def _validate(module: nn.Module, cases: Sequence[Case], grey_only: bool) -> Mapping[str, float]:

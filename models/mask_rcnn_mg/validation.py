@@ -24,7 +24,6 @@ from models.mask_rcnn.network import MaskRCNN
 from models.mask_rcnn_mg.model import MODEL
 from models.mask_rcnn_mg.spec import CONFIG, SPEC
 
-_LOWEST = replace(SPEC, thresholds={"mass": 0.0})
 FALSE_POSITIVES = {"1": 1.0, "half": 0.5, "quarter": 0.25}
 _BOOTSTRAP_SAMPLES = 1000
 
@@ -46,8 +45,10 @@ class Seen:
 def predict(network: MaskRCNN, cases: Sequence[Case], grey_only: bool = False) -> list[Seen]:
     """Run every case whose lesions are known and whose breast is found."""
     device = next(network.parameters()).device
-    whole = MaskRCNN(CONFIG).to(device).eval()
+    whole = MaskRCNN(replace(network.config, input_px=CONFIG.input_px)).to(device).eval()
     whole.load_state_dict(network.state_dict())
+    # Of what this network gives, which need not be the served one, down to the lowest score.
+    spec = replace(SPEC, outputs=tensors.outputs(whole.config), thresholds={"mass": 0.0})
     seen = []
     for case in cases:
         try:
@@ -60,10 +61,10 @@ def predict(network: MaskRCNN, cases: Sequence[Case], grey_only: bool = False) -
         with torch.inference_mode():
             outputs = [tensor.float().cpu().numpy() for tensor in whole(image)]
         named = {
-            spec.name: values.astype(np.int32 if spec.datatype == "INT32" else np.float32)
-            for spec, values in zip(SPEC.outputs, outputs, strict=True)
+            one.name: values.astype(np.int32 if one.datatype == "INT32" else np.float32)
+            for one, values in zip(spec.outputs, outputs, strict=True)
         }
-        regions = detections.postprocess(_LOWEST, named, prepared).regions
+        regions = detections.postprocess(spec, named, prepared).regions
         seen.append(judge(case, regions))
     return seen
 

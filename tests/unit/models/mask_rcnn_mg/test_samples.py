@@ -46,6 +46,19 @@ def test_real_mass_is_where_it_is_bright(folders: tuple[Path, Path], seed: int) 
 
 
 @pytest.mark.parametrize("seed", range(4))
+def test_turned_patch_keeps_the_mass_under_its_label(folders: tuple[Path, Path], seed: int) -> None:
+    """Mirrored and turned, all channels and the mask go together; most patches show the mass."""
+    shares = Shares(outlined=1, inserted=0, normal=0, phantom=0)
+    given = replace(_sources(folders, shares), window_px=(256, 256), patches=True)
+    channels, labels, _ = sample(seed, given)
+    assert channels.shape == (3, 256, 256)
+    assert labels.shape == (256, 256)
+    breast = channels[0] > 0
+    if labels.any():
+        assert channels[0][labels > 0].mean() > channels[0][breast & (labels == 0)].mean() + 30
+
+
+@pytest.mark.parametrize("seed", range(4))
 def test_inserted_masses_are_labelled(folders: tuple[Path, Path], seed: int) -> None:
     """Each inserted mass has a number of its own, in the window that was cut."""
     given = _sources(folders, Shares(outlined=0, inserted=1, normal=0, phantom=0))

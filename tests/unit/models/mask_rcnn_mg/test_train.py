@@ -9,8 +9,10 @@ import pytest
 
 pytest.importorskip("torch", reason="torch is not installed: extra `train`")
 
+from models.imaging.patches import PATCH_PX
 from models.mask_rcnn_mg.compare import ARMS, REPORTED, main, table
-from models.mask_rcnn_mg.train import Config, sides
+from models.mask_rcnn_mg.spec import CONFIG
+from models.mask_rcnn_mg.train import Config, run, sides
 from models.training import config as configuration
 from models.training.command import defaults_path
 from models.training.folds import Fold
@@ -33,6 +35,58 @@ def test_defaults_can_be_read_and_changed(config: Config) -> None:
     total = shares.outlined + shares.inserted + shares.normal + shares.phantom
     assert total == pytest.approx(1.0)
     assert not config.grey_only
+
+
+def test_the_served_network_is_the_one_that_is_trained(config: Config) -> None:
+    """Weights of another one could not be exported."""
+    assert config.network == CONFIG
+
+
+def test_hyper_parameters_of_the_papers_can_be_laid_over() -> None:
+    """Raza et al. on turned squares of 256 px; Kumar et al. with all of their changes."""
+    path = defaults_path("mask_rcnn_mg")
+    raza, kumar = (
+        configuration.read(Config, [path, path.with_name(f"paper_{key}.toml")])
+        for key in ("001", "004")
+    )
+    assert raza.data.window_px == (PATCH_PX, PATCH_PX)
+    assert raza.data.patches
+    assert raza.loss.sampled < raza.network.proposals
+    assert (kumar.network.depth, kumar.network.finest_stride_px) == (101, 2)
+    assert (kumar.network.roi_levels, kumar.network.mask_head) == ("all", "refined")
+    assert (kumar.loss.smooth_l1, kumar.loss.renyi) == (0.0, 1.0)
+
+
+def test_patches_are_square(config: Config) -> None:
+    """A turned one of another shape would lose its corners."""
+    with pytest.raises(ValueError, match="square"):
+        replace(config.data, patches=True, window_px=(320, 256))
+
+
+def test_a_refined_network_trains_on_turned_patches(
+    films: Path, config: Config, tmp_path: Path
+) -> None:
+    """Another network and another loss than the served ones reach the step and the figures."""
+    tiny = replace(
+        config,
+        network=replace(
+            config.network,
+            width=0.125,
+            channels=8,
+            hidden=8,
+            finest_stride_px=2,
+            roi_levels="all",
+            before_nms=8,
+            proposals=8,
+            detections=2,
+        ),
+        loss=replace(config.loss, smooth_l1=0.0, renyi=1.0, positives=2, sampled=4),
+        data=replace(
+            config.data, samples=2, batch=2, workers=0, window_px=(128, 128), patches=True
+        ),
+        fit=replace(config.fit, steps=1, tensorboard=False),
+    )
+    assert run(tiny, [films], tmp_path)["images"] > 0
 
 
 @pytest.mark.parametrize("fold", [None, Fold(0, 5), Fold(4, 5)])

@@ -57,6 +57,15 @@ def test_the_file_for_a_gpu_fits_the_configuration() -> None:
     assert config.data.window_px == 0
 
 
+def test_hyper_parameters_of_the_paper_can_be_laid_over() -> None:
+    """Alghamdi 2024: 64 channels, whole tiles, Adam at 1e-4 for 100 epochs."""
+    paths = [defaults_path("mtu_net"), defaults_path("mtu_net").with_name("paper_002.toml")]
+    config = configuration.read(train.Config, paths)
+    assert (config.width, config.data.window_px) == (64, 0)
+    assert (config.fit.learning_rate, config.fit.weight_decay) == (1e-4, 0.0)
+    assert config.fit.steps >= 100 * config.data.images / config.data.batch
+
+
 def test_samples_are_prepared_once_and_taken_as_they_are(tmp_path: Path) -> None:
     """Drawn into packs; without their makings they are still read."""
     settings = DataSettings(images=1, validation_images=1, workers=0, packs=tmp_path)
