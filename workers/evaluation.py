@@ -89,6 +89,9 @@ class Way:
     show_default=True,
     help="Side of the split with which models of this project are trained.",
 )
+@click.option(
+    "--tiled", is_flag=True, help="Predict on four overlapping parts and merge, as paper 001 does."
+)
 @click.option("--limit", type=click.IntRange(1), help="Only this many images, evenly chosen.")
 @click.option("--examples", "pictures", type=click.IntRange(0), default=6, show_default=True)
 def evaluate(
@@ -99,6 +102,7 @@ def evaluate(
     served: bool,
     weights: Path | None,
     part: Side,
+    tiled: bool,
     limit: int | None,
     pictures: int,
 ) -> None:
@@ -106,8 +110,10 @@ def evaluate(
     way = Way("served" if served else through, weights)
     if weights is not None and way.through != "torch":
         raise click.UsageError("--weights are those of a training run: add --through torch")
-    contents = find_contents(data)
     model = get_model(name)
+    if tiled and model.spec.task != "detection":
+        raise click.UsageError(f"--tiled is for models that mark masses, not for {name}")
+    contents = find_contents(data)
     cases = grouped(
         chosen(contents.cases, model.spec.modality, part, limit, SPLITS.get(name, hold_out))
     )
@@ -118,29 +124,31 @@ def evaluate(
     _make_folder(out)
     server = open_server(name, way)
     with for_people(load_settings().triton_url):
-        outcome = run(model, server, cases)
+        outcome = run(model, server, cases, tiled=tiled)
+    through_what = f"{way.through} on overlapping parts" if tiled else way.through
     digest = "" if weights else weights_digest(load_settings().model_repository, name)
     subject = Subject(
-        *(data.resolve().name, contents.layout, part, way.through, digest),
+        *(data.resolve().name, contents.layout, part, through_what, digest),
         limit=limit,
         n_other_modality=sum(case.modality != model.spec.modality for case in contents.cases),
         left_out=dict(Counter(entry.reason for entry in contents.left_out)),
     )
     report = make_report(model.spec, subject, outcome)
-    picture = _examples(model, server, _that_ran(cases, outcome), contents.layout, pictures)
+    shown = 0 if tiled else pictures  # they show what service would
+    picture = _examples(model, server, _that_ran(cases, outcome), contents.layout, shown)
     write_pages(out, model.spec, report, outcome.results, picture)
     show(report, outcome)
     click.echo(f"{out / 'report.json'}  {out / 'report.html'}  {out / 'report.md'}")
     _refuse_empty(report, data)
 
 
-def run(model: Model, server: Server, cases: list[Case]) -> Outcome:
+def run(model: Model, server: Server, cases: list[Case], *, tiled: bool = False) -> Outcome:
     """All cases through one model, with a progress bar."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
         task = progress.add_task(model.spec.name, total=len(cases))
         try:
-            return run_cases(model, server, cases, lambda: progress.advance(task))
+            return run_cases(model, server, cases, lambda: progress.advance(task), tiled=tiled)
         except NotExportedError as error:
             raise ConfigurationError(
                 f"{error}; work in the checkout, or name the folder in SENTINODE_MODEL_REPOSITORY"

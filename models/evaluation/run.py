@@ -3,22 +3,32 @@
 In: a model, something that answers inference requests, cases. Out: results, the cases that the
 model refused and those whose file could not be read. What must hold: the path is the one of
 service, function by function; only the threshold on scores is lowered, to see what lies below the
-operating point.
+operating point. "On tiles" is an experiment beside it: prediction on four parts, as in paper 001.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.contract import FindingKind, Model, ModelInputError, ModelOutput, ModelSpec, Prepared
+from models.contract import (
+    BreastImage,
+    FindingKind,
+    Model,
+    ModelInputError,
+    ModelOutput,
+    ModelSpec,
+    Prepared,
+    Region,
+)
 from models.datasets.cases import Case
 from models.datasets.tables import DataSetError
 from models.evaluation.matching import ImageResult, judge
+from models.imaging.tiles import over_tiles, quarters
 from models.mask_rcnn import detections
 from models.mtu_net.postprocess import postprocess as mtu_net_postprocess
 
@@ -55,14 +65,19 @@ def thresholds_by_kind(spec: ModelSpec) -> dict[FindingKind, float]:
 
 
 def evaluate(
-    model: Model, server: Server, cases: Iterable[Case], done: Callable[[], None]
+    model: Model,
+    server: Server,
+    cases: Iterable[Case],
+    done: Callable[[], None],
+    *,
+    tiled: bool = False,
 ) -> Outcome:
-    """Run all cases; `done` is called after each. Raises what `server` raises."""
+    """Run all cases, whole or on tiles; `done` comes after each. Raises what `server` raises."""
     thresholds = thresholds_by_kind(model.spec)
     outcome = Outcome()
     for case in cases:
         try:
-            output, shape = run_case(model, server, case)
+            output, shape = run_case(model, server, case, tiled=tiled)
         except ModelInputError as error:
             outcome.refused.append((case.name, str(error)))
         except (OSError, DataSetError) as error:
@@ -74,13 +89,45 @@ def evaluate(
     return outcome
 
 
-def run_case(model: Model, server: Server, case: Case) -> tuple[ModelOutput, tuple[int, int]]:
+def run_case(
+    model: Model, server: Server, case: Case, *, tiled: bool = False
+) -> tuple[ModelOutput, tuple[int, int]]:
     """The model's output down to LOWEST_SCORE, and (rows, columns) of the image."""
     image = case.read()
+    output = on_tiles(model, server, image) if tiled else on_whole(model, server, image)
+    return output, (image.pixels.shape[0], image.pixels.shape[1])
+
+
+def on_whole(model: Model, server: Server, image: BreastImage) -> ModelOutput:
+    """As in service. Raises ModelInputError."""
     prepared = model.preprocess(image)
     outputs, _ = server.infer(model.spec, prepared.tensors)
-    shape = (image.pixels.shape[0], image.pixels.shape[1])
-    return everything(model, outputs, prepared), shape
+    return everything(model, outputs, prepared)
+
+
+def on_tiles(model: Model, server: Server, image: BreastImage) -> ModelOutput:
+    """Regions of four overlapping parts, merged (Raza et al., paper 001, figure 6).
+
+    A part that the model refuses, such as one of air alone, holds nothing; the image is refused
+    where all are. Raises ModelInputError. Probabilities are of whole images and left out.
+    """
+    refusals: list[ModelInputError] = []
+    seen = 0
+
+    def predict(pixels: NDArray[np.float32]) -> Sequence[Region]:
+        nonlocal seen
+        seen += 1
+        try:
+            return on_whole(model, server, replace(image, pixels=pixels)).regions
+        except ModelInputError as error:
+            refusals.append(error)
+            return ()
+
+    tile_px, overlap_px = quarters((image.pixels.shape[0], image.pixels.shape[1]))
+    regions = over_tiles(image.pixels, tile_px, overlap_px, predict)
+    if len(refusals) == seen:
+        raise refusals[0]
+    return ModelOutput(regions)
 
 
 def everything(

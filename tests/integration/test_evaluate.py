@@ -125,3 +125,18 @@ def test_one_side_without_images_says_how_to_go_on(tmp_path: Path) -> None:
     result = CliRunner().invoke(evaluate, [*arguments, "--part", "validation"])
     assert result.exit_code == 1
     assert "none stands on the validation side of the split; use --part all" in result.output
+
+
+def test_a_mask_r_cnn_may_look_at_parts_and_no_other_model(tmp_path: Path) -> None:
+    """The report says so; a classifier has nothing to merge."""
+    write_busi(tmp_path)
+    arguments = ["--data", str(tmp_path), "--out", str(tmp_path / "out"), "--tiled"]
+    result = CliRunner().invoke(evaluate, ["mask_rcnn_us", *arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["through"] == "onnx on overlapping parts"
+    assert "onnx on overlapping parts" in (tmp_path / "out" / "report.md").read_text()
+    assert not (tmp_path / "out" / "examples.png").exists()
+    result = CliRunner().invoke(evaluate, ["resnet50", *arguments])
+    assert result.exit_code == 2
+    assert "for models that mark masses" in result.output
