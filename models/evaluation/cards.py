@@ -169,6 +169,8 @@ def _rows(report: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         names = ["auc_malignant", "auc_normal"]
         patients = classes["by_patient"], classes["by_patient_intervals"]
         sections.append(("patients: ", *patients, names))
+        breasts = classes["by_breast"], classes["by_breast_intervals"]
+        sections.append(("breasts: ", *breasts, names))
     for prefix, values, bounds, names in sections:
         for name in names:
             if values.get(name) is not None:

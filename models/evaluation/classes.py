@@ -93,6 +93,29 @@ def by_group(results: Sequence[ImageResult], names: Sequence[str]) -> list[Image
     ]
 
 
+def by_breast(results: Sequence[ImageResult], names: Sequence[str]) -> list[ImageResult]:
+    """One result per breast: the gravest label, and of each class the mean over its images.
+
+    As the RSNA challenge judges: its unit is a patient's side. The `group` stays the patient's.
+    Images whose side or patient nobody knows are left out.
+    """
+    together: dict[tuple[str, str], list[ImageResult]] = {}
+    for result in results:
+        side = str(result.clinical.get("laterality", ""))
+        if side and result.group:
+            together.setdefault((result.group, side), []).append(result)
+    return [
+        ImageResult(
+            f"{group} {side}",
+            gravest([r.label for r in own]),
+            {name: float(np.mean([r.probabilities[name] for r in own])) for name in names},
+            *(None, None, None),
+            group=group,
+        )
+        for (group, side), own in together.items()
+    ]
+
+
 def shortcuts(results: Sequence[ImageResult]) -> Figures:
     """What could be mistaken for reading the image, judging "malignant" against the rest.
 

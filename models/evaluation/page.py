@@ -132,6 +132,9 @@ def _class_rows(classes: Mapping[str, Any] | None) -> dict[str, list[Row]]:
     if classes["n_patients"] < classes["n_images"]:
         patients = _rows(classes["by_patient"], classes["by_patient_intervals"])
         sections[f"{classes['n_patients']} patients or groups of alike pictures"] = patients
+    if 0 < classes["n_breasts"] < classes["n_images"]:
+        breasts = _rows(classes["by_breast"], classes["by_breast_intervals"])
+        sections[f"{classes['n_breasts']} breasts, mean over the images of each"] = breasts
     return {title: found for title, rows in sections.items() if (found := list(rows))}
 
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from models.contract import FindingKind, ModelSpec
 from models.evaluation import bootstrap
-from models.evaluation.classes import ClassTally, by_group, shortcuts
+from models.evaluation.classes import ClassTally, by_breast, by_group, shortcuts
 from models.evaluation.matching import HIT_IOU, ImageResult
 from models.evaluation.run import Outcome, thresholds_by_kind
 from models.evaluation.tally import Figures, Tally
@@ -212,7 +212,20 @@ def _classes(spec: ModelSpec, results: Sequence[ImageResult]) -> Report | None:
         "n_patients": len(patients),
         "by_patient": _plain(of_patients.figures(np.ones(len(patients)))),
         "by_patient_intervals": bootstrap.intervals([""] * len(patients), of_patients.figures),
+        **_breasts(spec, by_breast(known, tally.names)),
         "shortcuts": _plain(shortcuts(known)),
+    }
+
+
+def _breasts(spec: ModelSpec, breasts: list[ImageResult]) -> Report:
+    """Nothing where the set does not tell sides or patients."""
+    if not breasts:
+        return {"n_breasts": 0, "by_breast": {}, "by_breast_intervals": {}}
+    tally = class_tally_of(spec, breasts)
+    return {
+        "n_breasts": len(breasts),
+        "by_breast": _plain(tally.figures(np.ones(len(breasts)))),
+        "by_breast_intervals": bootstrap.intervals(groups_of(breasts), tally.figures),
     }
 
 

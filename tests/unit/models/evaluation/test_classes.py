@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from models.datasets.cases import LABELS, Label
-from models.evaluation.classes import ClassTally, by_group, shortcuts
+from models.evaluation.classes import ClassTally, by_breast, by_group, shortcuts
 from models.evaluation.matching import ImageResult
 
 ROWS: list[tuple[Label, tuple[float, float, float]]] = [
@@ -71,6 +71,23 @@ def test_a_patient_is_as_grave_as_her_gravest_image() -> None:
         ("b", "benign"),
     ]
     assert patients[0].probabilities == {"normal": 0.2, "benign": 0.2, "malignant": 0.6}
+
+
+def test_a_breast_is_the_mean_of_its_images() -> None:
+    """One result per patient and side, which stays the patient's; without a side there is none."""
+    rows = [
+        result("normal", (0.8, 0.1, 0.1), "a", laterality="L"),
+        result("malignant", (0.2, 0.2, 0.6), "a", laterality="L"),
+        result("normal", (0.6, 0.2, 0.2), "a", laterality="R"),
+        result("normal", (0.6, 0.2, 0.2), "a"),
+        result("normal", (0.6, 0.2, 0.2), laterality="R"),
+    ]
+    left, right = by_breast(rows, LABELS)
+    assert [(each.name, each.group, each.label) for each in (left, right)] == [
+        ("a L", "a", "malignant"),
+        ("a R", "a", "normal"),
+    ]
+    assert left.probabilities == pytest.approx({"normal": 0.5, "benign": 0.15, "malignant": 0.35})
 
 
 def test_what_a_machine_alone_tells_is_worth_nothing() -> None:

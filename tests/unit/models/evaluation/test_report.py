@@ -109,6 +109,21 @@ def test_a_report_of_classes(tmp_path: Path) -> None:
     assert 0.0 <= report["metrics"]["auc"] <= 1.0
     assert "ROC, each class" in (tmp_path / "report.html").read_text()
     assert {"auc", "accuracy", "mcc"} <= {name for name, _, _ in table(report)}
+    assert (report["classes"]["n_breasts"], report["classes"]["by_breast"]) == (0, {})
+
+
+def test_breasts_are_judged_where_the_set_tells_sides(tmp_path: Path) -> None:
+    """A section of the page and figures with intervals, by patient and side."""
+    outcome = classes()
+    sided = [
+        replace(result, clinical={"laterality": "L"}, group=f"patient {number // 2}")
+        for number, result in enumerate(outcome.results)
+    ]
+    report = make_report(RESNET50, SUBJECT, replace(outcome, results=sided))
+    write_pages(tmp_path, RESNET50, report, sided)
+    assert report["classes"]["n_breasts"] == 15
+    assert set(report["classes"]["by_breast_intervals"]) >= {"auc_malignant", "auc_normal"}
+    assert "15 breasts, mean over the images of each" in (tmp_path / "report.md").read_text()
 
 
 def test_a_detector_that_tells_classes_is_judged_by_them() -> None:
