@@ -22,9 +22,10 @@ def augmented(
 ) -> Batch:
     """From uint8 (N, tiles, H, W) both to tiles (N, 1, h, w) and truth (N, 3, h, w).
 
-    One tile of each image: a batch of as many different breasts as it has tiles.
+    One tile of each image: a batch of as many different breasts as it has tiles. An image may have
+    one tile alone, all of it.
     """
-    chosen = _chosen(len(tiles), generator).to(tiles.device)
+    chosen = (_chosen(len(tiles), generator) % tiles.shape[1]).to(tiles.device)
     rows = torch.arange(len(tiles), device=tiles.device)
     grey, marks = tiles[rows, chosen][:, None], truth[rows, chosen]
     if window_px is not None:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.contract import BreastImage
+from models.imaging.whole import whole_image
 from models.mtu_net.preprocess import Grid, cut, working_image
 from models.mtu_net.spec import TILE_PX
 from phantoms.mammogram import mammogram
@@ -30,6 +31,8 @@ BITS = {"calcification_cluster": 1, "arterial_calcification": 2}
 # From a scanner's 0.23 mm to the detector's own 0.07 mm, weighted by what drawing them costs.
 SIZES_PX = ((1024, 832), (1664, 1280), (2080, 1600), (3328, 2560))
 SIZE_SHARES = (0.30, 0.45, 0.15, 0.10)
+
+WHOLE_SHARE = 0.25
 
 # How far a tile's centre strays from a lesion's, so that lesions are also seen cut off.
 JITTER_PX = 100
@@ -66,6 +69,19 @@ def tiles_of(
         np.stack([cut(pixels, origin) for origin in origins]),
         np.stack([cut(truth, origin) for origin in origins]),
     )
+
+
+def whole_of(image: BreastImage, masks: Mapping[str, NDArray[np.bool_]]) -> Sample:
+    """The image squeezed to one tile, and its truth, as Alghamdi 2024 has them (section III.B).
+
+    A pixel is true where a quarter of it is: deposits of an artery are thinner than a pixel.
+    """
+    levels, placement = whole_image(image.pixels)
+    truth = np.zeros(levels.shape, np.uint8)
+    for kind, mask in masks.items():
+        share = placement.resize(mask.astype(np.float32))
+        truth |= np.where(share >= WHOLE_SHARE, BITS[kind], 0).astype(np.uint8)
+    return levels[np.newaxis], truth[np.newaxis]
 
 
 def draw_phantom(seed: int, rng: np.random.Generator) -> Phantom:

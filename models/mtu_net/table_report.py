@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import numpy as np
 from models.evaluation import metrics
 from models.evaluation.metrics import Counts
 from models.mtu_net.baselines import FOREGROUND, METHODS
+from models.mtu_net.data import TILES
 from models.mtu_net.fold import Recipe
 
 METRICS: Mapping[str, Callable[[Counts], float]] = {
@@ -54,19 +56,32 @@ TITLES = {
 }
 
 
-def write(out: Path, images: int, variants: int, recipe: Recipe) -> None:
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """How backgrounds become tiles: insertions into each, and whether it is squeezed to one."""
+
+    variants: int = 2
+    whole: bool = False
+
+    @property
+    def tiles(self) -> int:
+        return 1 if self.whole else TILES
+
+
+def write(out: Path, images: int, drawing: Drawing, recipe: Recipe) -> None:
     """Write both files from whatever folds are done."""
     rows = {name: _row(_folds(out, name)) for name in METHODS}
     facts = {
         "images": images,
-        "insertions_per_image": variants,
+        "insertions_per_image": drawing.variants,
+        "whole_images": drawing.whole,
         "recipe": {name: getattr(recipe, name) for name in Recipe.__slots__},
         "unit": "percent of pixels of the held-out tiles; mean and standard deviation over folds",
         "methods": rows,
         "reported_by_the_paper": REPORTED,
     }
     (out / "table.json").write_text(json.dumps(facts, indent=2) + "\n")
-    (out / "table.md").write_text(_markdown(rows, images, variants, recipe))
+    (out / "table.md").write_text(_markdown(rows, images, drawing, recipe))
 
 
 def _folds(out: Path, name: str) -> list[dict[str, Any]]:
@@ -92,13 +107,14 @@ def _spread(values: list[float]) -> dict[str, float | None]:
     return {"mean": float(finite.mean()), "spread": spread}
 
 
-def _markdown(rows: Mapping[str, Any], images: int, variants: int, recipe: Recipe) -> str:
+def _markdown(rows: Mapping[str, Any], images: int, drawing: Drawing, recipe: Recipe) -> str:
+    read = "whole mammograms squeezed to" if drawing.whole else "whole tiles of"
     lines = [
         "# Table I of Alghamdi 2024 on inserted calcium",
         "",
-        f"{images} normal mammograms, {variants} insertions each, folds by patient, "
+        f"{images} normal mammograms, {drawing.variants} insertions each, folds by patient, "
         f"{recipe.steps} steps of {recipe.batch} windows of {recipe.window_px} px for each network "
-        f"({recipe.width} channels at the top), read on whole tiles of 256 x 256 px. In percent of "
+        f"({recipe.width} channels at the top), read on {read} 256 x 256 px. In percent of "
         "pixels: mean and standard deviation over folds. *Paper*: as reported by the paper, on "
         "other images; its figures and ours are not comparable with each other.",
         "",

@@ -40,6 +40,17 @@ def test_the_table_is_made_fold_by_fold_and_goes_on(folder: Path, tmp_path: Path
         table.main([*arguments(folder, tmp_path), "--steps", "2"])
 
 
+def test_mammograms_may_be_squeezed_as_in_the_paper(folder: Path, tmp_path: Path) -> None:
+    """One tile of 256 px each, with truth in it; the page says so, and tiles are not mixed."""
+    table.main([*arguments(folder, tmp_path), "--whole", "--window", "256"])
+    with np.load(tmp_path / "tiles.npz") as kept:
+        assert kept["tiles"].shape[1:] == kept["truth"].shape[1:] == (1, 1, 256, 256)
+        assert kept["truth"].any()
+    assert "whole mammograms squeezed to 256 x 256 px" in (tmp_path / "table.md").read_text()
+    with pytest.raises(SystemExit, match="other images"):
+        table.main([*arguments(folder, tmp_path), "--window", "256"])
+
+
 def test_an_image_without_a_breast_is_left_out(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -63,7 +74,8 @@ def test_mean_and_spread_are_over_folds(tmp_path: Path) -> None:
         counts = Counts(tp=10.0 - missed, fp=0.0, tn=90.0, fn=missed)
         tally = fold.Tally({"mc": counts, "bac": counts}, 100.0, 20.0, 5.0)
         (tmp_path / f"mtu_net.fold_{number}.json").write_text(json.dumps(tally.to_json()))
-    table_report.write(tmp_path, images=2, variants=1, recipe=fold.Recipe())
+    drawing = table_report.Drawing(variants=1)
+    table_report.write(tmp_path, images=2, drawing=drawing, recipe=fold.Recipe())
     row = json.loads((tmp_path / "table.json").read_text())["methods"]["mtu_net"]
     assert row["mc"]["sensitivity"]["mean"] == pytest.approx(75.0)
     assert row["mc"]["sensitivity"]["spread"] == pytest.approx(35.355, abs=0.001)
