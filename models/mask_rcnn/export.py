@@ -100,6 +100,8 @@ def export(network: MaskRCNN, spec: ModelSpec, path: Path) -> None:
     traced.unlink()
     model = onnx.load(str(path))
     _restore(model, spec)
+    if open_sizes(model):
+        raise ValueError(f"not portable: {', '.join(open_sizes(model))} take sizes from the data")
     strangers = {node.op_type for node in model.graph.node} - PORTABLE_OPERATORS
     if strangers:
         raise ValueError(f"not portable: {sorted(strangers)}")
@@ -124,6 +126,28 @@ def _restore(model: onnx.ModelProto, spec: ModelSpec) -> None:
     for info, tensor in zip(model.graph.output, spec.outputs, strict=True):
         for axis, size in enumerate(tensor.shape, start=1):
             info.type.tensor_type.shape.dim[axis].dim_value = size
+
+
+def open_sizes(model: onnx.ModelProto) -> list[str]:
+    """Names of the nodes whose sizes onnx-tensorrt 8.2 to 8.5 wants in the file, and which are not.
+
+    Its table says of TopK that K must be an initialiser, of Range on floats that all three must.
+    """
+    known = {item.name for item in model.graph.initializer}
+    return [
+        node.name
+        for node in model.graph.node
+        if (node.op_type == "TopK" and node.input[1] not in known)
+        or (node.op_type == "Range" and _is_float(node.input[0], model) and set(node.input) - known)
+    ]
+
+
+def _is_float(name: str, model: onnx.ModelProto) -> bool:
+    """Whether an initialiser of that name holds floats."""
+    return any(
+        item.name == name and item.data_type == onnx.TensorProto.FLOAT
+        for item in model.graph.initializer
+    )
 
 
 def parity(network: MaskRCNN, path: Path, images: NDArray[np.float32]) -> Parity:

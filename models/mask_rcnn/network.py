@@ -92,7 +92,7 @@ class MaskRCNN(nn.Module):
         A score is the probability of a lesion of any class: one region is one finding, and its
         label is the likeliest class.
         """
-        count = candidates.shape[1]
+        count = int(candidates.shape[1])  # a constant of the graph: TensorRT before 8.6 needs it
         logits, offsets = self.box_head(sample(maps, candidates, self.config).flatten(0, 1))
         probability = torch.softmax(logits, dim=1)[:, 1:]
         _, label = probability.topk(1, dim=1)
@@ -116,7 +116,7 @@ class MaskRCNN(nn.Module):
             number = torch.arange(1, self.config.classes, device=boxes.device, dtype=torch.float32)
             chosen = (labels.reshape(-1, 1) == number).to(torch.float32)
             mask = mask * chosen.unsqueeze(-1).unsqueeze(-1)
-        return mask.sum(dim=1).reshape(-1, boxes.shape[1], MASK_PX, MASK_PX)
+        return mask.sum(dim=1).reshape(-1, int(boxes.shape[1]), MASK_PX, MASK_PX)
 
 
 def _joined(maps: list[Tensor], semantic: Tensor) -> list[Tensor]:

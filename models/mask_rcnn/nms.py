@@ -26,7 +26,7 @@ def suppress(boxes: Tensor, valid: Tensor, overlap: float) -> Tensor:
     common = intersection(boxes, boxes)
     areas = area(boxes)
     union = areas.unsqueeze(-1) + areas.unsqueeze(-2) - common
-    rank = torch.arange(boxes.shape[1], device=boxes.device, dtype=torch.float32)
+    rank = torch.arange(int(boxes.shape[1]), device=boxes.device, dtype=torch.float32)
     better = (rank.unsqueeze(0) < rank.unsqueeze(1)).to(torch.float32)
     conflict = (common > overlap * union).to(torch.float32) * better
     keep = valid

@@ -43,7 +43,7 @@ def _sample(maps: list[Tensor], boxes: Tensor, level: Tensor, config: NetworkCon
         flat = torch.cat(
             [level.permute(0, 2, 3, 1).flatten(1, 2).float() for level in maps[:_LEVELS]], dim=1
         )
-        rows, channels = flat.shape[1], flat.shape[2]
+        rows, channels = int(flat.shape[1]), int(flat.shape[2])
         corners, weights = _corners(_facts(maps, level, config), boxes.float(), rows)
         flat = flat.reshape(-1, channels)
         picked = [
@@ -51,7 +51,7 @@ def _sample(maps: list[Tensor], boxes: Tensor, level: Tensor, config: NetworkCon
             for corner, weight in zip(corners, weights, strict=True)
         ]
         total = picked[0] + picked[1] + picked[2] + picked[3]
-    return total.reshape(-1, boxes.shape[1], GRID, GRID, channels)
+    return total.reshape(-1, int(boxes.shape[1]), GRID, GRID, channels)
 
 
 def _corners(
@@ -92,7 +92,7 @@ def _facts(maps: list[Tensor], level: Tensor, config: NetworkConfig) -> tuple[Te
         rows.append([1.0 / stride, float(height), float(width), float(first)])
         first += height * width
     table = torch.tensor(rows, device=level.device)
-    chosen = table.index_select(0, level.reshape(-1)).reshape(-1, level.shape[1], 4)
+    chosen = table.index_select(0, level.reshape(-1)).reshape(-1, int(level.shape[1]), 4)
     return chosen[..., 0], chosen[..., 1], chosen[..., 2], chosen[..., 3]
 
 

@@ -77,7 +77,7 @@ class RegionProposals(nn.Module):
     def _best(self, boxes: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
         # By logits: sigmoids of many good candidates round to the same number, and every runtime
         # would put those in an order of its own.
-        count = logits.shape[1]
+        count = int(logits.shape[1])  # a constant of the graph: TensorRT before 8.6 needs it
         _, order = logits.topk(count, dim=1)
         boxes = take(boxes, order)
         large = (boxes[..., 2] - boxes[..., 0] >= 2.0) & (boxes[..., 3] - boxes[..., 1] >= 2.0)

@@ -12,7 +12,7 @@ import torch
 
 from models.mask_rcnn import tensors
 from models.mask_rcnn.configuration import NetworkConfig
-from models.mask_rcnn.export import PORTABLE_OPERATORS, export, parity
+from models.mask_rcnn.export import PORTABLE_OPERATORS, export, open_sizes, parity
 from models.mask_rcnn.labelled import MALIGNANT
 from models.mask_rcnn.losses import LossConfig, losses
 from models.mask_rcnn.network import MaskRCNN
@@ -88,6 +88,7 @@ def test_exported_file_is_portable_and_agrees(
     assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", 13)]
     assert model.ir_version <= 8
     assert {node.op_type for node in model.graph.node} <= PORTABLE_OPERATORS
+    assert not open_sizes(model)
     found = parity(network, path, images)
     assert found.detections > 0
     assert found.close, found
@@ -100,6 +101,7 @@ def test_refined_network_of_three_classes_is_portable_too(
     network = _spread(FULL)
     path = tmp_path / "model.onnx"
     export(network, spec_of(FULL), path)
+    assert not open_sizes(onnx.load(str(path)))
     found = parity(network, path, images)
     assert found.detections > 0
     assert found.close, found

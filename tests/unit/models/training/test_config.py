@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -81,3 +82,24 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
     """A file that is not there is an error with its path."""
     with pytest.raises(ConfigError, match=r"absent\.toml cannot be read"):
         read(Config, tmp_path / "absent.toml")
+
+
+OVERLAYS = sorted((Path(__file__).parents[4] / "models").glob("*/paper_*.toml"))
+
+
+@pytest.mark.parametrize("path", OVERLAYS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_the_papers_hyper_parameters_can_be_laid_over(path: Path) -> None:
+    """Every overlay names settings that there are, and changes what is trained by default."""
+    config = importlib.import_module(f"models.{path.parent.name}.train").Config
+    defaults = path.with_name("train.toml")
+    assert read(config, [defaults, path]) != read(config, defaults)
+
+
+def test_there_is_an_overlay_for_each_paper_that_trains_a_mask_rcnn_or_a_u_net() -> None:
+    """Papers 001, 002 and 004; 004 trains on both modalities."""
+    assert [f"{path.parent.name}/{path.stem}" for path in OVERLAYS] == [
+        "mask_rcnn_mg/paper_001",
+        "mask_rcnn_mg/paper_004",
+        "mask_rcnn_us/paper_004",
+        "mtu_net/paper_002",
+    ]
