@@ -28,7 +28,7 @@ WINDOW_PERCENTILES = (0.5, 99.5)
 
 SPEC = ModelSpec(
     name="mask_rcnn_us",
-    version="3",
+    version="3.1",
     modality="US",
     task="detection",
     inputs=tensors.inputs(CONFIG),

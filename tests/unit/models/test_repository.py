@@ -16,7 +16,10 @@ from models.evaluation.local import LocalServer, NotExportedError  # noqa: E402
 from models.export import largest_difference, to_onnx  # noqa: E402
 from models.mtu_net.network import MTUNet, ServedMTUNet  # noqa: E402
 from models.mtu_net.spec import SPEC  # noqa: E402
+from models.registry import MODELS  # noqa: E402
 from models.serving import runner_path  # noqa: E402
+
+REPOSITORY = Path(__file__).parents[3] / "model_repository"
 
 
 @pytest.fixture(scope="module")
@@ -81,3 +84,20 @@ def test_an_outdated_export_is_not_evaluated(onnx_path: Path, tmp_path: Path) ->
     for spec in (changed, replace(SPEC, name="absent")):
         with pytest.raises(NotExportedError):
             server.infer(spec, tiles)
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_only_weights_of_the_repository_are_halves(name: str) -> None:
+    """Anchors and grids are coordinates; half precision would move them by up to half a pixel."""
+    graph = onnx.load(str(REPOSITORY / name / "1" / "model.onnx")).graph
+    halves = {item.name for item in graph.initializer if item.data_type == onnx.TensorProto.FLOAT16}
+    casts = {node.output[0] for node in graph.node if node.input and node.input[0] in halves}
+    casts |= {
+        node.output[0]
+        for node in graph.node
+        if node.op_type == "Identity" and node.input[0] in casts
+    }
+    assert halves
+    for node in graph.node:
+        if node.op_type not in ("Conv", "ConvTranspose", "Gemm", "MatMul", "Identity"):
+            assert not casts & set(node.input), node.name

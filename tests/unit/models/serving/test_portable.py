@@ -10,7 +10,7 @@ onnx = pytest.importorskip("onnx", reason="onnx is not installed: extra `train`"
 pytest.importorskip("torch", reason="torch is not installed: extra `train`")
 
 from models.export import IR_VERSION, OPSET  # noqa: E402
-from models.mask_rcnn.export import PORTABLE_OPERATORS  # noqa: E402
+from models.mask_rcnn.export import PORTABLE_OPERATORS, open_sizes  # noqa: E402
 from models.registry import MODELS  # noqa: E402
 
 REPOSITORY = Path(__file__).parents[4] / "model_repository"
@@ -38,3 +38,9 @@ def test_outputs_are_padded_to_sizes_in_the_file(name: str) -> None:
         for info in graph.output
     }
     assert shapes == spec
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_sizes_within_the_graph_stand_in_the_file(name: str) -> None:
+    """TensorRT before 8.6 (JetPack 4 and 5) takes no K and no range that the data decide."""
+    assert open_sizes(onnx.load(str(REPOSITORY / name / "1" / "model.onnx"))) == []
