@@ -63,7 +63,7 @@ def compare(config: Config, data: Sequence[Path], test: Path, out: Path) -> dict
 
 def tested(config: Config, folder: Path, test: Path, grey_only: bool) -> dict[str, Any]:
     """Figures of the weights in `folder` on every case of `test` whose lesions are known."""
-    trained = network(replace(config, start=str(folder)))
+    trained = network(replace(config, initial=folder))
     cases = [case for case in read_folder(test) if case.truth.knows(FindingKind.MASS)]
     seen = predict(trained, cases, grey_only)
     return {"figures": figures(seen), "intervals": intervals(seen)}

@@ -75,7 +75,7 @@ class Config:
     network: NetworkConfig = CONFIG
     data: DataSettings = field(default_factory=DataSettings)
     grey_only: bool = False
-    start: str = ""
+    initial: Path | None = None
     inner_folds: int = 0
     inner_fold: int = 0
     loss: LossConfig = field(default_factory=LossConfig)
@@ -172,16 +172,16 @@ def split(cases: Sequence[Case], config: Config, fold: Fold | None = None) -> Sp
 
 
 def network(config: Config) -> MaskRCNN:
-    """The network on the windows of training, from `config.start` where that is given.
+    """The network on the windows of training, from `config.initial` where that is given.
 
     From a served file the statistics of normalisation are settled, and stay so.
     """
     made = MaskRCNN(replace(config.network, input_px=config.data.window_px))
-    if config.start.endswith(".onnx"):
-        restore(made, Path(config.start), [torch.zeros(1, 3, *config.data.window_px)])
+    if config.initial is not None and config.initial.suffix == ".onnx":
+        restore(made, config.initial, [torch.zeros(1, 3, *config.data.window_px)])
         settle(made)
-    elif config.start:
-        weights.load(made, Path(config.start))
+    else:
+        weights.start(made, config.initial)
     return cast(MaskRCNN, made.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
 
 

@@ -40,15 +40,16 @@ NETWORKS: Mapping[str, Method] = {
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """`train.toml`. `width`: channels at the top. `start_from`: an exported model.onnx.
+    """`train.toml`. `width`: channels at the top.
 
-    Its answers are weakened by `start_logits` (see `warm_start`).
+    `initial`: folder with `weights.*.pt` to start from, or an exported model.onnx, whose answers
+    are weakened by `initial_logits` (see `warm_start`).
     """
 
     network: Literal["mtu_net", "multi_class", "single_class_mc", "single_class_bac"] = "mtu_net"
     width: int = WIDTH
-    start_from: str = ""
-    start_logits: float = 0.4
+    initial: Path | None = None
+    initial_logits: float = 0.4
     data: DataSettings = field(default_factory=DataSettings)
     fit: FitSettings = field(default_factory=FitSettings)
 
@@ -92,13 +93,15 @@ def prepare(config: Config, data: Sequence[Path]) -> None:
 
 
 def _start(network: nn.Module, config: Config, stock: SampleStock) -> None:
-    """Begin with the weights of an export, where the configuration names one."""
-    if config.start_from:
-        if not isinstance(network, MTUNet):
-            raise ValueError("only mtu_net can start from an export")
-        tiles, _ = stock.batch(0, START_SAMPLES, config.fit.seed)
-        tiles = tiles.flatten(0, 1)[:, None].cpu()
-        warm_start.load(network, Path(config.start_from), tiles, config.start_logits)
+    """Begin with the weights that the configuration names, if it does."""
+    if config.initial is None or config.initial.suffix != ".onnx":
+        weights.start(network, config.initial)
+        return
+    if not isinstance(network, MTUNet):
+        raise ValueError("only mtu_net can start from an export")
+    tiles, _ = stock.batch(0, START_SAMPLES, config.fit.seed)
+    tiles = tiles.flatten(0, 1)[:, None].cpu()
+    warm_start.load(network, config.initial, tiles, config.initial_logits)
 
 
 def batches(stock: SampleStock, config: Config) -> Callable[[int], Batch]:

@@ -12,8 +12,9 @@ pytest.importorskip("torch", reason="torch is not installed: extra `train`")
 from models.imaging.patches import PATCH_PX
 from models.mask_rcnn_mg.compare import ARMS, REPORTED, main, table
 from models.mask_rcnn_mg.spec import CONFIG
-from models.mask_rcnn_mg.train import Config, run, sides
+from models.mask_rcnn_mg.train import Config, network, run, sides
 from models.training import config as configuration
+from models.training import weights
 from models.training.command import defaults_path
 from models.training.folds import Fold
 from tests.unit.models.mask_rcnn_mg.folders import mini_mias
@@ -66,7 +67,7 @@ def test_patches_are_square(config: Config) -> None:
 def test_a_refined_network_trains_on_turned_patches(
     films: Path, config: Config, tmp_path: Path
 ) -> None:
-    """Another network and another loss than the served ones reach the step and the figures."""
+    """Another network and loss than the served ones; a second run goes on from their weights."""
     tiny = replace(
         config,
         network=replace(
@@ -87,6 +88,10 @@ def test_a_refined_network_trains_on_turned_patches(
         fit=replace(config.fit, steps=1, tensorboard=False),
     )
     assert run(tiny, [films], tmp_path)["images"] > 0
+    first = network(replace(tiny, initial=tmp_path)).state_dict()
+    weights.load(again := network(tiny), tmp_path)
+    for name, tensor in again.state_dict().items():
+        assert tensor.equal(first[name]), name
 
 
 @pytest.mark.parametrize("fold", [None, Fold(0, 5), Fold(4, 5)])

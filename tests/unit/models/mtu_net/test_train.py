@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,7 @@ def kept_samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_network_trains_from_the_files_defaults(
     network: str, kept: Path, tmp_path: Path
 ) -> None:
-    """Two steps leave weights that load, and a Dice for each class the network reports."""
+    """Two steps leave weights that load and can be gone on from, and a Dice for each class."""
     overrides = [
         f"network={network}",
         f"data.packs={kept}",
@@ -48,6 +49,10 @@ def test_every_network_trains_from_the_files_defaults(
     method = train.NETWORKS[network]
     assert set(figures) == {f"dice_{name}" for name in method.reports}
     weights.load(method.build(2), tmp_path)
+    train.run(replace(config, initial=tmp_path), [], tmp_path / "again")
+    (tmp_path / "none").mkdir()
+    with pytest.raises(configuration.ConfigError, match=r"initial: no weights"):
+        train.run(replace(config, initial=tmp_path / "none"), [], tmp_path / "again")
 
 
 def test_the_file_for_a_gpu_fits_the_configuration() -> None:
