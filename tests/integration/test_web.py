@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import json
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -141,12 +143,18 @@ def stored(orthanc: Orthanc) -> FileDataset:
 @pytest.fixture
 def proxy(tmp_path: Path, orthanc: Orthanc) -> Iterator[httpx.Client]:
     """A client of a web process in front of the archive."""
+    with _before(orthanc.url, tmp_path) as client:
+        yield client
+
+
+@contextmanager
+def _before(archive: str, folder: Path) -> Iterator[httpx.Client]:
     port = free_port()
-    values = {"state_dir": tmp_path / "state", "http_port": port, "orthanc_url": orthanc.url}
+    values = {"state_dir": folder / "state", "http_port": port, "orthanc_url": archive}
     upgrade(load_settings(**values))
     url = f"http://127.0.0.1:{port}"
     with (
-        _web(values, tmp_path),
+        _web(values, folder),
         httpx.Client(base_url=url, timeout=30, trust_env=False) as client,
     ):
         yield client
@@ -176,6 +184,36 @@ def test_proxy_answers_as_the_archive(
     start = whole.content.index(b"\r\n\r\n") + 4
     read = pydicom.dcmread(io.BytesIO(whole.content[start:]))
     assert read.SOPInstanceUID == stored.SOPInstanceUID
+
+
+class _Hasty(BaseHTTPRequestHandler):
+    """Keeps a connection after its first answer, and ends it as the next request arrives."""
+
+    protocol_version = "HTTP/1.1"
+    answered = 0
+
+    def do_GET(self) -> None:
+        self.close_connection = self.answered > 0
+        if self.close_connection:
+            return
+        self.answered += 1
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"[]")
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+def test_connection_that_the_archive_ends_costs_no_answer(tmp_path: Path) -> None:
+    """A kept connection may end while a request is on its way; the request is made again."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Hasty) as archive:
+        threading.Thread(target=archive.serve_forever, args=(0.05,), daemon=True).start()
+        with _before(f"http://127.0.0.1:{archive.server_port}", tmp_path) as proxy:
+            answers = [proxy.get("/dicom-web/studies") for _ in range(5)]
+        archive.shutdown()
+    assert [(answer.status_code, answer.text) for answer in answers] == [(200, "[]")] * 5
 
 
 def test_links_in_metadata_lead_back_to_the_proxy(
