@@ -116,13 +116,15 @@ class Region:
 
     `mask`: bool (height, width), a crop whose top left pixel is image pixel `offset_px`
     (row, column). The crop holds every True pixel and lies inside the image.
-    `score` in [0, 1].
+    `score` in [0, 1]. `label`: the class that the model gave it, of those of its specification;
+    empty from a model that tells none apart.
     """
 
     kind: FindingKind
     score: float
     mask: NDArray[np.bool_]
     offset_px: tuple[int, int]
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True)

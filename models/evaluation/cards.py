@@ -28,6 +28,9 @@ from models.registry import MODELS, get_model
 _TITLES = {
     ("images without a lesion: ", "specificity"): "left unmarked",
     ("images: ", "specificity"): "specificity (not malignant)",
+    ("marked lesions: ", "accuracy"): "benign or malignant, accuracy",
+    ("marked lesions: ", "recall"): "malignant ones told as such",
+    ("marked lesions: ", "specificity"): "benign ones told as such",
 }
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
@@ -171,6 +174,10 @@ def _rows(report: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         sections.append(("patients: ", *patients, names))
         breasts = classes["by_breast"], classes["by_breast_intervals"]
         sections.append(("breasts: ", *breasts, names))
+    lesions = report.get("lesion_classes")  # a report of an earlier version lacks it
+    if lesions is not None:
+        names = ["accuracy", "recall", "specificity"]
+        sections.append(("marked lesions: ", lesions["figures"], lesions["intervals"], names))
     for prefix, values, bounds, names in sections:
         for name in names:
             if values.get(name) is not None:

@@ -35,7 +35,9 @@ class ImageResult:
     `overlaps`: for each true lesion the Dice coefficient with the best-scored region that hit it, 0
     if none did. `pixels_by_kind`: as `pixels`, of one kind each. `group`: images of equal group are
     not independent; empty means that the image stands for itself. `clinical`: as in `Case`.
-    `kinds`: those of which the truth is known, the others are not judged; None for all.
+    `kinds`: those of which the truth is known, the others are not judged; None for all. `told`: for
+    each true lesion its own class, None where nobody tells it, and the class of the best-scored
+    region that marks it at the operating point, empty if none does or the model tells no classes.
     """
 
     name: str
@@ -49,6 +51,7 @@ class ImageResult:
     group: str = ""
     clinical: Mapping[str, float | str] = field(default_factory=dict)
     kinds: frozenset[FindingKind] | None = None
+    told: tuple[tuple[Label | None, str], ...] = ()
 
 
 def judge(
@@ -90,6 +93,7 @@ def judge(
             for kind in kinds
         },
         kinds=kinds,
+        told=tuple((lesion.label, _class_of(marked, lesion)) for lesion in lesions),
     )
 
 
@@ -125,9 +129,20 @@ def dice(region: Region, lesion: Lesion) -> float:
 
 
 def _overlap(regions: Sequence[Region], lesion: Lesion) -> float:
-    """Dice of the best-scored region that hits the lesion: the mark that a reader would follow."""
+    """Dice with the mark of the lesion."""
+    mark = _mark(regions, lesion)
+    return dice(mark, lesion) if mark else 0.0
+
+
+def _class_of(regions: Sequence[Region], lesion: Lesion) -> str:
+    mark = _mark(regions, lesion)
+    return mark.label if mark else ""
+
+
+def _mark(regions: Sequence[Region], lesion: Lesion) -> Region | None:
+    """The best-scored region that hits the lesion: the one that a reader would follow."""
     hits = [region for region in regions if is_hit(region, lesion)]
-    return dice(max(hits, key=lambda region: region.score), lesion) if hits else 0.0
+    return max(hits, key=lambda region: region.score, default=None)
 
 
 def paint(items: Iterable[Region | Lesion], shape: Shape) -> NDArray[np.bool_]:

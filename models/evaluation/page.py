@@ -89,6 +89,7 @@ def _facts(report: Report) -> dict[str, Any]:
         "at": _sensitivities(report),
         "kinds": {kind: list(_kind_rows(own)) for kind, own in report["by_kind"].items()},
         "classes": _class_rows(report["classes"]),
+        "lesions": _lesion_rows(report["lesion_classes"]),
     }
 
 
@@ -136,6 +137,10 @@ def _class_rows(classes: Mapping[str, Any] | None) -> dict[str, list[Row]]:
         breasts = _rows(classes["by_breast"], classes["by_breast_intervals"])
         sections[f"{classes['n_breasts']} breasts, mean over the images of each"] = breasts
     return {title: found for title, rows in sections.items() if (found := list(rows))}
+
+
+def _lesion_rows(classes: Mapping[str, Any] | None) -> list[Row]:
+    return [] if classes is None else list(_rows(classes["figures"], classes["intervals"]))
 
 
 def _sensitivities(report: Report) -> list[Row]:

@@ -8,7 +8,8 @@ marks that hit nothing, `froc` holds (false marks per image, sensitivity) over a
 `dice` and `jaccard` are means over images with lesions, `dice_detected` and `jaccard_detected` over
 the lesions that were found; `precision` to `mcc` and `auc` judge whole images: is anything there?
 Of a classifier the same names judge "malignant" against the rest. `accuracy` is over all classes
-that the model tells apart. `classes` holds what there is to say of normal, benign and malignant.
+that the model tells apart. `classes` holds what there is to say of normal, benign and malignant,
+`lesion_classes` of the lesions that were marked, one by one.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import numpy as np
 from models.contract import FindingKind, ModelSpec
 from models.evaluation import bootstrap
 from models.evaluation.classes import ClassTally, by_breast, by_group, shortcuts
+from models.evaluation.lesions import NATURES, LesionTally, tells_classes
 from models.evaluation.matching import HIT_IOU, ImageResult
 from models.evaluation.run import Outcome, thresholds_by_kind
 from models.evaluation.tally import Figures, Tally
@@ -95,6 +97,7 @@ def make_report(spec: ModelSpec, subject: Subject, outcome: Outcome) -> Report:
         "sensitivity_at": _sensitivity_at(spec, judged),
         "by_kind": _by_kind(spec, judged),
         "classes": classes,
+        "lesion_classes": _lesion_classes(judged),
         "confusion": None if classes is None else classes["confusion"],
         "notice": NOTICE,
     }
@@ -214,6 +217,20 @@ def _classes(spec: ModelSpec, results: Sequence[ImageResult]) -> Report | None:
         "by_patient_intervals": bootstrap.intervals([""] * len(patients), of_patients.figures),
         **_breasts(spec, by_breast(known, tally.names)),
         "shortcuts": _plain(shortcuts(known)),
+    }
+
+
+def _lesion_classes(judged: list[ImageResult]) -> Report | None:
+    """Marked lesions as benign or malignant; None where the model or the truth tells none."""
+    if not tells_classes(judged):
+        return None
+    tally = LesionTally(judged)
+    return {
+        "names": list(NATURES),
+        "n_lesions": len(tally.actual),
+        "figures": _plain(tally.figures(np.ones(len(judged)))),
+        "intervals": bootstrap.intervals(groups_of(judged), tally.figures),
+        "confusion": tally.confusion(),
     }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +58,7 @@ def over_tiles(
     for top, left in origins((pixels.shape[0], pixels.shape[1]), tile_px, overlap_px):
         for region in predict(pixels[top : top + tile_px, left : left + tile_px]):
             offset = (region.offset_px[0] + top, region.offset_px[1] + left)
-            found.append(Region(region.kind, region.score, region.mask, offset))
+            found.append(replace(region, offset_px=offset))
     return merged(found)
 
 
@@ -92,4 +93,4 @@ def _union(best: Region, other: Region) -> Region:
     for item in (best, other):
         row, column = item.offset_px[0] - top, item.offset_px[1] - left
         mask[row : row + item.mask.shape[0], column : column + item.mask.shape[1]] |= item.mask
-    return Region(best.kind, best.score, mask, (top, left))
+    return replace(best, mask=mask, offset_px=(top, left))

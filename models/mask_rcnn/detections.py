@@ -8,6 +8,7 @@ wrong engine or a half-written answer must become a failed job, not an empty rep
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ def postprocess(
     count = int(outputs["num"][0, 0])
     found: list[Region] = []
     for row in range(count):
-        _refuse_other_label(spec, int(outputs["labels"][0, row]))
+        label = _class_of(spec, int(outputs["labels"][0, row]))
         score = float(outputs["scores"][0, row])
         if score < spec.thresholds[FindingKind.MASS]:
             continue
@@ -52,7 +53,7 @@ def postprocess(
             FindingKind.MASS, score, outputs["masks"][0, row], (x0, y0, x1, y1), placement
         )
         if painted is not None:
-            found.append(painted)
+            found.append(replace(painted, label=label))
     found.sort(key=lambda item: -item.score)
     return ModelOutput(tuple(found), _classification(outputs))
 
@@ -91,6 +92,8 @@ def _refuse_other_tensors(spec: ModelSpec, outputs: Mapping[str, NDArray[Any]]) 
         raise ModelOutputError(f"{spec.name} gave a score outside 0 to 1")
 
 
-def _refuse_other_label(spec: ModelSpec, label: int) -> None:
+def _class_of(spec: ModelSpec, label: int) -> str:
+    """Empty where the specification knows but one class beside the background."""
     if not 1 <= label < len(spec.classes):
         raise ModelOutputError(f"{spec.name} gave label {label} of {len(spec.classes)} classes")
+    return spec.classes[label] if len(spec.classes) > 2 else ""

@@ -22,7 +22,7 @@ from models.foreground import breast_mask
 from models.imaging.patches import patches as patches_of
 from models.insertion.inserted import NoRoomError
 from models.insertion.masses import insert_mass
-from models.mask_rcnn.labelled import MOST_MASSES, Outline, Sample, labelled
+from models.mask_rcnn.labelled import CLASS_CODES, LESION, MOST_MASSES, Outline, Sample, labelled
 from models.mask_rcnn.phantom_samples import mammography_sample
 from models.mask_rcnn_mg.model import MODEL
 
@@ -84,9 +84,11 @@ def sample(seed: int, given: Sources) -> Sample:
         case = cases[rng.integers(len(cases))]
         image, outlines = _varied(case, rng)
         try:
+            classes = _classes(case)
             if kind == "inserted":
                 image, outlines = _with_masses(image, rng)
-            return _part(labelled(image, outlines, MODEL), given, rng)
+                classes = []  # a drawn shape is no biopsy
+            return _part(labelled(image, outlines, MODEL, mass_classes=classes), given, rng)
         except (ModelInputError, NoRoomError):
             continue
     raise ModelInputError(f"none of {_TRIES} cases drawn for seed {seed} can be used")
@@ -106,6 +108,15 @@ def _kind(given: Sources, rng: np.random.Generator) -> str:
 def _masses(case: Case) -> list[Outline]:
     return [
         (lesion.mask, lesion.offset_px)
+        for lesion in case.truth.lesions or ()
+        if lesion.kind is FindingKind.MASS
+    ]
+
+
+def _classes(case: Case) -> list[int]:
+    """Of the masses, as far as the set tells it of each: code of `labelled`."""
+    return [
+        CLASS_CODES[lesion.label]
         for lesion in case.truth.lesions or ()
         if lesion.kind is FindingKind.MASS
     ]
@@ -158,15 +169,18 @@ def _part(whole: Sample, given: Sources, rng: np.random.Generator) -> Sample:
 
 
 def _patch(whole: Sample, side_px: int, rng: np.random.Generator) -> Sample:
-    """A mirrored and turned patch; the parts of its mask are numbered anew, the masses' classes
-    being unknown here."""
+    """A mirrored and turned patch; the parts of its mask are numbered anew, and their class is
+    known where all masses of the image are of one."""
     channels, labels, classes = whole
+    codes = set(classes[np.unique(labels[labels > 0])].tolist())
+    known = np.full_like(classes, codes.pop() if len(codes) == 1 else LESION)
+    known[0] = classes[0]
     pixels = np.moveaxis(channels, 0, -1).astype(np.float32)
     drawn = next(patches_of(pixels, labels > 0, channels[0] > 0, rng, side_px))
     _, numbers = cv2.connectedComponents(drawn.mask.astype(np.uint8))
     numbers = np.minimum(numbers, MOST_MASSES)
     turned = np.rint(np.moveaxis(drawn.pixels, -1, 0)).astype(np.uint8)
-    return np.ascontiguousarray(turned), numbers.astype(np.uint8), classes
+    return np.ascontiguousarray(turned), numbers.astype(np.uint8), known
 
 
 def _window(whole: Sample, side_px: Pixels, rng: np.random.Generator) -> Sample:

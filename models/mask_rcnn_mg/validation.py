@@ -2,7 +2,8 @@
 
 In: a torch network and cases with known lesions. Out: what was seen of each image, and figures:
 sensitivity at so many false positives per image, the score that gives them, AUC over images (mass
-or none: the ROC of paper 000, figure 4) and mean Dice of the masses that were found (its DSI).
+or none: the ROC of paper 000, figure 4), mean Dice of the masses that were found (its DSI), and how
+many of them were told apart as benign and malignant.
 A hit is one by the rule of `models.evaluation.matching`; the path is that of service.
 """
 
@@ -15,10 +16,9 @@ import numpy as np
 import torch
 
 from models.contract import FindingKind, ModelInputError, Region
-from models.datasets.cases import Case, Lesion
-from models.evaluation.matching import match
+from models.datasets.cases import Case
+from models.evaluation.matching import dice, match
 from models.evaluation.metrics import auc
-from models.imaging.regions import intersection_px
 from models.mask_rcnn import detections, tensors
 from models.mask_rcnn.network import MaskRCNN
 from models.mask_rcnn_mg.model import MODEL
@@ -33,6 +33,7 @@ class Seen:
     """One image. `found`: best score on each mass, 0 where none hit; `false`: scores of others.
 
     `dice`: for each mass that was hit, with the region of the best score. `group`: the patient.
+    `told`: true and given class of each mass that was hit and whose class is known.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Seen:
     found: tuple[float, ...]
     false: tuple[float, ...]
     dice: tuple[float, ...]
+    told: tuple[tuple[str, str], ...] = ()
 
 
 def predict(network: MaskRCNN, cases: Sequence[Case], grey_only: bool = False) -> list[Seen]:
@@ -48,7 +50,14 @@ def predict(network: MaskRCNN, cases: Sequence[Case], grey_only: bool = False) -
     whole = MaskRCNN(replace(network.config, input_px=CONFIG.input_px)).to(device).eval()
     whole.load_state_dict(network.state_dict())
     # Of what this network gives, which need not be the served one, down to the lowest score.
-    spec = replace(SPEC, outputs=tensors.outputs(whole.config), thresholds={"mass": 0.0})
+    spec = replace(
+        SPEC,
+        outputs=tensors.outputs(whole.config),
+        classes=SPEC.classes
+        if whole.config.classes == len(SPEC.classes)
+        else ("background", "mass"),
+        thresholds={"mass": 0.0},
+    )
     seen = []
     for case in cases:
         try:
@@ -73,13 +82,19 @@ def judge(case: Case, regions: Sequence[Region]) -> Seen:
     """Compare the regions of one image with its masses; other lesions are ignored."""
     masses = [item for item in case.truth.lesions or () if item.kind is FindingKind.MASS]
     found, false = match(regions, masses)
-    dice = [
-        max(_dice(region, mass) for region in regions if region.score == score)
+    hits = [
+        (mass, max((r for r in regions if r.score == score), key=lambda r: dice(r, mass)))
         for mass, (_, score) in zip(masses, found, strict=True)
         if score > 0
     ]
-    scores = tuple(score for _, score in found)
-    return Seen(case.name, case.group, scores, tuple(score for _, score in false), tuple(dice))
+    return Seen(
+        case.name,
+        case.group,
+        tuple(score for _, score in found),
+        tuple(score for _, score in false),
+        tuple(dice(region, mass) for mass, region in hits),
+        tuple((mass.label, region.label) for mass, region in hits if mass.label and region.label),
+    )
 
 
 def figures(seen: Sequence[Seen]) -> dict[str, float]:
@@ -94,9 +109,24 @@ def figures(seen: Sequence[Seen]) -> dict[str, float]:
     actual = np.array([bool(image.found) for image in seen])
     top = np.array([max((*image.found, *image.false), default=0.0) for image in seen])
     result["auc"] = float(auc(actual, top))
-    dice = [value for image in seen for value in image.dice]
-    result["dice_of_hits"] = float(np.mean(dice)) if dice else 0.0
-    return result
+    overlaps = [value for image in seen for value in image.dice]
+    result["dice_of_hits"] = float(np.mean(overlaps)) if overlaps else 0.0
+    return result | _told_apart([pair for image in seen for pair in image.told])
+
+
+def _told_apart(pairs: Sequence[tuple[str, str]]) -> dict[str, float]:
+    """`classed` masses, the share whose class was told rightly, and the mean of it over classes."""
+    right = {
+        name: [given == actual for actual, given in pairs if actual == name]
+        for name in sorted({actual for actual, _ in pairs})
+    }
+    if not right:
+        return {}
+    return {
+        "classed": len(pairs),
+        "class_accuracy": float(np.mean([given == actual for actual, given in pairs])),
+        "class_balanced_accuracy": float(np.mean([np.mean(own) for own in right.values()])),
+    }
 
 
 def at_threshold(seen: Sequence[Seen], threshold: float) -> dict[str, float]:
@@ -135,8 +165,3 @@ def intervals(seen: Sequence[Seen], seed: int = 0) -> Mapping[str, tuple[float, 
 
 def _share(hits: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> float:
     return float(hits.mean()) if len(hits) else float("nan")
-
-
-def _dice(region: Region, mass: Lesion) -> float:
-    total = int(region.mask.sum()) + int(mass.mask.sum())
-    return 2.0 * intersection_px(region, mass) / total

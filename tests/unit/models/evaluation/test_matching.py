@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from models.contract import BreastImage, FindingKind, ModelOutput, Region
@@ -64,6 +66,19 @@ def test_judging_pixels_at_the_operating_point() -> None:
     assert result.pixels is not None
     assert (result.pixels.tp, result.pixels.fp) == (100, 0)
     assert result.false == ((MASS, 0.3),)
+
+
+def test_the_class_of_the_best_mark_counts() -> None:
+    """Below the operating point a mark has no say; a lesion that nothing marks was told nothing."""
+    image = BreastImage(np.zeros((100, 100), np.float32), "MG")
+    lesions = (replace(lesion(0, 0, 10), label="malignant"), lesion(40, 40, 10))
+    case = Case("a", "MG", Truth("malignant", lesions), lambda: image)
+    marks = [(0, 0.7, "benign"), (1, 0.9, "malignant"), (40, 0.3, "benign")]
+    output = ModelOutput(
+        tuple(replace(region(place, place, 10, score), label=name) for place, score, name in marks)
+    )
+    result = judge(case, output, (100, 100), frozenset({MASS}), {MASS: 0.5})
+    assert result.told == (("malignant", "malignant"), (None, ""))
 
 
 def test_without_outlines_nothing_is_counted() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from models.contract import FindingKind
+from models.datasets.cases import Label
 from models.evaluation.matching import ImageResult
 from models.evaluation.metrics import Counts
 from models.evaluation.page import table, write_pages
@@ -137,6 +138,41 @@ def test_a_detector_that_tells_classes_is_judged_by_them() -> None:
     assert report["metrics"]["accuracy"] == report["classes"]["figures"]["accuracy"]
     assert report["intervals"]["accuracy"] == report["classes"]["intervals"]["accuracy"]
     assert report["metrics"]["sensitivity"] == 1.0
+
+
+def test_marked_lesions_are_told_apart(tmp_path: Path) -> None:
+    """Of five lesions one is of an unknown class, one not marked, and two of three told rightly."""
+    spec = replace(MASK_RCNN_US, thresholds={MASS.value: 0.5})
+    told: list[tuple[tuple[Label | None, str], ...]] = [
+        (("benign", "benign"), ("malignant", "benign")),
+        (("malignant", "malignant"), (None, "benign")),
+        (("malignant", ""),),
+    ]
+    results = [
+        replace(
+            *(result,),
+            found=tuple((MASS, 0.9) for _ in own),
+            false=(),
+            pixels=Counts(5, 5, 5, 5),
+            overlaps=(0.5,) * len(own),
+            told=own,
+        )
+        for own, result in zip(told, classes(3).results, strict=True)
+    ]
+    report = make_report(spec, SUBJECT, Outcome(results))
+    lesions = report["lesion_classes"]
+    assert lesions["n_lesions"] == 4
+    assert lesions["confusion"] == [[1, 0, 0, 0], [1, 1, 0, 1]]
+    assert lesions["figures"]["accuracy"] == 2 / 3
+    assert (lesions["figures"]["recall"], lesions["figures"]["specificity"]) == (0.5, 1.0)
+    write_pages(tmp_path, spec, report, results)
+    assert "| **malignant** | 1 | 1 | 0 | 1 |" in (tmp_path / "report.md").read_text()
+    assert "Marked lesions" in (tmp_path / "report.html").read_text()
+
+
+def test_without_classes_no_lesion_is_told_apart() -> None:
+    """A model whose marks have no class is not judged by it."""
+    assert make_report(MTU_NET, SUBJECT, detections())["lesion_classes"] is None
 
 
 def test_one_class_only(tmp_path: Path) -> None:

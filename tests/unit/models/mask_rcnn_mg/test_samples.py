@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from models.datasets.folders import read_folder
+from models.mask_rcnn.labelled import BENIGN, LESION, UNKNOWN
 from models.mask_rcnn_mg.samples import Shares, Sources, sample, sources
 from tests.unit.models.mask_rcnn_mg.folders import mini_mias, rsna
 
@@ -65,6 +66,23 @@ def test_inserted_masses_are_labelled(folders: tuple[Path, Path], seed: int) -> 
     _, labels, _ = sample(seed, given)
     assert labels.any()
     assert labels.max() <= 2
+
+
+@pytest.mark.parametrize("patches", [False, True])
+def test_real_masses_carry_their_class(folders: tuple[Path, Path], patches: bool) -> None:
+    """Benign is what the set's reader and biopsy say; the image's own class is not trained on."""
+    shares = Shares(outlined=1, inserted=0, normal=0, phantom=0)
+    given = replace(_sources(folders, shares), window_px=(256, 256), patches=patches)
+    _, _, classes = sample(0, given)
+    assert (classes[0], classes[1]) == (UNKNOWN, BENIGN)
+
+
+@pytest.mark.parametrize("kind", ["inserted", "phantom"])
+def test_a_drawn_shape_is_no_lesson_in_malignancy(folders: tuple[Path, Path], kind: str) -> None:
+    """Masses that nobody took out of a patient are benign or malignant, and nobody knows which."""
+    none = Shares(outlined=0, inserted=0, normal=0, phantom=0)
+    _, _, classes = sample(0, _sources(folders, replace(none, **{kind: 1})))
+    assert set(classes[1:].tolist()) == {LESION}
 
 
 def test_normals_have_no_label(folders: tuple[Path, Path]) -> None:

@@ -63,7 +63,7 @@ def test_judging_matches_masses_only() -> None:
     truth = Truth(
         "benign",
         (
-            Lesion(FindingKind.MASS, square, (0, 0)),
+            Lesion(FindingKind.MASS, square, (0, 0), "malignant"),
             Lesion(FindingKind.CALCIFICATION_CLUSTER, square, (50, 50)),
         ),
     )
@@ -72,10 +72,21 @@ def test_judging_matches_masses_only() -> None:
     seen = judge(
         case,
         [
-            Region(FindingKind.MASS, 0.8, square, (0, 2)),
+            Region(FindingKind.MASS, 0.8, square, (0, 2), "benign"),
             Region(FindingKind.MASS, 0.3, square, (80, 80)),
         ],
     )
     assert seen.found == (0.8,)
     assert seen.false == (0.3,)
     assert seen.dice == pytest.approx((0.8,))
+    assert seen.told == (("malignant", "benign"),)
+
+
+def test_classes_of_found_masses() -> None:
+    """Two benign ones told rightly, and neither malignant one: balanced it is a half."""
+    told = (("benign", "benign"), ("benign", "benign"), ("malignant", "benign"))
+    found = figures([Seen("a", "1", (0.9, 0.8, 0.7), (), (0.5,) * 3, told)])
+    assert found["classed"] == 3
+    assert found["class_accuracy"] == pytest.approx(2 / 3)
+    assert found["class_balanced_accuracy"] == 0.5
+    assert "class_accuracy" not in figures(_seen())
