@@ -15,6 +15,9 @@ engines="${ENGINES:-/var/cache/sentinode/engines}"
 trtexec="${TRTEXEC:-/usr/src/tensorrt/bin/trtexec}"
 workspace_mib="${WORKSPACE_MIB:-512}"
 
+# What ends trtexec after building has one name up to 8.5 and another from 10 on.
+if "$trtexec" --help 2>&1 | grep -q -e --skipInference; then only=--skipInference; else only=--buildOnly; fi
+
 mkdir -p "$engines"
 [ $# -gt 0 ] || set -- $(ls "$models")
 for name in "$@"; do
@@ -30,6 +33,6 @@ for name in "$@"; do
   echo "building $name: $(shapes 1) to $(shapes "$most")"
   "$trtexec" --onnx="$models/$name/1/model.onnx" --saveEngine="$engines/$name.plan.new" $precision \
     --minShapes="$(shapes 1)" --optShapes="$(shapes 1)" --maxShapes="$(shapes "$most")" \
-    --memPoolSize="workspace:$workspace_mib" --buildOnly
+    --memPoolSize="workspace:$workspace_mib" "$only"
   mv "$engines/$name.plan.new" "$engines/$name.plan"
 done

@@ -58,7 +58,7 @@ def test_every_variable_of_compose_is_explained() -> None:
 def test_variables_of_the_pages_are_read_by_something(page: str) -> None:
     """By Compose itself, by docker-compose.yml, by the node, or by a build."""
     of_compose = {"COMPOSE_PROFILES", "COMPOSE_PROJECT_NAME"}
-    of_builds = {"PYTHON_IMAGE", "TRITON_IMAGE"}
+    of_builds = {"PYTHON_IMAGE", "TRITON_IMAGE", "DOCKER_BUILDKIT"}
     of_triton = {"SENTINODE_TRITON_PRECISION"}
     known = SETTINGS | _interpolated() | of_compose | of_builds | of_triton
     known |= {"SENTINODE_SECRETS_DIR"} | {name.removeprefix("SENTINODE_") for name in SETTINGS}

@@ -50,10 +50,23 @@ def value(lines: list[str], instruction: str) -> str:
 
 @pytest.mark.parametrize(("name", "lines"), final_stages())
 def test_an_image_is_confined_and_watched(name: str, lines: list[str]) -> None:
-    """It runs as 10001, has a health check, and adds nothing from the network by ADD."""
-    assert value(lines, "USER") == "10001:10001"
+    """It runs as 10001, has a health check, and adds nothing from the network by ADD.
+
+    A group in USER takes away those that the user was put into.
+    """
+    grouped = any("useradd" in line and "--groups" in line for line in lines)
+    assert value(lines, "USER") == ("10001" if grouped else "10001:10001")
     assert "CMD" in value(lines, "HEALTHCHECK")
     assert not any(line.startswith("ADD ") for line in lines)
+
+
+def test_a_jetson_opens_its_gpu_to_triton() -> None:
+    """Its devices are the group video's, and its base knows where CUDA's libraries are."""
+    found = stages(ROOT / "docker/triton-jetson/Dockerfile")
+    for target in ("tarball", "container"):
+        assert any("useradd" in line and "--groups video" in line for line in found[target])
+    [path] = re.findall(r"LD_LIBRARY_PATH=(\S+)", "\n".join(found["tarball"]))
+    assert path.endswith("${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}")
 
 
 @pytest.mark.parametrize(("name", "lines"), final_stages())

@@ -44,12 +44,16 @@ def test_an_engine_replaces_backend_and_accelerator(name: str, overlay: str) -> 
     assert served.count("{") == served.count("}")
 
 
-def test_engines_are_built_for_every_input_and_batch(tmp_path: Path) -> None:
-    """trtexec is told the smallest, usual and largest shape of all inputs of each model."""
+@pytest.mark.parametrize("flag", ["--buildOnly", "--skipInference"])
+def test_engines_are_built_for_every_input_and_batch(tmp_path: Path, flag: str) -> None:
+    """trtexec is told the smallest, usual and largest shape of all inputs of each model.
+
+    `flag`: what this trtexec knows; TensorRT 10 refuses the one of 8.5, and 8.5 that of 10.
+    """
     trtexec = tmp_path / "trtexec"
     trtexec.write_text(
-        '#!/bin/sh\necho "$@"\nfor word; do case $word in'
-        " --saveEngine=*) touch ${word#*=};; esac; done\n"
+        f'#!/bin/sh\n[ "$1" = --help ] && {{ echo "  {flag}  build"; exit; }}\necho "$@"\n'
+        "for word; do case $word in --saveEngine=*) touch ${word#*=};; esac; done\n"
     )
     trtexec.chmod(0o755)
     said = subprocess.run(
@@ -67,7 +71,37 @@ def test_engines_are_built_for_every_input_and_batch(tmp_path: Path) -> None:
     for name in NAMES:
         config = (MODELS / name / "config.pbtxt").read_text()
         line = next(row for row in said.splitlines() if f"/{name}/1/model.onnx" in row)
+        assert line.endswith(f" {flag}")
         assert ("--fp16" in line) == (not name.startswith("mask_rcnn"))
         largest = line.split("--maxShapes=")[1].split()[0].split(",")
         assert len(largest) == config.count("\ninput [")
         assert (tmp_path / f"{name}.plan").exists()
+
+
+def test_every_model_is_loaded_by_its_name(tmp_path: Path) -> None:
+    """Triton 2.19 (JetPack 4.6) knows no `--load-model=*`; a Nano's capability is let in."""
+    server = tmp_path / "tritonserver"
+    server.write_text('#!/bin/sh\necho "$@"\n')
+    server.chmod(0o755)
+    repository = tmp_path / "models"
+    said = subprocess.run(
+        [ROOT / "docker/triton-jetson/start.sh"],
+        env={
+            "PATH": f"{tmp_path}:{os.environ['PATH']}",
+            "MODELS": str(MODELS),
+            "REPOSITORY": str(repository),
+            "SENTINODE_TRITON_CONFIG": "ortcuda",
+            "SENTINODE_TRITON_PRECISION": "FP16",
+            "SENTINODE_TRITON_CAPABILITY": "5.3",
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    words = said.splitlines()[-1].split()
+    assert [word for word in words if "load-model" in word] == [
+        f"--load-model={name}" for name in NAMES
+    ]
+    assert f"--model-repository={repository}" in words
+    assert "--min-supported-compute-capability=5.3" in words
+    assert "--backend-directory=/opt/tritonserver/backends" in words
