@@ -207,6 +207,11 @@ def _openings(rules: list[Any], side: str) -> list[tuple[int, str]]:
     ]
 
 
+def test_files_are_a_map_without_any_too() -> None:
+    """Where no value asks for a file."""
+    assert find(written("gpu"), "ConfigMap", "files")["data"] == {}
+
+
 def find_deny(found: list[Any]) -> Any:
     """The policy that denies everything."""
     [deny] = [

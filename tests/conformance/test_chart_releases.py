@@ -31,6 +31,7 @@ _FIXED = {
     "StatefulSet": ("selector", "serviceName", "volumeClaimTemplates", "podManagementPolicy"),
     "PersistentVolumeClaim": ("accessModes", "storageClassName", "selector"),
 }
+_HOST_PATH = {"kind": "hostPath", "hostPath": "/srv", "node": "a"}
 _GROWN: dict[str, Any] = {
     name: {"replicaCount": 3, "autoscaling": {"enabled": True}}
     for name in ("receiver", "web", "triton")
@@ -108,15 +109,48 @@ def test_several_tritons_are_seen_from_the_first_on() -> None:
 
 def test_a_drain_is_never_blocked() -> None:
     """One pod may always go, and one that is not ready always may."""
-    budgets = [item for item in written("minimal") if item["kind"] == "PodDisruptionBudget"]
+    budgets = _budgets(written("production"))
     assert len(budgets) == 6
-    for item in budgets:
+    for item in budgets.values():
         assert item["spec"]["maxUnavailable"] == 1
         assert "minAvailable" not in item["spec"]
         assert item["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
-    older = objects(render(values_of("minimal"), "1.20"))
+    older = objects(render(values_of("production"), "1.20"))
     for item in older:
         assert "unhealthyPodEvictionPolicy" not in item.get("spec", {})
+
+
+@pytest.mark.parametrize("state", [{"accessMode": "ReadWriteOnce"}, _HOST_PATH])
+def test_pods_that_stay_together_may_go_together(state: dict[str, Any]) -> None:
+    """Of two on one node, the evicted one waits for the other to follow; a budget would hold it."""
+    values = {**_FITTING, "state": state, "web": {"replicaCount": 2}}
+    assert _budgets(objects(render(values))).keys() == {"trial-sentinode-triton"}
+
+
+def _budgets(found: list[Manifest]) -> dict[str, Manifest]:
+    return {
+        item["metadata"]["name"]: item for item in found if item["kind"] == "PodDisruptionBudget"
+    }
+
+
+def test_nodes_that_are_closed_do_not_count_as_empty() -> None:
+    """A control plane without our pods would else forbid a second one on every worker node."""
+    template = find(written("production"), "Deployment", "worker-analysis")["spec"]["template"]
+    by_node, by_zone = template["spec"]["topologySpreadConstraints"]
+    assert by_node["whenUnsatisfiable"] == "DoNotSchedule"
+    assert {by_node["nodeTaintsPolicy"], by_zone["nodeTaintsPolicy"]} == {"Honor"}
+    labels = template["metadata"]["labels"]
+    assert by_node["labelSelector"]["matchLabels"].items() <= labels.items()
+    older = objects(render(values_of("production"), "1.25"))
+    assert "nodeTaintsPolicy" not in str(older)
+
+
+def test_a_model_that_fails_leaves_the_others() -> None:
+    """The probes ask for a server that has finished loading, not for every model of it."""
+    for scenario in ("minimal", "gpu"):
+        spec = find(written(scenario), "Deployment", "triton")["spec"]["template"]["spec"]
+        [container] = spec["containers"]
+        assert {"--exit-on-error=false", "--strict-readiness=false"} <= set(container["args"])
 
 
 def test_a_triton_that_loads_has_not_failed() -> None:

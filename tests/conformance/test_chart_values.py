@@ -152,6 +152,10 @@ def test_renamed_keys_are_refused_without_the_schema(tmp_path: Path) -> None:
         ({"triton": {"url": "a:1"}}, "Set triton.enabled to false"),
         ({"triton": {"modelRepository": {"source": "pvc"}}}, "modelRepository.claimName"),
         ({"triton": {"modelRepository": {"source": "s3"}}}, "modelRepository.uri"),
+        (
+            {"settings": {"min_free_bytes": 21474836480}},
+            "monitoring.prometheusRule.freeDiskBytes is not above settings.min_free_bytes",
+        ),
         ({"web": {"ingress": {"enabled": True}}}, "needs web.ingress.host"),
         ({"web": {"httpRoute": {"enabled": True}}}, "needs web.httpRoute.parentRefs"),
         (

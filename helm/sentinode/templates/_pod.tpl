@@ -89,6 +89,10 @@ topologySpreadConstraints:
   - maxSkew: 1
     topologyKey: {{ $key }}
     whenUnsatisfiable: {{ $otherwise }}
+    {{- if semverCompare ">=1.26.0-0" $component.root.Capabilities.KubeVersion.Version }}
+    # Nodes that are closed to these pods, control planes and drained ones, would count as empty.
+    nodeTaintsPolicy: Honor
+    {{- end }}
     labelSelector:
       matchLabels:
         {{- include "sentinode.selectorLabels" $component | nindent 8 }}

@@ -111,6 +111,12 @@
 {{- $wrong = append $wrong "triton.modelRepository.source s3 needs triton.modelRepository.uri, e.g. s3://bucket/models" -}}
 {{- end -}}
 
+{{- /* Monitoring */ -}}
+{{- $rule := .Values.monitoring.prometheusRule -}}
+{{- if and $rule.enabled (le (int64 $rule.freeDiskBytes) (int64 (.Values.settings.min_free_bytes | default 0))) -}}
+{{- $wrong = append $wrong "monitoring.prometheusRule.freeDiskBytes is not above settings.min_free_bytes: modalities would be refused before the alert. Set it to more" -}}
+{{- end -}}
+
 {{- /* Web */ -}}
 {{- if and .Values.web.ingress.enabled (not .Values.web.ingress.host) -}}
 {{- $wrong = append $wrong "web.ingress.enabled needs web.ingress.host" -}}

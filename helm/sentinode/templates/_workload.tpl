@@ -80,8 +80,10 @@ livenessProbe:
   failureThreshold: 5
 {{- end -}}
 
+{{/* Component; state: whether its pods need the state folder. Where that keeps them on one node there is
+none: a pod that was evicted waits for the others to follow, and the budget would not let them. */}}
 {{- define "sentinode.pdb" -}}
-{{- if .values.podDisruptionBudget.enabled -}}
+{{- if and .values.podDisruptionBudget.enabled (not (and .state (include "sentinode.oneNode" .root))) -}}
 apiVersion: {{ include "sentinode.pdbVersion" .root }}
 kind: PodDisruptionBudget
 metadata:
