@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from typing import Any, BinaryIO
+from zlib import crc32
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, Integer, bindparam, func, literal_column, select, update
 
 from node.header import Header
 from node.routes import PRIOR_ROUTE, Decision
@@ -82,6 +83,10 @@ _RENEW = Statement(
     .where(Study.__table__.c.study_uid == bindparam("uid"))
     .values(last_instance_at=bindparam("now", type_=Study.__table__.c.last_instance_at.type))
 )
+# The first number tells these locks from others that somebody may take in the same database.
+_HAVE_UID = Statement(
+    select(func.pg_advisory_xact_lock(literal_column("20050"), bindparam("uid", type_=Integer)))
+)
 # Retention keeps for a day at least (KEEP_DAYS); half of that for clocks that differ.
 _AGED = timedelta(hours=12)
 
@@ -113,6 +118,18 @@ class _Known:
                 return False
             with self.open() as stored:
                 return same_bytes(stored, arrived)
+
+
+def have_to_itself(connection: Connection, arrivals: Sequence[Arrival]) -> None:
+    """Let no other process record objects of these UIDs until the transaction ends.
+
+    Two that get different bytes under one UID at the same moment would each see no row, and both
+    take theirs for the only one. SQLite lets one transaction write at a time anyway.
+    """
+    if connection.dialect.name == "postgresql":
+        uids = {crc32(arrival.header.sop_instance_uid.encode()) for arrival in arrivals}
+        # In this order everywhere, so that two receivers never wait for each other. Signed.
+        _HAVE_UID.run(connection, [{"uid": uid - (1 << 31)} for uid in sorted(uids)])
 
 
 def classify(connection: Connection, files: Files, arrivals: Sequence[Arrival]) -> None:

@@ -17,7 +17,15 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
-from node.arrival import CONFLICT, SAME, Arrival, classify, is_known, renew_known
+from node.arrival import (
+    CONFLICT,
+    SAME,
+    Arrival,
+    classify,
+    have_to_itself,
+    is_known,
+    renew_known,
+)
 from node.header import SERIES_KEYS
 from node.job import utc_now
 from node.routes import PRIOR_ROUTE
@@ -75,6 +83,7 @@ def record_arrivals(depot: Depot, arrivals: Sequence[Arrival], settings: Setting
     committing = False
     try:
         with depot.store.committing() as connection:
+            have_to_itself(connection, arrivals)
             classify(connection, depot.files, arrivals)
             if renew_known(connection, arrivals, utc_now()):
                 classify(connection, depot.files, arrivals)

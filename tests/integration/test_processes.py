@@ -6,13 +6,17 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from pydicom.uid import generate_uid
+from pynetdicom.association import Association
+from sqlalchemy import func, select
 
 from node.settings import load_settings
 from node.store.session import open_store
@@ -29,9 +33,10 @@ _SECONDS = 60.0
 class Pair:
     """Two receiver processes of one state folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, database_url: str = "") -> None:
         self.settings: dict[str, Any] = {
             "state_dir": folder / "state",
+            "database_url": database_url,
             "dicom_port": free_port(),
             "dicom_processes": 2,
             "min_free_bytes": 0,
@@ -43,11 +48,13 @@ class Pair:
     def connections(self) -> list[int]:
         """How many connections each process serves."""
         port = self.settings["dicom_port"]
-        return sorted(
-            len([c for c in process.net_connections() if c.status == "ESTABLISHED"])
-            for process in (self.process, *self.process.children())
-            if any(c.laddr.port == port for c in process.net_connections())
-        )
+        processes = (self.process, *self.process.children())
+        # Without those to the database.
+        seen = [
+            [c.status for c in process.net_connections() if c.laddr.port == port]
+            for process in processes
+        ]
+        return sorted(statuses.count("ESTABLISHED") for statuses in seen if statuses)
 
     def store(self, count: int) -> None:
         """Send so many images, each on an association of its own, all open at the same time."""
@@ -69,7 +76,12 @@ class Pair:
 @pytest.fixture
 def pair(tmp_path: Path) -> Iterator[Pair]:
     """A receiver of two processes, both of which listen."""
-    pair = Pair(tmp_path)
+    with _listening(Pair(tmp_path)) as pair:
+        yield pair
+
+
+@contextmanager
+def _listening(pair: Pair) -> Iterator[Pair]:
     with running_role(
         pair.settings, "receive", log=pair.log, ready_text="receiver listens"
     ) as process:
@@ -126,3 +138,31 @@ def test_none_stays_when_the_first_is_killed(pair: Pair) -> None:
     ) as process:
         pair.process = psutil.Process(process.pid)
         pair.store(2)
+
+
+def test_other_bytes_of_one_uid_at_the_same_moment(tmp_path: Path, database_url: str) -> None:
+    """Each process gets an object of the same UID: one is it, the other is kept apart and told."""
+    with _listening(Pair(tmp_path, database_url)) as pair, ExitStack() as open_ones:
+        port = pair.settings["dicom_port"]
+        two = [associate(port, mammogram().SOPClassUID) for _ in range(2)]
+        for each in two:
+            open_ones.callback(each.release)
+        assert pair.connections() == [1, 1]
+        statuses = [_both_at_once(two, generate_uid()) for _ in range(30)]
+    assert statuses == [[0x0000, 0xB000]] * len(statuses)
+    store = open_store(load_settings(**pair.settings))
+    with store.reading() as session:
+        kept = session.execute(
+            select(Instance.conflict, func.count()).group_by(Instance.conflict)
+        ).all()
+    store.close()
+    assert sorted(map(tuple, kept)) == [(False, len(statuses)), (True, len(statuses))]
+
+
+def _both_at_once(two: Sequence[Association], sop_instance_uid: str) -> list[int]:
+    images = [mammogram(seed=seed) for seed in range(len(two))]
+    for image in images:
+        image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = sop_instance_uid
+    with ThreadPoolExecutor() as threads:
+        answers = threads.map(lambda peer, image: peer.send_c_store(image), two, images)
+        return sorted(answer.Status for answer in answers)
