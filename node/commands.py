@@ -27,6 +27,7 @@ from node.job import retry as retry_study
 from node.listing import PAGE_SIZE, StudyLine, StudyList, list_studies
 from node.logs import keep_libraries_quiet
 from node.priors.requests import ask_again
+from node.process import stop_on_signals
 from node.retention.expiry import Expiry, look
 from node.retention.removal import BY_HAND, Rule
 from node.send import Peer, find_instances, parse_peer, send_instances
@@ -205,6 +206,8 @@ def upgrade_database() -> None:
 def wait_for_database(seconds: float) -> None:
     """Wait until the database answers with the tables of this version."""
     settings = load_settings()
+    # As first process of a container it would not end by a signal that it does not handle.
+    stop = stop_on_signals()
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -215,7 +218,8 @@ def wait_for_database(seconds: float) -> None:
             click.echo(f"waiting: {error}", err=True)
         else:
             return
-        time.sleep(_WAIT_SECONDS)
+        if stop.wait(_WAIT_SECONDS):
+            raise click.Abort
 
 
 @contextmanager

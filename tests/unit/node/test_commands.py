@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,6 +29,15 @@ from tests.datasets import mammogram, saved
 
 
 @pytest.fixture(autouse=True)
+def own_signals() -> Iterator[None]:
+    """What a command does with signals ends with it."""
+    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in kept.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture(autouse=True)
 def empty_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A state folder whose database has no tables, and no patience between two looks."""
     monkeypatch.setenv("SENTINODE_STATE_DIR", str(tmp_path))
@@ -43,6 +54,17 @@ def test_waiting_ends_with_the_upgrade() -> None:
     upgrading.join()
     assert outcome.exit_code == 0, outcome.output
     assert "run `sentinode db upgrade`" in outcome.output
+
+
+def test_waiting_ends_with_a_signal() -> None:
+    """SIGTERM is handled: the first process of a container has no other end than SIGKILL."""
+    command = [str(Path(sys.executable).with_name("sentinode")), "db", "wait"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as waiting:
+        assert waiting.stderr is not None
+        assert "waiting" in waiting.stderr.readline()
+        waiting.terminate()
+        assert "Aborted" in waiting.stderr.read()
+    assert waiting.returncode == 1
 
 
 def test_waiting_ends_with_its_time() -> None:
