@@ -37,13 +37,26 @@ def main() -> None:
 def password(name: str) -> str:
     """The password that was given, else the one that was made before, else a new one."""
     for folder in (GIVEN, READERS / "node"):
-        path = folder / name
-        if path.is_file():
-            found = path.read_text(encoding="utf-8").strip()
+        found = _kept(folder / name)
+        if found is not None:
             if not found or not found.isascii() or not set(found) <= _letters():
                 raise SystemExit(f"secrets: {name} must be of letters, digits, - . _ ~ only")
             return found
     return secrets.token_urlsafe(_PASSWORD_BYTES)
+
+
+def _kept(path: Path) -> str | None:
+    """What is in a file; None where there is none."""
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", "not text")
+        raise SystemExit(
+            f"secrets: {path.name} cannot be read ({reason}); SENTINODE_SECRETS and its files "
+            "must be readable by uid 10001"
+        ) from error
 
 
 def files(passwords: Mapping[str, str], database: str) -> dict[Path, str]:

@@ -71,6 +71,15 @@ def test_given_passwords_win(secrets: Any, monkeypatch: pytest.MonkeyPatch) -> N
         run(secrets, monkeypatch, "postgresql")
 
 
+def test_a_password_that_cannot_be_read_is_no_reason_for_another(
+    secrets: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was given is used or the start ends, in one line that says what to change."""
+    (secrets.GIVEN / "database-password").mkdir()
+    with pytest.raises(SystemExit, match=r"database-password cannot be read .* uid 10001"):
+        run(secrets, monkeypatch, "postgresql")
+
+
 def test_sqlite_leaves_no_database_url(secrets: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Changing to the edge profile takes the URL of PostgreSQL away."""
     assert "node/sentinode_database_url" in run(secrets, monkeypatch, "postgresql")
