@@ -7,8 +7,9 @@ import json
 import pytest
 
 from benchmarks import sizing
+from benchmarks.receivers import ROOT
 from benchmarks.simulation import Demand
-from benchmarks.sizing import ROOT, SITES, Site, capacity_per_hour, need
+from benchmarks.sizing import SITES, Site, capacity_per_hour, need
 
 # 360 s of a core, of which 240 are the only model's.
 _DEMAND = Demand(4, 120.0, {"a": 60.0}, 0.0, 0.0, 0.0)
