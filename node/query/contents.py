@@ -13,11 +13,21 @@ from typing import Any
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
+from node.destinations import ResultKind
 from node.retrieve.holdings import GIVEN_OUT, KEPT, NOT_RECEIVED
 from node.store.tables import Instance, Job, Result, Series
 
 # Modality (PS3.3 C.7.3.1.1.1) of each kind of result.
-RESULT_MODALITIES = {"SEG": "SEG", "SR": "SR", "CADSR": "SR", "GSPS": "PR", "SC": "OT"}
+RESULT_MODALITIES: dict[ResultKind, str] = {
+    "SEG": "SEG",
+    "SR": "SR",
+    "CADSR": "SR",
+    "COMBINED": "SR",
+    "GSPS": "PR",
+    "SC": "OT",
+    "KOS": "KO",
+    "REJECTED": "KO",
+}
 
 
 @dataclass(slots=True)
