@@ -8,6 +8,7 @@ what no archive could keep either.
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from dataclasses import dataclass
@@ -102,6 +103,9 @@ _REMEMBERED = 4096
 _CHARACTER_SET_VRS = frozenset(("LO", "LT", "PN", "SH", "ST", "UC", "UT"))
 # Begins the escape sequences of ISO 2022, by which Japanese names are written in seven bits.
 _ESCAPE = b"\x1b"
+# pydicom 3.0.2 leaves those in the text that begin Chinese (IR 58), and those of sets that Specific
+# Character Set does not name. ISO 2022: intermediate bytes, then a final one.
+_ESCAPE_SEQUENCE = re.compile(r"\x1b[\x20-\x2f]+[\x30-\x7e]")
 
 # What pydicom lets escape on damaged encodings.
 _PARSER_ERRORS = (
@@ -340,10 +344,15 @@ def _text(elements: Elements, keyword: str, encodings: list[str] | None = None) 
         return ""
     foreign = not value.isascii() or _ESCAPE in value
     if encodings and foreign and _VRS[tag] in _CHARACTER_SET_VRS:
-        text = decode_bytes(value, encodings, TEXT_VR_DELIMS)
+        text = without_escapes(decode_bytes(value, encodings, TEXT_VR_DELIMS))
     else:
         text = value.decode("ascii", errors="replace")
     return text.strip("\0 ").replace("\0", "")
+
+
+def without_escapes(text: str) -> str:
+    """Text without the escape sequences that decoding has left in it: UTF-8 has none."""
+    return _ESCAPE_SEQUENCE.sub("", text)
 
 
 def _number(elements: Elements, keyword: str, little_endian: bool) -> str:

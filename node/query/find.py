@@ -15,6 +15,7 @@ from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
+from pydicom.valuerep import CUSTOMIZABLE_CHARSET_VR
 from pynetdicom.events import Event
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -104,6 +105,10 @@ def _element(asked: Asked, known: Values) -> DataElement:
     try:
         if asked.VR in _INTEGER_VRS:
             found = [int(value) for value in found]
+        elif asked.VR not in CUSTOMIZABLE_CHARSET_VR:
+            # Whatever the character set, this VR has ASCII only (PS3.5 6.1.2.2): bytes of a device
+            # that are not could not be encoded, and the whole query would fail.
+            found = [str(value).encode("ascii", "replace").decode() for value in found]
         # What devices sent is passed on as it is, valid or not.
         return DataElement(asked.tag, asked.VR, found or None, validation_mode=IGNORE)
     except (ValueError, TypeError, OverflowError):

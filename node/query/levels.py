@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException
 from pydicom.tag import BaseTag
@@ -92,13 +94,12 @@ def read_query(identifier: Dataset, known: Callable[[str], Container[str]]) -> Q
     for unique in UNIQUE_KEYS[: LEVELS.index(level)]:
         _check_single(keys, unique, level)
     asked = tuple(
-        # In Implicit VR a dictionary may leave a choice, as in "US or SS".
-        Asked(int(element.tag), str(element.VR).partition(" ")[0], element.keyword)
+        Asked(int(element.tag), _vr(element), element.keyword)
         for element in identifier
         if element.keyword not in _NOT_KEYS and _may_be_asked(element.tag)
     )
-    named = {keyword: key for keyword, key in keys.items() if key.values}
-    matched = {keyword: key for keyword, key in named.items() if keyword in known(level)}
+    named = [keyword for keyword, key in keys.items() if key.values or key.is_passed_over]
+    matched = {each: keys[each] for each in named if keys[each].values and each in known(level)}
     return Query(level, matched, asked, is_partial=len(matched) < len(named))
 
 
@@ -116,6 +117,15 @@ def read_selection(identifier: Dataset) -> Selection:
         # An empty key would be universal, and move a whole archive by accident.
         raise DataSetMismatchError(f"{unique} must hold at least one UID to retrieve at {level}")
     return Selection(level, *(keys[name].values for name in UNIQUE_KEYS[: depth + 1]))
+
+
+def _vr(element: DataElement) -> str:
+    """The VR of an answer: the dictionary's, which values fit, whatever the requestor has put.
+
+    The dictionary may leave a choice, as in "US or SS".
+    """
+    vr = dictionary_VR(element.tag) if element.keyword else str(element.VR)
+    return vr.partition(" ")[0]
 
 
 def _may_be_asked(tag: BaseTag) -> bool:

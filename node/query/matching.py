@@ -19,11 +19,14 @@ from sqlalchemy import ColumnElement, and_, func, or_, true
 from sqlalchemy.orm import InstrumentedAttribute
 
 from node.errors import CannotUnderstandError
+from node.header import without_escapes
 from node.identifiers import is_uid
 
 # Longer than any value that a column holds; an identifier may be megabytes.
 _LONGEST_VALUE = 1024
 _MOST_VALUES = 10_000
+# Dates, names and patterns stand in the SQL one by one; SQLite takes a thousand.
+_MOST_ALTERNATIVES = 500
 # What old values hold between their parts: YYYY.MM.DD and HH:MM:SS of before 1993 (PS3.5 6.2).
 _SEPARATORS = {"DA": ".", "TM": ":"}
 _WITHOUT_WILDCARDS = ("UI", "DA", "TM", "IS")
@@ -39,6 +42,8 @@ class Key:
     keyword: str
     VR: str
     values: tuple[str, ...] = ()
+    # It has a value of a VR that is not matched here, as a sequence has.
+    is_passed_over: bool = False
 
     def accepts(self, found: Sequence[str]) -> bool:
         """Whether any value of an attribute matches any value of this key."""
@@ -58,6 +63,11 @@ class Key:
         patterns = [value for value in self.values if self._is_pattern(value)]
         alternatives = [_like(column, value) for value in patterns]
         return or_(column.in_(exact), *alternatives) if exact else or_(*alternatives)
+
+    @property
+    def is_one_by_one(self) -> bool:
+        """Whether its values are tested one after the other, and not looked up."""
+        return self.VR in ("DA", "TM", "PN") or any(map(self._is_pattern, self.values))
 
     def _is_pattern(self, value: str) -> bool:
         return self.VR not in _WITHOUT_WILDCARDS and ("*" in value or "?" in value)
@@ -108,14 +118,14 @@ def matching_key(element: DataElement) -> Key:
     """The key that an element of an identifier is. Raises CannotUnderstandError."""
     unmatched = Key(element.keyword, str(element.VR))
     if unmatched.VR in _NOT_MATCHED:
-        return unmatched
+        return replace(unmatched, is_passed_over=_says_something(element))
     value = element.value
     values = (
         [str(each) for each in value] if _is_list(value) else ["" if value is None else str(value)]
     )
     if len(values) > _MOST_VALUES or max(map(len, values), default=0) > _LONGEST_VALUE:
         raise CannotUnderstandError(f"{element.keyword} is too long")
-    stripped = [each.strip(" \0") for each in values]
+    stripped = [without_escapes(each).strip(" \0") for each in values]
     if any(not each.strip("*") for each in stripped):
         # Empty or only asterisks: universal matching (C.2.2.2.3 and C.2.2.2.4).
         return unmatched
@@ -125,12 +135,22 @@ def matching_key(element: DataElement) -> Key:
 
 
 def _check(key: Key) -> None:
+    if key.is_one_by_one and len(key.values) > _MOST_ALTERNATIVES:
+        raise CannotUnderstandError(f"{key.keyword} has more than {_MOST_ALTERNATIVES} values")
     if key.VR == "DA" and not all(_is_range(value, ".", _DATE) for value in key.values):
         raise CannotUnderstandError(f"{key.keyword} is no date YYYYMMDD and no range of dates")
     if key.VR == "TM" and not all(_is_range(value, ":", _TIME) for value in key.values):
         raise CannotUnderstandError(f"{key.keyword} is no time HHMMSS and no range of times")
     if key.VR == "UI" and not all(map(is_uid, key.values)):
         raise CannotUnderstandError(f"{key.keyword} is not a UID")
+
+
+def _says_something(element: DataElement) -> bool:
+    """Whether an element that is not matched asks for more than to be in the answer."""
+    if element.VR != "SQ":
+        return not element.is_empty
+    inner = (each for item in element.value or () for each in item)
+    return any(bool(each.value) if each.VR == "SQ" else not each.is_empty for each in inner)
 
 
 def _is_list(value: object) -> bool:
