@@ -34,7 +34,7 @@ _TO_VIEWER = (
 # Rendering a frame or listing a large study takes an archive seconds, not minutes.
 _TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 # Orthanc ends a connection that rested for a second; who asks at that moment gets no answer.
-_KEPT = httpx.Limits(keepalive_expiry=0.5)
+_KEPT = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=0.5)
 # An archive that rests for less, or restarts, ends it between our look and our request.
 _CUT = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
 
