@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
 import sys
 from pathlib import Path
-from types import FrameType
 
 import click
 from rich.console import Console
 from rich.markup import escape
 
-from node.errors import ConfigurationError
+from node.errors import ConfigurationError, SentinodeError
 from node.settings import Settings, load_settings
-from stack import embedded, supervisor
+from stack import embedded
 from stack.demo import run_demo
 from stack.display import StartDisplay
-from stack.health import PartFailedError
-from stack.supervisor import StackNotRunningError
+from stack.interruption import Interruption
 
 _state_dir = click.option(
     "--state-dir",
@@ -35,22 +31,10 @@ def up(state_dir: Path | None) -> None:
     user = _settings(state_dir)
     if embedded.running(user) is not None:
         raise ConfigurationError(f"a stack runs in {user.state_dir} already: `sentinode down`")
-    stack = embedded.plan(user)
-    signal.signal(signal.SIGTERM, _interrupt)
-    process = embedded.start(stack)
-    try:
-        with StartDisplay(stack.settings, console) as display:
-            embedded.wait(stack, display.seen)
-        console.print(f"state and logs: {stack.state.root}\nCtrl-C stops everything")
-        code = process.wait()
-    except KeyboardInterrupt:
-        code = 0
-    except PartFailedError as error:
-        console.print(f"[red]{escape(str(error))}", soft_wrap=True)
-        code = 1
-    finally:
-        _stop(console, stack, process)
-    sys.exit(code)
+    with Interruption() as interruption:
+        if embedded.end_left(user):
+            console.print("ended what a killed stack had left")
+        sys.exit(_foreground(embedded.plan(user), console, interruption))
 
 
 @click.command()
@@ -63,6 +47,8 @@ def down(state_dir: Path | None, quiet: bool) -> None:
     if stack is not None:
         embedded.stop(stack)
         click.echo("stopped")
+    elif embedded.end_left(user):
+        click.echo("ended what a killed stack had left")
     elif not quiet:
         click.echo(f"no stack runs in {user.state_dir}")
 
@@ -72,26 +58,39 @@ def down(state_dir: Path | None, quiet: bool) -> None:
 @click.option("--keep", is_flag=True, help="Leave the stack running.")
 def demo(state_dir: Path | None, keep: bool) -> None:
     """Send one synthetic study through the whole stack and check what reaches the archive."""
-    sys.exit(run_demo(_settings(state_dir), keep, Console()))
+    with Interruption() as interruption:
+        sys.exit(run_demo(_settings(state_dir), keep, Console(), interruption))
 
 
 def _settings(state_dir: Path | None) -> Settings:
     return load_settings() if state_dir is None else load_settings(state_dir=state_dir)
 
 
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
-def _stop(console: Console, stack: embedded.Stack, process: subprocess.Popen[bytes]) -> None:
-    """Stop in order; a second Ctrl-C does not leave half of it running."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    if process.poll() is not None:
-        return
-    console.print("stopping ...")
+def _foreground(stack: embedded.Stack, console: Console, interruption: Interruption) -> int:
+    """Run the stack until a signal; the exit status."""
+    process = embedded.start(stack, with_parent=True)
     try:
-        supervisor.stop(stack.state)
-    except StackNotRunningError:
-        process.terminate()
-        process.wait(supervisor.STOP_SECONDS)
+        with interruption.released():
+            with StartDisplay(stack.settings, console) as display:
+                embedded.wait(stack, display.seen)
+            console.print(f"state and logs: {stack.state.root}\nCtrl-C stops everything")
+            return _ended(process.wait(), stack, console)
+    except KeyboardInterrupt:
+        return 0
+    except SentinodeError as error:
+        console.print(f"[red]{escape(str(error))}", soft_wrap=True)
+        return 1
+    finally:
+        if process.poll() is None:
+            console.print("stopping ...")
+        embedded.stop(stack)
+        process.wait()
+
+
+def _ended(code: int, stack: embedded.Stack, console: Console) -> int:
+    """supervisord has ended by itself: by `sentinode down`, or it was killed."""
+    if code == 0:
+        return 0
+    log = stack.state.log("supervisord")
+    console.print(f"[red]supervisord has ended ({code}), and with it the stack; see {log}")
+    return 1

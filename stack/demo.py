@@ -22,6 +22,8 @@ from node.settings import Settings
 from node.store.files import Files
 from stack import archive, embedded, ports
 from stack.display import StartDisplay
+from stack.interruption import Interruption
+from stack.state import StateDir
 from stack.trial import Trial, TrialFailedError, run_trial
 from workers.pictures.png import contact_sheet
 
@@ -44,21 +46,20 @@ class Demo:
         return self.stack.settings
 
 
-def run_demo(user: Settings, keep: bool, console: Console) -> int:
+def run_demo(user: Settings, keep: bool, console: Console, interruption: Interruption) -> int:
     """Run the demo and return the exit status."""
-    was_running = embedded.running(user)
-    demo = Demo(was_running or _planned(user), console)
+    running = embedded.running(user)
     try:
-        if was_running is None:
-            _start(demo)
-        _tell(demo)
+        if running is None:
+            embedded.end_left(user)
+            _from_start(Demo(_planned(user), console), keep, interruption)
+        else:
+            with interruption.released():
+                _tell(Demo(running, console))
     except (SentinodeError, httpx.HTTPError) as error:
         console.print(f"[red]demo failed:[/red] {escape(str(error))}", highlight=False)
-        console.print(f"logs: {demo.stack.state.logs}")
+        console.print(f"logs: {StateDir(user.state_dir.absolute()).logs}")
         return 1
-    finally:
-        if was_running is None:
-            _end(demo, keep)
     return 0
 
 
@@ -73,20 +74,27 @@ def _planned(user: Settings) -> embedded.Stack:
     )
 
 
-def _start(demo: Demo) -> None:
-    embedded.start(demo.stack)
-    with StartDisplay(demo.settings, demo.console) as display:
-        embedded.wait(demo.stack, display.seen)
+def _from_start(demo: Demo, keep: bool, interruption: Interruption) -> None:
+    """Start the stack, and stop it afterwards unless it is kept and nobody has interrupted."""
+    embedded.start(demo.stack, with_parent=not keep)
+    try:
+        with interruption.released():
+            with StartDisplay(demo.settings, demo.console) as display:
+                embedded.wait(demo.stack, display.seen)
+            _tell(demo)
+    except KeyboardInterrupt:
+        keep = False
+        raise
+    finally:
+        _end(demo, keep)
 
 
 def _end(demo: Demo, keep: bool) -> None:
     if keep:
         demo.console.print("the stack runs on; `make down` stops it")
-    elif embedded.running(demo.settings) is not None:
-        embedded.stop(demo.stack)
-        demo.console.print(
-            "stack stopped; `make demo KEEP=1` leaves it running for the pages above"
-        )
+        return
+    embedded.stop(demo.stack)
+    demo.console.print("stack stopped; `make demo KEEP=1` leaves it running for the pages above")
 
 
 def _tell(demo: Demo) -> None:

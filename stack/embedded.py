@@ -47,10 +47,11 @@ def running(user: Settings) -> Stack | None:
     return plan(user, **read_stack_env(state))
 
 
-def start(stack: Stack) -> subprocess.Popen[bytes]:
+def start(stack: Stack, with_parent: bool = False) -> subprocess.Popen[bytes]:
     """Prepare the state directory and start supervisord; returns at once.
 
-    Raises ConfigurationError when a port is taken or a part is not installed.
+    `with_parent`: the stack stops when this process has died. Raises ConfigurationError when a port
+    is taken or a part is not installed.
     """
     ports.require_free(stack.settings)
     stack.state.prepare()
@@ -61,7 +62,7 @@ def start(stack: Stack) -> subprocess.Popen[bytes]:
     plan_text = supervisor.render(programs(stack.settings, found, Path.cwd()), stack.state)
     stack.state.supervisord_conf.write_text(plan_text, encoding="utf-8")
     _upgrade_database(stack, found)
-    return supervisor.start(stack.state, stack.environment)
+    return supervisor.start(stack.state, stack.environment, with_parent)
 
 
 def wait(stack: Stack, seen: Callable[[health.Part, bool], None]) -> None:
@@ -70,8 +71,21 @@ def wait(stack: Stack, seen: Callable[[health.Part, bool], None]) -> None:
 
 
 def stop(stack: Stack) -> None:
-    """Stop the stack. Raises supervisor.StackNotRunningError when it does not run."""
-    supervisor.stop(stack.state)
+    """Stop the stack, also where supervisord has gone without it."""
+    try:
+        supervisor.stop(stack.state)
+    except supervisor.StackNotRunningError:
+        supervisor.end_left(stack.state)
+    triton.remove_regions(stack.settings.triton_grpc_port)
+
+
+def end_left(user: Settings) -> bool:
+    """End what a stack that was killed left in the state directory; whether anything was left."""
+    state = StateDir(user.state_dir.absolute())
+    stack = plan(user, **read_stack_env(state))
+    left = supervisor.end_left(state)
+    triton.remove_regions(stack.settings.triton_grpc_port)
+    return left
 
 
 def sentinode() -> Path:

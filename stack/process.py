@@ -8,9 +8,11 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from node.errors import ConfigurationError
+from stack import sessions
 
 # Two shared cores: a cold Orthanc or initdb under load has been seen to take several seconds.
 START_SECONDS = 60.0
@@ -47,13 +49,15 @@ def running(
             stderr=output,
             user=user,
             env=environment,
-            preexec_fn=_die_with_the_parent,  # one system call, no Python locks
+            start_new_session=True,
+            preexec_fn=partial(die_with_the_parent, signal.SIGKILL),
         )
     try:
         _await_ready(process, log, ready, start_seconds)
         yield process
     finally:
         stop(process, stop_seconds)
+        sessions.kill(process.pid)  # what it left: Triton the processes of models it was loading
 
 
 def stop(process: subprocess.Popen[bytes], seconds: float = STOP_SECONDS) -> None:
@@ -68,9 +72,12 @@ def stop(process: subprocess.Popen[bytes], seconds: float = STOP_SECONDS) -> Non
         process.wait()
 
 
-def _die_with_the_parent() -> None:
-    """A killed command or test run must leave no server behind."""
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def die_with_the_parent(number: signal.Signals) -> None:
+    """Between fork and exec: a killed command or test run must leave no server behind.
+
+    One system call, no Python locks.
+    """
+    _LIBC.prctl(_PR_SET_PDEATHSIG, number)
 
 
 def _await_ready(

@@ -17,7 +17,7 @@ import httpx
 
 from stack.ports import free_ports
 from stack.process import NotStartedError, running
-from stack.triton import link_python_backend, tritonserver_command
+from stack.triton import link_python_backend, remove_regions, tritonserver_command
 
 # Every model runs one batch before READY; two shared cores take a minute for all four.
 START_SECONDS = 300.0
@@ -70,8 +70,11 @@ def served(
             return _answers(f"http://127.0.0.1:{http}/v2/{path}")
 
         log = folder / "triton.log"
-        with _started(argv, environment, log, ready, start_seconds) as process:
-            yield Triton(process, http, grpc, metrics)
+        try:
+            with _started(argv, environment, log, ready, start_seconds) as process:
+                yield Triton(process, http, grpc, metrics)
+        finally:
+            remove_regions(grpc)
 
 
 @contextmanager

@@ -2,18 +2,20 @@
 
 In: programs. Out: `STATE_DIR/supervisord.conf`, a running supervisord, and what it says about each
 program. What must hold: it is reachable by its owner only, and once it has stopped none of its
-programs is left.
+programs is left, nor what they started; what a killed one left is found again.
 """
 
 from __future__ import annotations
 
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,9 @@ from xmlrpc.client import Fault, ServerProxy
 from supervisor.xmlrpc import SupervisorTransport
 
 from node.errors import ConfigurationError, SentinodeError
+from stack import sessions
 from stack.plan import Program
+from stack.process import die_with_the_parent
 from stack.state import StateDir
 
 # Each retry waits one second longer than the last: a disk that was full for an hour is survived.
@@ -30,6 +34,8 @@ START_RETRIES = 100
 LOG_FILE_BYTES = 20 << 20
 ANSWER_SECONDS = 30.0  # from exec to the first answer: under 1 s on a quiet machine
 STOP_SECONDS = 90  # the longest stopwaitsecs of each of the three priorities, one after the other
+# For what a killed supervisord left; a worker that needs longer has a lease that ends.
+LEFT_SECONDS = 10.0
 
 
 class StackNotRunningError(SentinodeError):
@@ -56,26 +62,30 @@ def render(programs: Iterable[Program], state: StateDir) -> str:
     return "\n".join([*head, *(_section(program) for program in programs)]) + "\n"
 
 
-def start(state: StateDir, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def start(
+    state: StateDir, environment: Mapping[str, str], with_parent: bool = False
+) -> subprocess.Popen[bytes]:
     """Start supervisord in a session of its own, so that a Ctrl-C here does not reach it.
 
-    Returns once it answers. Raises StackNotRunningError with its last words.
+    `with_parent`: it stops when this process has died. Returns once it answers. Raises
+    StackNotRunningError with its last words.
     """
     argv = [sys.executable, "-m", "supervisor.supervisord", "-c", str(state.supervisord_conf)]
     log = state.log("supervisord.out")
     with log.open("wb") as output:
         process = subprocess.Popen(
             argv,
-            env={**os.environ, **environment},
+            env={**os.environ, **environment, **_mark(state)},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
             start_new_session=True,
+            preexec_fn=partial(die_with_the_parent, signal.SIGTERM) if with_parent else None,
         )
     deadline = time.monotonic() + ANSWER_SECONDS
     while not is_running(state):
         if process.poll() is not None or time.monotonic() > deadline:
-            process.kill()
+            sessions.kill(process.pid)
             process.wait()
             said = log.read_text(encoding="utf-8", errors="replace")[-1000:]
             raise StackNotRunningError(f"supervisord does not start; see {log}\n{said}")
@@ -109,25 +119,40 @@ def is_running(state: StateDir) -> bool:
 def stop(state: StateDir) -> None:
     """Stop every program and supervisord; return once all are gone.
 
-    Raises StackNotRunningError when none runs, TimeoutError when some do not end.
+    supervisord ends a group of processes only where its first one does not end by itself. Triton
+    does, and leaves the processes of models that it was loading. Raises StackNotRunningError.
     """
-    pid = int(_call(state, "supervisor.getPID"))
+    session = int(_call(state, "supervisor.getPID"))
     _call(state, "supervisor.shutdown")
-    deadline = time.monotonic() + STOP_SECONDS
-    while _alive(pid):
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"supervisord ({pid}) does not end; see {state.log('supervisord')}")
-        time.sleep(0.1)
+    sessions.wait_for(lambda: not sessions.is_alive(session), STOP_SECONDS)
+    sessions.kill(session)
 
 
-def _alive(process_id: int) -> bool:
-    """Whether a process still runs; one that only waits for its parent to look does not."""
-    try:
-        facts = Path(f"/proc/{process_id}/stat").read_text()
-    except OSError:
-        return False
-    # proc(5): the state follows the name, which is in parentheses and may hold any letter.
-    return facts.rpartition(")")[2].split()[0] != "Z"
+def end_left(state: StateDir) -> bool:
+    """End what runs below a supervisord that was killed or is stopping; whether anything did.
+
+    Raises ConfigurationError when that supervisord turns out to be at work.
+    """
+    found = sessions.carrying(*_mark(state).popitem())
+    for session in found:
+        _await_end(state, session)
+        sessions.end(session, LEFT_SECONDS)
+    return bool(found)
+
+
+def _await_end(state: StateDir, session: int) -> None:
+    """A supervisord that does not answer is on its way out, unless it is on its way in."""
+
+    def over() -> bool:
+        return not sessions.is_alive(session) or is_running(state)
+
+    if sessions.wait_for(over, STOP_SECONDS) and sessions.is_alive(session):
+        raise ConfigurationError(f"a stack runs in {state.root} already: `sentinode down`")
+
+
+def _mark(state: StateDir) -> dict[str, str]:
+    """What supervisord gives to every program; it gets the same, to be found with them."""
+    return {"SUPERVISOR_SERVER_URL": f"unix://{state.socket}"}
 
 
 def _call(state: StateDir, method: str) -> Any:

@@ -7,6 +7,7 @@ broken model never stops the others, and a model may be loaded again while the s
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import sysconfig
@@ -17,6 +18,7 @@ from pathlib import Path
 EXIT_TIMEOUT_SECONDS = 8
 
 _STUB = "triton_python_backend_stub"
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where shm_open(3) keeps it
 
 
 def link_python_backend(folder: Path, venv: Path | None = None) -> Path:
@@ -71,10 +73,21 @@ def tritonserver_command(
         f"--metrics-port={metrics_port}",
         "--allow-gpu-metrics=false",
         "--pinned-memory-pool-byte-size=0",
-        # Killed stubs leak their region; the name tells whose it was.
-        f"--backend-config=python,shm-region-prefix-name=sentinode-{grpc_port}-",
+        f"--backend-config=python,shm-region-prefix-name={_region(grpc_port)}",
     ]
     return argv, _environment(venv, cpu_threads)
+
+
+def remove_regions(grpc_port: int) -> None:
+    """Remove the shared memory of a Triton that has ended: killed processes leave theirs."""
+    for region in _SHARED_MEMORY.glob(f"{_region(grpc_port)}*"):
+        with contextlib.suppress(OSError):  # another user's
+            region.unlink()
+
+
+def _region(grpc_port: int) -> str:
+    """How the names of its regions begin; the port tells whose they are."""
+    return f"sentinode-{grpc_port}-"
 
 
 def _environment(venv: Path | None, cpu_threads: int) -> dict[str, str]:
