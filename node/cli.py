@@ -72,6 +72,9 @@ class PluggedGroup(click.Group):
             named = error.object[max(0, error.start - _SHOWN) : error.end + _SHOWN]
             said = f"{named!a} is not text in UTF-8; use another name"
             raise click.ClickException(said) from error
+        except ModuleNotFoundError as error:
+            # Commands such as `models train` load what is heavy only when they are run.
+            raise click.ClickException(_missing(error)) from error
 
 
 def _of_the_system(error: BaseException | None) -> OSError | None:
@@ -89,12 +92,20 @@ def _told(error: OSError) -> str:
 
 
 def _unavailable(name: str, error: ImportError) -> click.Command:
-    reason = f"needs a package that is not installed here ({error.name}); see README.md, extras"
+    reason = _missing(error)
 
     def explain() -> None:
-        raise click.ClickException(f"`{name}` {reason}")
+        raise click.ClickException(reason)
 
     return click.Command(name, callback=explain, help=reason)
+
+
+def _missing(error: ImportError) -> str:
+    """The base installation has not what workers and training need."""
+    return (
+        f"this needs a Python package that is not installed here, {error.name}; in a checkout "
+        "`scripts/python-packages.sh test` installs all"
+    )
 
 
 main = PluggedGroup(GROUP, name="sentinode", help="A PACS inference node for breast imaging.")

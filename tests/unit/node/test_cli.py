@@ -56,3 +56,17 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     outcome = CliRunner().invoke(main, ["phantom", "--out", str(out), "--size", "256"])
     assert outcome.exit_code == 1
     assert outcome.stderr == f"Error: {out}: Not a directory; name a folder\n"
+
+
+def test_a_package_that_is_not_installed() -> None:
+    """`models train` after `make demo`, which installs no torch: which package, and what helps."""
+    group = PluggedGroup("sentinode.none", name="test")
+
+    @group.command()
+    def train() -> None:
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+    outcome = CliRunner().invoke(group, ["train"])
+    assert outcome.exit_code == 1
+    [line] = outcome.stderr.splitlines()
+    assert "not installed here, torch; in a checkout `scripts/python-packages.sh test`" in line
