@@ -46,6 +46,8 @@ class Arrival:
     content: bytes | None = None
     # Until now the object was only here as a prior; its modality sends it, so it is analysed.
     takes_over: bool = False
+    # It is the same again as one that is kept apart from another object of its UID.
+    apart: bool = False
     # The row is there and its file is not: success would be a lie, so this one takes its place.
     heals: bool = False
     # Of the rows of its UID: study and time, and the studies that retention may be removing.
@@ -53,6 +55,11 @@ class Arrival:
     aged_study_uids: frozenset[str] = frozenset()
     # When the first instance of its study came, as its row says.
     study_began_at: datetime | None = None
+
+    @property
+    def outcome(self) -> str:
+        """What its sender is told: that it is kept apart also when it comes again."""
+        return CONFLICT if self.apart else self.kind
 
     @property
     def belongs_in_pack(self) -> bool:
@@ -75,7 +82,8 @@ class Arrival:
 _ROW = Instance.__table__.c
 _KNOWN = Statement(
     select(
-        *(_ROW.study_uid, _ROW.received_at, _ROW.digest, _ROW.dataset_offset, _ROW.route), *PLACE
+        *(_ROW.study_uid, _ROW.received_at, _ROW.digest, _ROW.dataset_offset, _ROW.route),
+        *(_ROW.conflict, *PLACE),
     ).where(_ROW.sop_instance_uid == bindparam("uid"))
 )
 _RENEW = Statement(
@@ -98,6 +106,7 @@ class _Known:
     digest: str
     dataset_bytes: int
     prior: bool
+    apart: bool
     open: Callable[[], BinaryIO]
     # False when its bytes are gone: then those of the same digest take their place.
     there: bool = True
@@ -143,14 +152,17 @@ def classify(connection: Connection, files: Files, arrivals: Sequence[Arrival]) 
         rows = [(e.study_uid, e.received_at) for e in known if e.received_at is not None]
         arrival.known, arrival.aged_study_uids = frozenset(rows), _aged(rows)
         same = next((each for each in known if each.is_same(arrival)), None) if known else None
-        arrival.heals = False
+        arrival.heals = arrival.apart = False
         # An archive may have encoded or completed its copy anew: no conflict with the original.
         arrival.takes_over = bool(known) and not arrival.prior and all(e.prior for e in known)
+        if arrival.takes_over:
+            for each in known:
+                each.apart = each is not same
         if same is None:
             arrival.kind = NEW if arrival.takes_over or not known else CONFLICT
-            known.append(_Known(arrival.digest, arrival.dataset_bytes, arrival.prior, arrival.open))
+            known.append(_arrived(arrival))
             continue
-        arrival.kind = SAME
+        arrival.kind, arrival.apart = SAME, same.apart
         # Of rows of version 0.1 the digest is another one.
         arrival.digest = same.digest
         arrival.heals, same.there = not same.there, True
@@ -186,7 +198,7 @@ def is_known(connection: Connection, sop_instance_uid: str) -> bool:
 
 
 def _known(files: Files, row: Sequence[Any]) -> _Known:
-    study_uid, received_at, digest, dataset_offset, route, *columns = row
+    study_uid, received_at, digest, dataset_offset, route, conflict, *columns = row
     place = Place(*columns)
 
     def open_data_set() -> BinaryIO:
@@ -198,10 +210,21 @@ def _known(files: Files, row: Sequence[Any]) -> _Known:
         digest=digest,
         dataset_bytes=place.size_bytes - dataset_offset,
         prior=route == PRIOR_ROUTE,
+        apart=conflict,
         open=open_data_set,
         there=is_there(files, place),
         study_uid=study_uid,
         received_at=received_at,
+    )
+
+
+def _arrived(arrival: Arrival) -> _Known:
+    return _Known(
+        digest=arrival.digest,
+        dataset_bytes=arrival.dataset_bytes,
+        prior=arrival.prior,
+        apart=arrival.kind == CONFLICT,
+        open=arrival.open,
     )
 
 

@@ -6,7 +6,7 @@ a file under `instances/`, its row, its study's deadline, all committed; then st
 The order is: validate, temporary file, fsync, final name, fsync of the folder, row, commit, answer.
 A crash before the commit leaves nothing that was acknowledged and nothing that stays. Nothing is
 ever overwritten: the same bytes again are a success, other bytes under a known SOP Instance UID are
-kept apart, answered with a warning and reported.
+kept apart, answered with a warning, each time they come, and reported.
 """
 
 from __future__ import annotations

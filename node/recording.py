@@ -74,7 +74,7 @@ def pack_arrivals(depot: Depot, arrivals: Sequence[Arrival]) -> list[None]:
 
 
 def record_arrivals(depot: Depot, arrivals: Sequence[Arrival], settings: Settings) -> list[str]:
-    """What each arrival was: NEW, SAME or CONFLICT. Raises OSError, SQLAlchemyError.
+    """What to tell of each arrival: NEW, SAME or CONFLICT. Raises OSError, SQLAlchemyError.
 
     When it raises nothing is recorded, unless the connection was lost in the very commit; asking
     again tells, because then the instance is SAME. Until then its file has both names.
@@ -101,7 +101,7 @@ def record_arrivals(depot: Depot, arrivals: Sequence[Arrival], settings: Setting
     depot.remember(inserted)
     for arrival in kept:
         arrival.incoming.keep()
-    return [arrival.kind for arrival in arrivals]
+    return [arrival.outcome for arrival in arrivals]
 
 
 def committed_end(store: Store, relative: str) -> int | None:

@@ -140,6 +140,7 @@ def test_archive_has_changed_what_the_modality_sent(node: Node, store: Store) ->
     image = mammogram()
     node.sent(image)
     assert node.prior(encoded_anew(image)) == ["conflict"]
+    assert node.prior(encoded_anew(image)) == ["conflict"]
     assert node.complete() == 1
     assert node.rows() == [("MODALITY", True, False, 1), ("ARCHIVE", False, True, 0)]
     with store.reading() as session:

@@ -151,10 +151,12 @@ def test_resend_changes_nothing_and_other_bytes_are_kept_apart(node: Node, store
     assert node.receive(image) == "same"
     image.PatientComments = "changed"
     assert node.receive(image) == "conflict"
+    assert node.receive(image) == "conflict", "the same again, and kept apart as before"
     with store.reading() as session:
         status = study_status(session, image.StudyInstanceUID)
         instances = session.get_one(Study, image.StudyInstanceUID).instances
     kept = [original(store, node.files.root, instance.id) for instance in instances]
+    assert len(kept) == 2
     assert kept[0] != kept[1]
     assert status["instances"] == 1
     assert any(event["stage"] == "conflict" for event in status["events"])
