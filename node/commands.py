@@ -30,6 +30,7 @@ from node.priors.requests import ask_again
 from node.process import stop_on_signals
 from node.retention.expiry import Expiry, look
 from node.retention.removal import BY_HAND, Rule
+from node.running import load_running_settings
 from node.send import Peer, find_instances, parse_peer, send_instances
 from node.settings import MOST_DAYS, Settings, load_settings
 from node.status import study_status
@@ -50,7 +51,7 @@ _WAIT_SECONDS = 2.0
 def send(paths: tuple[Path, ...], target: str | None) -> None:
     """Send DICOM files or folders by C-STORE."""
     keep_libraries_quiet()
-    settings = load_settings()
+    settings = load_running_settings()
     peer = parse_peer(target) if target else _own_listener(settings)
     files = find_instances(paths)
     with Progress(console=Console(stderr=True)) as progress:
@@ -110,7 +111,7 @@ def retry(study_uid: str | None, destination: str | None) -> None:
     """
     if (study_uid is None) == (destination is None):
         raise click.UsageError("name either a study or a destination")
-    settings = load_settings()
+    settings = load_running_settings()
     with node_database(settings) as store:
         if study_uid is None:
             _retry_all(store, settings, str(destination))

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from node.errors import ConfigurationError
+from node.running import read_environment
 from node.settings import Settings
 from stack import health, orthanc, ports, redis, supervisor, triton
 from stack.plan import Executables, programs
-from stack.state import StateDir, read_stack_env, resolve, write_destinations, write_stack_env
+from stack.state import StateDir, resolve, write_destinations, write_stack_env
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ def running(user: Settings) -> Stack | None:
     state = StateDir(user.state_dir.absolute())
     if not supervisor.is_running(state):
         return None
-    return plan(user, **read_stack_env(state))
+    return plan(user, **read_environment(state.root))
 
 
 def start(stack: Stack, with_parent: bool = False) -> subprocess.Popen[bytes]:
@@ -82,7 +83,7 @@ def stop(stack: Stack) -> None:
 def end_left(user: Settings) -> bool:
     """End what a stack that was killed left in the state directory; whether anything was left."""
     state = StateDir(user.state_dir.absolute())
-    stack = plan(user, **read_stack_env(state))
+    stack = plan(user, **read_environment(state.root))
     left = supervisor.end_left(state)
     triton.remove_regions(stack.settings.triton_grpc_port)
     return left

@@ -18,6 +18,7 @@ from typing import Any
 
 import yaml
 
+from node.running import ENVIRONMENT_FILE
 from node.settings import Settings, load_settings
 
 # sun_path holds 108 bytes with the final NUL (unix(7)); supervisord first binds the name followed
@@ -46,7 +47,7 @@ class StateDir:
     @property
     def stack_env(self) -> Path:
         """SENTINODE_* of the stack, one shell assignment per line."""
-        return self.root / "stack.env"
+        return self.root / ENVIRONMENT_FILE
 
     @property
     def destinations(self) -> Path:
@@ -119,15 +120,6 @@ def write_stack_env(state: StateDir, environment: dict[str, str]) -> None:
     """Keep the environment for other shells: `set -a; . state/stack.env; sentinode status`."""
     lines = [f"{name}={shlex.quote(value)}\n" for name, value in sorted(environment.items())]
     state.stack_env.write_text("".join(lines), encoding="utf-8")
-
-
-def read_stack_env(state: StateDir) -> dict[str, str]:
-    """What `write_stack_env` wrote, by field name of Settings; empty where no stack ever ran."""
-    if not state.stack_env.is_file():
-        return {}
-    words = shlex.split(state.stack_env.read_text(encoding="utf-8"))
-    pairs = (word.partition("=") for word in words)
-    return {name.removeprefix("SENTINODE_").lower(): value for name, _, value in pairs}
 
 
 def write_destinations(settings: Settings) -> None:

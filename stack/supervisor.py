@@ -24,6 +24,7 @@ from xmlrpc.client import Fault, ServerProxy
 from supervisor.xmlrpc import SupervisorTransport
 
 from node.errors import ConfigurationError, SentinodeError
+from node.running import PROCESS_FILE
 from stack import sessions
 from stack.plan import Program
 from stack.process import die_with_the_parent
@@ -50,7 +51,7 @@ def render(programs: Iterable[Program], state: StateDir) -> str:
         "nodaemon=true",
         "silent=true",
         f"logfile={_path(state.log('supervisord'))}",
-        f"pidfile={_path(state.root / 'supervisord.pid')}",
+        f"pidfile={_path(state.root / PROCESS_FILE)}",
         # Without it supervisord warns root at every start that it drops no privileges.
         *([f"user={os.getuid()}"] if os.getuid() == 0 else []),
         "[unix_http_server]",

@@ -13,7 +13,8 @@ from rich.progress import Progress
 from rich.table import Table
 
 from node.logs import keep_libraries_quiet
-from node.settings import Settings, load_settings
+from node.running import load_running_settings
+from node.settings import Settings
 from workers.analysis import analyze_files
 from workers.check import all_checks
 from workers.triton.balanced import BalancedClient, for_people
@@ -28,7 +29,7 @@ def analyze(paths: tuple[Path, ...], out: Path) -> None:
     Triton must be running (SENTINODE_TRITON_URL); `sentinode up` starts one.
     """
     keep_libraries_quiet()
-    settings = load_settings()
+    settings = load_running_settings()
     server = BalancedClient(settings.triton_url, settings.triton_timeout_seconds)
     with Progress(console=Console(stderr=True)) as progress, for_people(settings.triton_url):
         task = progress.add_task("analysing", total=None)
@@ -40,7 +41,7 @@ def analyze(paths: tuple[Path, ...], out: Path) -> None:
 @click.command()
 def check() -> None:
     """Check configuration, database, broker, models and every destination."""
-    checks = all_checks(with_destinations(load_settings()))
+    checks = all_checks(with_destinations(load_running_settings()))
     table = Table("check", "", "what was found")
     for item in checks:
         outcome = "[green]ok[/]" if item.ok else "[red]FAILED[/]"

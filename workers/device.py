@@ -25,7 +25,7 @@ from models.evaluation.parity import BOX_PX, PROBABILITY, SCORE, WORST_SCORE
 from models.evaluation.phantom_cases import phantom_cases
 from models.registry import MODELS
 from node.errors import ModelMismatchError, SentinodeError
-from node.settings import load_settings
+from node.running import load_running_settings
 from workers.triton.client import TritonClient
 from workers.triton.contract import check_model
 
@@ -50,7 +50,7 @@ class Outcome:
 @click.option("--write", is_flag=True, help="Make what runs now the reference (developers).")
 def device(write: bool) -> None:
     """Time every model on this machine's Triton and compare it with the reference."""
-    settings = load_settings()
+    settings = load_running_settings()
     client = TritonClient(settings.triton_url, settings.triton_timeout_seconds)
     reference = {} if write else json.loads(REFERENCE.read_text(encoding="utf-8"))
     table = Table("model", "", "s per image", "findings", "what was found")

@@ -39,7 +39,7 @@ from models.evaluation.run import evaluate as run_cases
 from models.mtu_net.insertion_samples import split_of
 from models.registry import MODELS, get_model
 from node.errors import ConfigurationError
-from node.settings import load_settings
+from node.running import load_running_settings
 from phantoms.dataset import ImageTruth, read_truth
 from workers.dicom.decoding import read_source
 from workers.triton.balanced import BalancedClient, for_people
@@ -123,10 +123,10 @@ def evaluate(
     out = out or Path("runs") / name / "report" / data.resolve().name
     _make_folder(out)
     server = open_server(name, way)
-    with for_people(load_settings().triton_url):
+    with for_people(load_running_settings().triton_url):
         outcome = run(model, server, cases, tiled=tiled)
     through_what = f"{way.through} on overlapping parts" if tiled else way.through
-    digest = "" if weights else weights_digest(load_settings().model_repository, name)
+    digest = "" if weights else weights_digest(load_running_settings().model_repository, name)
     subject = Subject(
         *(data.resolve().name, contents.layout, part, through_what, digest),
         limit=limit,
@@ -157,7 +157,7 @@ def run(model: Model, server: Server, cases: list[Case], *, tiled: bool = False)
 
 def open_server(name: str, way: Way) -> Server:
     """Triton, checked against the spec; torch; or ONNX Runtime on the repository's file."""
-    settings = load_settings()
+    settings = load_running_settings()
     if way.through == "torch":
         # Torch is imported only where it is asked for: workers and demo live without it.
         torched = importlib.import_module("models.evaluation.torched")

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from node.running import read_environment
 from node.settings import load_settings
 from stack.state import (
     SOCKET_PATH_BYTES,
     StateDir,
-    read_stack_env,
     resolve,
     write_destinations,
     write_stack_env,
@@ -86,12 +86,12 @@ def test_stack_env_survives_the_shell(tmp_path: Path) -> None:
     """Another process reads back what was written, spaces and quotes included."""
     state = StateDir(tmp_path)
     write_stack_env(state, {"SENTINODE_AE_TITLE": 'IT\'S A "NODE"', "SENTINODE_HTTP_PORT": "1"})
-    assert read_stack_env(state) == {"ae_title": 'IT\'S A "NODE"', "http_port": "1"}
+    assert read_environment(state.root) == {"ae_title": 'IT\'S A "NODE"', "http_port": "1"}
 
 
 def test_no_stack_env_where_none_ran(tmp_path: Path) -> None:
     """A state directory without a stack says so by an empty mapping."""
-    assert read_stack_env(StateDir(tmp_path)) == {}
+    assert read_environment(tmp_path) == {}
 
 
 def test_destination_is_orthanc_by_stow(tmp_path: Path) -> None:
