@@ -165,6 +165,11 @@ def _ports(settings: Settings) -> list[tuple[int, ServerTls | None]]:
         ports.append((settings.dicom_port, None))
     if settings.dicom_tls_port is not None:
         ports.append((settings.dicom_tls_port, ServerTls(settings)))
+    elif settings.dicom_tls_client_ca is not None:
+        raise ConfigurationError(
+            "SENTINODE_DICOM_TLS_CLIENT_CA is set and there is no SENTINODE_DICOM_TLS_PORT, so "
+            "nobody would be asked for a certificate; set the port, or empty the CA"
+        )
     if not ports:
         raise ConfigurationError("SENTINODE_DICOM_PLAIN is off and there is no DICOM_TLS_PORT")
     return ports

@@ -37,6 +37,13 @@ class Peer(BaseModel):
             raise ValueError("an AE title has 1 to 16 ASCII characters and no backslash")
         return value.strip()
 
+    @field_validator("host")
+    @classmethod
+    def _is_a_host(cls, value: str) -> str:
+        if not value.strip() or "/" in value or len(value.split()) > 1:
+            raise ValueError("write a host name or an address, the port apart")
+        return value.strip()
+
 
 def load_peers(path: Path | None) -> dict[str, Peer]:
     """Peers by AE title. Raises ConfigurationError naming the file, the entry and the field."""

@@ -38,6 +38,8 @@ MOST_DAYS = 36500
 _CHECKOUT = Path(__file__).resolve().parent.parent
 # Celery's transports to a Redis (kombu.transport).
 _BROKERS = ("redis", "rediss", "redis+socket", "sentinel")
+# A shorter one would hold little more than its own headers. PS3.8 D.1 has 32 bits for the length.
+_SHORTEST_PDU_BYTES = 4096
 # Read before the settings themselves.
 _FILE_VARIABLES = ("SENTINODE_CONFIG", "SENTINODE_SECRETS_DIR")
 # Those of models.contract.FindingKind, which the node does not load.
@@ -346,10 +348,24 @@ class Settings(BaseSettings):
     @field_validator("ae_title")
     @classmethod
     def _ae_title_fits(cls, value: str) -> str:
-        # PS3.5 table 6.2-1, AE: 16 characters at most, no backslash, not only spaces.
-        if not value.strip() or len(value) > 16 or "\\" in value or not value.isascii():
+        if not _is_ae_title(value):
             raise ValueError("an AE title has 1 to 16 ASCII characters and no backslash")
         return value.strip()
+
+    @field_validator("dicom_allowed_ae_titles")
+    @classmethod
+    def _ae_titles_fit(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for title in value:
+            if not _is_ae_title(title):
+                raise ValueError(f"{title}: 1 to 16 ASCII characters and no backslash; use commas")
+        return value
+
+    @field_validator("dicom_max_pdu_bytes")
+    @classmethod
+    def _fits_a_pdu(cls, value: int) -> int:
+        if value and not _SHORTEST_PDU_BYTES <= value < 1 << 32:
+            raise ValueError(f"write 0, or {_SHORTEST_PDU_BYTES} to {(1 << 32) - 1}")
+        return value
 
     @classmethod
     def settings_customise_sources(
@@ -415,6 +431,11 @@ class Settings(BaseSettings):
             raise ConfigurationError(
                 f"ORTHANC_PASSWORD_FILE {path} cannot be read ({type(error).__name__})"
             ) from error
+
+
+def _is_ae_title(text: str) -> bool:
+    """PS3.5 table 6.2-1, AE: 16 characters at most, no backslash, not only spaces."""
+    return bool(text.strip()) and len(text) <= 16 and "\\" not in text and text.isascii()
 
 
 def _without_prefix(name: str) -> str:

@@ -59,7 +59,7 @@ class ServerTls:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         _restrict(context)
         try:
-            context.load_cert_chain(self._certificate, self._key)
+            context.load_cert_chain(self._certificate, self._key, _no_passphrase)
             if self._client_ca is not None:
                 context.load_verify_locations(self._client_ca)
                 context.verify_mode = ssl.CERT_REQUIRED
@@ -100,7 +100,7 @@ def verifying_context(
         else:
             context.load_verify_locations(ca_file)
         if certificate is not None:
-            context.load_cert_chain(certificate, key)
+            context.load_cert_chain(certificate, key, _no_passphrase)
     except (OSError, ssl.SSLError) as error:
         raise ConfigurationError(
             f"TLS to {to}: certificate, key or authority cannot be read ({error})"
@@ -112,6 +112,14 @@ def _restrict(context: ssl.SSLContext) -> None:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(_TLS_1_2_SUITES)
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+
+
+def _no_passphrase() -> str:
+    """Called for an encrypted key only: else OpenSSL asks at a terminal, and everybody waits."""
+    raise ConfigurationError(
+        "TLS: the private key is encrypted, and nobody is there to type its passphrase; write it "
+        "without one: openssl pkey -in KEY -out KEY_FOR_THE_NODE"
+    )
 
 
 def _required(path: Path | None, name: str) -> Path:

@@ -15,6 +15,7 @@ from pynetdicom import AE
 
 from tests.datasets import mammogram, saved
 from tests.peers.certificates import Authority, Certificate, client_context
+from tests.peers.node import sentinode
 from tests.peers.ports import free_port, listens
 from tests.peers.raw import MAMMOGRAPHY, VERIFICATION, RawPeer
 from tests.peers.receiver import RunningReceiver, running_receiver
@@ -189,6 +190,27 @@ def test_without_the_plain_port(tmp_path: Path) -> None:
     with running_with_tls(tmp_path, dicom_plain=0) as mutual:
         assert not listens(mutual.receiver.port)
         assert dcmtk("echoscu", mutual).returncode == 0
+
+
+def test_what_is_wrong_with_tls_is_said_at_the_start(tmp_path: Path) -> None:
+    """An encrypted key asks nobody for its passphrase; a client CA without TLS protects nothing."""
+    server = Authority(tmp_path, "authority").certificate("server")
+    encrypted = tmp_path / "encrypted.key"
+    arguments = ("-aes256", "-passout", "pass:secret", "-in", server.key, "-out", encrypted)
+    assert run("openssl", "rsa", *map(str, arguments)).returncode == 0
+    chosen = {"state_dir": tmp_path / "state", "dicom_port": free_port()}
+    secured = chosen | {"dicom_tls_port": free_port(), "dicom_tls_certificate": server.chain}
+    sentinode(chosen, "db", "upgrade")
+    assert "openssl pkey" in _refused(secured | {"dicom_tls_key": encrypted})
+    assert "DICOM_TLS_PORT" in _refused(chosen | {"dicom_tls_client_ca": server.ca})
+
+
+def _refused(settings: dict[str, object]) -> str:
+    """The one line with which a receiver ends that cannot start."""
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        sentinode(settings, "run", "receive")
+    (said,) = failed.value.stderr.splitlines()
+    return str(said)
 
 
 def serial_shown(mutual: Mutual) -> int:

@@ -33,6 +33,8 @@ def test_peers_are_found_by_ae_title(tmp_path: Path) -> None:
         ("peers: [", "peers file"),
         (f"peers:\n- {PACS}\n- {PACS.replace('104', '0')}", "entry 2: port"),
         (f"peers:\n- {PACS}\n- {PACS}", "AE title PACS is used twice"),
+        ("peers:\n- {ae_title: PACS, host: '', port: 104}", "entry 1.*: host"),
+        (f"peers:\n- {PACS.replace('pacs.example', 'http://pacs')}", "host"),
     ],
 )
 def test_a_wrong_file_is_refused(tmp_path: Path, text: str, named: str) -> None:

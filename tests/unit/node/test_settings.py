@@ -39,7 +39,15 @@ def test_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("AE_TITLE", "X" * 17), ("DICOM_PORT", "70000"), ("STUDY_QUIET_SECONDS", "-1")],
+    [
+        ("AE_TITLE", "X" * 17),
+        ("DICOM_ALLOWED_AE_TITLES", "CT1," + "X" * 17),
+        ("DICOM_ALLOWED_AE_TITLES", "MÜNCHEN"),
+        ("DICOM_MAX_PDU_BYTES", "128"),
+        ("DICOM_MAX_PDU_BYTES", "5000000000"),
+        ("DICOM_PORT", "70000"),
+        ("STUDY_QUIET_SECONDS", "-1"),
+    ],
 )
 def test_wrong_value_names_the_variable(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
