@@ -315,6 +315,8 @@ def test_notes_say_what_to_type(scenario: str) -> None:
         assert f"Port       {port}" in notes
     if "tls" in dicom:
         assert "TLS port   2762, with a client certificate" in notes
+    # Without a registry anybody's images of these names would do.
+    assert ("No image.registry" in notes) == ("registry" not in values.get("image", {}))
 
 
 _SECRETS = "/etc/sentinode/secrets"

@@ -31,9 +31,10 @@ def active(profile: str) -> set[str]:
 
 
 def test_schema() -> None:
-    """The file is what the Compose specification allows."""
+    """The file, with its variables at their defaults, is what the Compose specification allows."""
     validator = Draft202012Validator(get_builtin_schema("vendor.compose-spec"))
-    assert [error.message for error in validator.iter_errors(COMPOSE)] == []
+    read = yaml.safe_load(re.sub(r"(?<!\$)\$\{\w+:-([^}]*)\}", r"\1", TEXT))
+    assert [error.message for error in validator.iter_errors(read)] == []
 
 
 def test_every_setting_is_there_and_none_is_unknown() -> None:
@@ -103,6 +104,19 @@ def test_a_worker_may_end_its_study() -> None:
     seconds = values["workers"]["analysis"]["terminationGracePeriodSeconds"]
     for name in ("worker", "delivery", "worker-edge"):
         assert SERVICES[name]["stop_grace_period"] == f"{seconds // 60}m"
+
+
+def test_nobody_elses_image_is_taken_for_ours() -> None:
+    """What is built here is never asked of Docker Hub, where anybody may have its name."""
+    built = {name for name, service in SERVICES.items() if "build" in service}
+    assert {"node", "web", "worker", "triton", "triton-gpu", "triton-jetson", "demo"} <= built
+    for name in built:
+        assert SERVICES[name]["pull_policy"] == "${SENTINODE_PULL:-never}", name
+
+
+def test_engines_may_be_built_before_a_gpu_is_healthy() -> None:
+    """Workers wait for it as long as for a Jetson, whose image says so itself."""
+    assert SERVICES["triton-gpu"]["healthcheck"] == {"start_period": "30m"}
 
 
 def test_images_have_versions() -> None:
