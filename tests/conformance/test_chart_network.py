@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 import pytest
 
-from tests.conformance.chart import OPERATORS, Manifest, find, objects, render
+from tests.conformance.chart import OPERATORS, Manifest, find, objects, render, values_of
 
 _FITTING = {"database": {"host": "db"}, "broker": {"host": "mq"}}
 
@@ -54,6 +55,23 @@ def test_an_archive_in_the_cluster_can_be_named() -> None:
     values = {**_FITTING, "destinations": destinations, "networkPolicy": only}
     opened = {"ports": [{"protocol": "TCP", "port": 8042}], "to": [pods]}
     assert opened in _policies(values)["worker-delivery"]["egress"]
+
+
+def test_priors_of_the_example_may_come_in() -> None:
+    """What is asked for by C-MOVE the archive brings by a call of its own, past every list."""
+    values = values_of("production")
+    titles = values["settings"]["dicom_allowed_ae_titles"]
+    doors = (
+        values["dicom"]["loadBalancer"]["sourceRanges"],
+        values["networkPolicy"]["modalityCIDRs"],
+    )
+    peers = {peer["ae_title"]: ip_address(peer["host"]) for peer in values["peers"]}
+    asked = [rule["source"] for rule in values["priors"] if rule.get("retrieve") != "c-get"]
+    assert asked
+    for source in asked:
+        assert source in titles
+        for networks in doors:
+            assert any(peers[source] in ip_network(network) for network in networks)
 
 
 def test_an_empty_list_lets_nobody_in_or_out() -> None:
