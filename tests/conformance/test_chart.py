@@ -299,7 +299,7 @@ def _example(schema: dict[str, Any]) -> Any:
     if "enum" in schema:
         return schema["enum"][-1]
     bounded = schema.get("maximum", 1 << 40)
-    examples = {"boolean": True, "integer": min(bounded, 5368709120), "number": 12.5}
+    examples = {"boolean": True, "integer": min(bounded, 4294967295), "number": 12.5}
     examples |= {"array": ["10.0.0.0/8", "10.1.0.0/16"], "string": "abc"}
     return examples[schema["type"]]
 
