@@ -16,7 +16,7 @@ from node.health import Check, readiness
 from node.peers import Peer, load_peers
 from node.priors.rules import PriorRule, load_priors
 from node.routes import load_routes
-from node.settings import Settings
+from node.settings import Settings, unknown_variables
 from node.store.files import Files
 from node.store.session import open_store
 from workers.dicom.orthanc import open_orthanc
@@ -38,12 +38,25 @@ def all_checks(settings: Settings) -> list[Check]:
 
 
 def _configuration(settings: Settings) -> Iterator[Check]:
+    yield _settings()
     yield _tried("routes", lambda: f"{len(load_routes(settings.routes).rules)} rules")
     yield _tried(
         "destinations", lambda: f"{len(load_destinations(settings.destinations))} destinations"
     )
     yield _tried("peers", lambda: f"{len(load_peers(settings.peers))} peers")
     yield _tried("priors", lambda: f"{len(_prior_rules(settings))} rules")
+
+
+def _settings() -> Check:
+    """A variable that is none restricts nobody; one that looks like a setting is misspelt."""
+    unknown = unknown_variables()
+    if not unknown:
+        return Check("settings", ok=True, text="every SENTINODE_ variable is one")
+    said = [
+        f"{name} is none and is ignored" + (f": did you mean {similar}?" if similar else "")
+        for name, similar in unknown.items()
+    ]
+    return Check("settings", ok=not any(unknown.values()), text="; ".join(said))
 
 
 def _models(settings: Settings) -> Iterator[Check]:
