@@ -31,10 +31,10 @@ from node.process import stop_on_signals
 from node.retention.expiry import Expiry, look
 from node.retention.removal import BY_HAND, Rule
 from node.running import load_running_settings
-from node.send import Peer, find_instances, parse_peer, send_instances
+from node.send import Peer, find_instances, parse_ae_title, parse_peer, send_instances
 from node.settings import MOST_DAYS, Settings, load_settings
 from node.status import study_status
-from node.store.deliveries import studies_with_dead_letters
+from node.store.deliveries import known_destinations, studies_with_dead_letters
 from node.store.files import Files
 from node.store.migrate import upgrade
 from node.store.session import Store, open_store
@@ -48,15 +48,17 @@ _WAIT_SECONDS = 2.0
 @click.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--to", "target", help="AE@HOST:PORT; the node itself unless given.")
-def send(paths: tuple[Path, ...], target: str | None) -> None:
+@click.option("--from", "caller", help="Calling AE title; SENTINODE_AE_TITLE unless given.")
+def send(paths: tuple[Path, ...], target: str | None, caller: str | None) -> None:
     """Send DICOM files or folders by C-STORE."""
     keep_libraries_quiet()
     settings = load_running_settings()
     peer = parse_peer(target) if target else _own_listener(settings)
+    ae_title = parse_ae_title(caller) if caller else settings.ae_title
     files = find_instances(paths)
     with Progress(console=Console(stderr=True)) as progress:
         task = progress.add_task("sending", total=len(files))
-        outcomes = send_instances(files, peer, settings.ae_title, lambda: progress.advance(task))
+        outcomes = send_instances(files, peer, ae_title, lambda: progress.advance(task))
     refused = [outcome for outcome in outcomes if not outcome.accepted]
     for outcome in refused:
         click.echo(f"{outcome.path}: {outcome.text}", err=True)
@@ -137,6 +139,12 @@ def _retry_one(store: Store, settings: Settings, study_uid: str) -> None:
 def _retry_all(store: Store, settings: Settings, destination: str) -> None:
     with store.reading() as session:
         study_uids = studies_with_dead_letters(session, destination)
+        known = known_destinations(session)
+    if not study_uids and destination not in known:
+        raise click.ClickException(
+            f"no result was ever meant for a destination {destination}; those that results were "
+            f"meant for: {', '.join(known) or 'none'}"
+        )
     doorbell, retried, reached = Doorbell(settings), 0, True
     for study_uid in study_uids:
         try:

@@ -25,8 +25,9 @@ from node.identifiers import AETitle
 _CONTEXTS_PER_ASSOCIATION = 128
 _TIMEOUT_SECONDS = 30.0
 _LAST_PORT = 65535
-# PS3.5 table 6.2-1, AE: no backslash, no control characters.
-_PEER = re.compile(r"([ -?A-\[\]-~]{1,16})@([^@:\s]+|\[[0-9a-fA-F:]+\]):([0-9]{1,5})")
+# PS3.5 table 6.2-1, AE: no backslash, no control characters; "@" ends it here.
+_AE_TITLE = r"[ -?A-\[\]-~]{1,16}"
+_PEER = re.compile(rf"({_AE_TITLE})@([^@:\s]+|\[[0-9a-fA-F:]+\]):([0-9]{{1,5}})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,13 @@ def parse_peer(text: str) -> Peer:
             f"1 to 16 ASCII characters, a port is 1 to {_LAST_PORT}"
         )
     return Peer(AETitle(match[1].strip()), match[2].strip("[]"), int(match[3]))
+
+
+def parse_ae_title(text: str) -> AETitle:
+    """Read the AE title of a caller. Raises ConfigurationError."""
+    if not text.strip() or re.fullmatch(_AE_TITLE, text) is None:
+        raise ConfigurationError(f"'{text}' is no AE title: 1 to 16 ASCII characters, no backslash")
+    return AETitle(text.strip())
 
 
 def find_instances(paths: Iterable[Path]) -> list[Sendable]:
@@ -168,10 +176,17 @@ def _associate(batch: Sequence[Sendable], peer: Peer, ae_title: str) -> Associat
         raise DestinationUnavailableError(
             f"no association with {peer.ae_title} at {peer.host}:{peer.port}: {error.strerror}"
         ) from error
+    answer = association.acceptor.primitive
+    if association.is_rejected and answer is not None:
+        raise DestinationUnavailableError(
+            f"{peer.ae_title} at {peer.host}:{peer.port} rejects {ae_title}: "
+            f"{answer.reason_str}; have this calling AE title allowed "
+            "there, or call by another (--from)"
+        )
     if not association.is_established:
         raise DestinationUnavailableError(
-            f"no association with {peer.ae_title} at {peer.host}:{peer.port}; "
-            "is it running, and does it know this AE title?"
+            f"no association with {peer.ae_title} at {peer.host}:{peer.port}; is it running, and "
+            "is that its port without TLS?"
         )
     return association
 

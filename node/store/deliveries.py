@@ -75,6 +75,11 @@ def studies_with_dead_letters(session: Session, destination: str) -> list[str]:
     )
 
 
+def known_destinations(session: Session) -> list[str]:
+    """Names of all destinations that a result was meant for, sorted."""
+    return list(session.scalars(select(Delivery.destination).distinct().order_by("destination")))
+
+
 def settle(session: Session, report: Report, now: datetime, settings: Settings) -> bool:
     """Write a report to its deliveries and make their job due; False for an unknown transaction.
 

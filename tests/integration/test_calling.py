@@ -19,6 +19,7 @@ from node.calling import UNCOMPRESSED, VERIFICATION, calling, echo
 from node.errors import DestinationRefusedError, DestinationUnavailableError
 from node.health import Check
 from node.peers import Peer
+from node.send import Sendable, parse_ae_title, parse_peer, send_instances
 from node.settings import Settings, load_settings
 from tests.peers.orthanc import Orthanc
 from tests.peers.ports import free_port
@@ -128,6 +129,23 @@ def test_echo_through_tls(tmp_path: Path, settings: Settings) -> None:
         with pytest.raises(DestinationUnavailableError):
             echo(peer(port, "SECURE", **facts), settings)
         gc.collect()
+    finally:
+        server.shutdown()
+
+
+def test_a_caller_who_is_not_allowed_is_told_so() -> None:
+    """`send` to a node with an allow-list: who was rejected, why, and that --from names another."""
+    entity = AE("STRICT")
+    entity.require_calling_aet = ["MAMMO1"]
+    entity.add_supported_context(CT)
+    server = entity.start_server(("127.0.0.1", 0), block=False)
+    image = Sendable(Path("none.dcm"), CT, "1.2.840.10008.1.2.1", "1.2")
+    to = parse_peer(f"STRICT@127.0.0.1:{server.server_address[1]}")
+    try:
+        with pytest.raises(DestinationUnavailableError, match=r"rejects NODE: Calling.*\(--from\)"):
+            send_instances([image], to, "NODE")
+        with pytest.raises(FileNotFoundError):  # it was let in, and the file is not there
+            send_instances([image], to, parse_ae_title("MAMMO1"))
     finally:
         server.shutdown()
 

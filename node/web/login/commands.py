@@ -94,7 +94,9 @@ def with_account(text: str, name: str, line: str | None) -> str:
 def _list(file: Path) -> None:
     text = _read(file)
     if text is None:
-        raise click.ClickException(f"there is no accounts file yet: {file}")
+        raise click.ClickException(
+            f"there is no accounts file yet: {file}; `sentinode account NAME` makes it"
+        )
     found, wrong = read_accounts(text)
     for one in sorted(found.values(), key=lambda each: each.name):
         click.echo(f"{one.name:<24} {one.role}")

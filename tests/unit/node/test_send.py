@@ -11,7 +11,14 @@ import pytest
 
 from node.errors import ConfigurationError, DestinationUnavailableError
 from node.identifiers import AETitle
-from node.send import Peer, Sendable, find_instances, parse_peer, send_instances
+from node.send import (
+    Peer,
+    Sendable,
+    find_instances,
+    parse_ae_title,
+    parse_peer,
+    send_instances,
+)
 
 _NOBODY = 65534
 
@@ -49,6 +56,13 @@ def test_what_is_no_peer_is_refused(text: str) -> None:
     """Before a connection is tried; the error shows the form."""
     with pytest.raises(ConfigurationError, match="AE@HOST:PORT"):
         parse_peer(text)
+
+
+@pytest.mark.parametrize("text", ["", "  ", "A\\B", "É", "seventeen letters", "A@B"])
+def test_what_is_no_ae_title_is_refused(text: str) -> None:
+    """As in `--from`; else PS3.8 would cut it off, or the peer would."""
+    with pytest.raises(ConfigurationError, match="is no AE title"):
+        parse_ae_title(text)
 
 
 def test_a_host_that_nobody_knows_is_named() -> None:
