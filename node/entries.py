@@ -27,6 +27,7 @@ def read_entries(path: Path, key: str, kind: type[Entry]) -> tuple[Entry, ...]:
 
     Raises ConfigurationError naming the file, the entry and the field.
     """
+    path = path.absolute()  # a relative one does not say against which folder it was read
     document = _read(path, f"{key} file {path}")
     entries = document.get(key) if isinstance(document, dict) else None
     if not isinstance(entries, list):

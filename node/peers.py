@@ -46,9 +46,15 @@ class Peer(BaseModel):
 
 
 def load_peers(path: Path | None) -> dict[str, Peer]:
-    """Peers by AE title. Raises ConfigurationError naming the file, the entry and the field."""
+    """Peers by AE title; the path of a `ca_file` may be relative to the file.
+
+    Raises ConfigurationError naming the file, the entry and the field.
+    """
     if path is None:
         return {}
-    peers = read_entries(path, "peers", Peer)
+    peers = [
+        peer.model_copy(update={"ca_file": peer.ca_file and path.parent / peer.ca_file})
+        for peer in read_entries(path, "peers", Peer)
+    ]
     refuse_repeats(path, "peers", "AE title", [peer.ae_title for peer in peers])
     return {peer.ae_title: peer for peer in peers}

@@ -20,7 +20,10 @@ Every setting is an environment variable, or a key of the YAML file that `SENTIN
 (same name without the prefix, lower case). The environment wins over the file. What must stay
 secret, such as a DATABASE_URL with its password, may stand in a file of the folder that
 `SENTINODE_SECRETS_DIR` names, called like its variable in lower case (`sentinode_database_url`).
-Lists are written with commas. `sentinode check` says whether what is configured works.
+Lists are written with commas. Relative paths are read from the folder in which a command or process
+is started, so write whole ones, but for those in destinations and peers, which may be relative to
+their file. What is changed is in force when the processes are started again. `sentinode check` says
+whether what is configured works.
 
 This page is written by `make configuration` from `node/settings.py`.
 

@@ -26,6 +26,23 @@ def test_peers_are_found_by_ae_title(tmp_path: Path) -> None:
     assert load_peers(None) == {}
 
 
+def test_an_authority_beside_the_file_is_found(tmp_path: Path) -> None:
+    """As those of destinations are, whatever folder the process was started in."""
+    entry = PACS.replace("}", ", tls: true, ca_file: pacs-ca.pem}")
+    assert load(tmp_path, f"peers:\n- {entry}\n")["PACS"].ca_file == tmp_path / "pacs-ca.pem"
+    whole = entry.replace("pacs-ca.pem", "/etc/ca.pem")
+    assert load(tmp_path, f"peers:\n- {whole}\n")["PACS"].ca_file == Path("/etc/ca.pem")
+
+
+def test_a_file_that_is_not_there_is_named_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relative path does not say from which folder it was read."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigurationError, match=f"peers file {tmp_path}/peers.yaml cannot be"):
+        load_peers(Path("peers.yaml"))
+
+
 @pytest.mark.parametrize(
     ("text", "named"),
     [
