@@ -25,6 +25,7 @@ from node.errors import DestinationRefusedError, DestinationUnavailableError
 from node.peers import Peer
 from node.settings import Settings
 from node.tls import client_context
+from node.upper_layer.pausing import pause_soundly
 
 VERIFICATION = "1.2.840.10008.1.1"  # PS3.6 table A-1
 # Abstract syntax UID, transfer syntax UIDs.
@@ -56,7 +57,7 @@ def call(
     tls = _tls(peer, settings)
     rejections: list[A_ASSOCIATE_RJ] = []
     handlers: list[Any] = [
-        (evt.EVT_CONN_OPEN, _prepare_socket, [peer]),
+        (evt.EVT_CONN_OPEN, _prepare, [peer]),
         (evt.EVT_PDU_RECV, _note_rejection, [rejections]),
     ]
     try:
@@ -174,7 +175,8 @@ def _told(tls: SSLContext | None) -> str:
     return f": {refusal.strerror or refusal}"
 
 
-def _prepare_socket(event: evt.Event, peer: Peer) -> None:
+def _prepare(event: evt.Event, peer: Peer) -> None:
+    pause_soundly(event.assoc)
     # pynetdicom reads a PDU to its end without any timeout: a peer that stops in the middle of one
     # would hold the association, and whoever aborts it, for good.
     connection: Any = event.assoc.dul.socket

@@ -15,11 +15,12 @@ from typing import Any, NoReturn
 
 from pydicom import dcmread
 from pydicom.errors import InvalidDicomError
-from pynetdicom import AE
+from pynetdicom import AE, evt
 from pynetdicom.association import Association
 
 from node.errors import ConfigurationError, DestinationUnavailableError
 from node.identifiers import AETitle
+from node.upper_layer.pausing import pause_soundly
 
 # PS3.8 9.3.2.2: presentation context ids are odd and below 256, so 128 per association.
 _CONTEXTS_PER_ASSOCIATION = 128
@@ -171,7 +172,12 @@ def _associate(batch: Sequence[Sendable], peer: Peer, ae_title: str) -> Associat
     for sop_class_uid, transfer_syntax_uid in sorted(_contexts(batch)):
         entity.add_requested_context(sop_class_uid, transfer_syntax_uid)
     try:
-        association = entity.associate(peer.host, peer.port, ae_title=peer.ae_title)
+        association = entity.associate(
+            peer.host,
+            peer.port,
+            ae_title=peer.ae_title,
+            evt_handlers=[(evt.EVT_CONN_OPEN, lambda event: pause_soundly(event.assoc))],
+        )
     except OSError as error:  # the host name does not resolve
         raise DestinationUnavailableError(
             f"no association with {peer.ae_title} at {peer.host}:{peer.port}: {error.strerror}"

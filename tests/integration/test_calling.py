@@ -6,6 +6,7 @@ import gc
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -64,6 +65,34 @@ def saying(content: bytes) -> Iterator[int]:
 def test_orthanc_answers(orthanc: Orthanc, settings: Settings) -> None:
     """C-ECHO to a real archive."""
     echo(peer(orthanc.dicom_port, timeout_seconds=10), settings)
+
+
+@pytest.fixture
+def busy() -> Iterator[None]:
+    """A machine that takes the processor from every thread at every step."""
+    interval, stop = sys.getswitchinterval(), threading.Event()
+
+    def compute() -> None:
+        while not stop.is_set():
+            sum(range(100))
+
+    threads = [threading.Thread(target=compute) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    sys.setswitchinterval(0.00001)
+    yield
+    sys.setswitchinterval(interval)
+    stop.set()
+    for thread in threads:
+        thread.join()
+
+
+def test_no_answer_is_lost(orthanc: Orthanc, settings: Settings, busy: None) -> None:
+    """Of hundreds of answers each reaches its call; pynetdicom's own loop took one in forty."""
+    target = peer(orthanc.dicom_port, timeout_seconds=10)
+    with calling(target, [(VERIFICATION, UNCOMPRESSED)], settings) as association:
+        statuses = [association.send_c_echo().get("Status") for _ in range(400)]
+    assert statuses == [0x0000] * 400
 
 
 def test_wrong_ae_title_is_told(orthanc: Orthanc, settings: Settings) -> None:

@@ -48,6 +48,9 @@ def source(member: object) -> str:
         (DULServiceProvider._read_pdu_data, "self._recv_pdu.put(pdu)"),
         # The association's loop passes its checkpoint once per turn, and looks at these two.
         (Association._run_reactor, "self._reactor_checkpoint.wait()"),
+        (Association._run_reactor, "self._is_paused = True"),
+        (Association.send_c_store, "self._reactor_checkpoint.clear()"),
+        (Association.send_c_store, "while not self._is_paused"),
         (Association._run_reactor, "self.dimse.get_msg(block=False)"),
         (Association._run_reactor, "self.acse.is_release_requested()"),
         (Association._run_reactor, "self.dul.idle_timer_expired()"),
