@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from pydicom.uid import AllTransferSyntaxes
 from pynetdicom import VerificationPresentationContexts, evt
@@ -44,6 +44,7 @@ from node.upper_layer.command_set import StoreRequest
 from node.upper_layer.connection import Deadlines
 from node.upper_layer.fairness import Turns
 from node.upper_layer.messages import Answer
+from node.upper_layer.provider import StreamingProvider
 from node.upper_layer.server import Acceptance, Listener
 from node.upper_layer.sharing import Shared, Tally, share
 
@@ -73,13 +74,14 @@ class StoreDoor:
         self, request: StoreRequest, context: PresentationContext, association: Association
     ) -> Incoming:
         """Begin one data set."""
-        requestor = association.requestor
+        requestor, provider = association.requestor, cast(StreamingProvider, association.dul)
         claim = Claim(
             AffectedSOPClassUID=request.AffectedSOPClassUID,
             AffectedSOPInstanceUID=request.AffectedSOPInstanceUID,
             transfer_syntax_uid=str(context.transfer_syntax[0]),
             calling_ae_title=requestor.ae_title.strip(),
-            peer_host=requestor.address,
+            # As hosts are counted and refused: one that a dual-stack socket shows otherwise, too.
+            peer_host=provider.connection.host,
             move_originator_ae_title=request.MoveOriginatorApplicationEntityTitle,
         )
         if request.AffectedSOPClassUID != context.abstract_syntax:
@@ -256,9 +258,9 @@ def _tell_end(event: evt.Event, how: str) -> None:
     provider: Any = event.assoc.dul
     answered = provider.stream.answered
     if answered:
-        requestor = event.assoc.requestor
+        title = event.assoc.requestor.ae_title.strip()
         statuses = {f"{status:04X}": count for status, count in sorted(answered.items())}
-        facts = {"calling_ae_title": requestor.ae_title.strip(), "peer_host": requestor.address}
+        facts = {"calling_ae_title": title, "peer_host": provider.connection.host}
         log.info(f"association {how}", extra=facts | {"stored_by_status": statuses})
 
 

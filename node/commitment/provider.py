@@ -22,6 +22,7 @@ from pynetdicom.association import Association
 from pynetdicom.dimse_messages import N_ACTION_RSP
 from sqlalchemy.exc import SQLAlchemyError
 
+from node.access import plain_host
 from node.commitment.custody import DUPLICATE_TRANSACTION_UID, RESOURCE_LIMITATION, failure_reason
 from node.commitment.event_report import event_information, send_report, wait_while_established
 from node.commitment.request import Refusal, read_request
@@ -91,7 +92,7 @@ class CommitmentProvider:
             if isinstance(asked, Refusal):
                 log.warning("commitment refused", extra=facts | {"reason": asked.comment})
                 return asked.answer(), None
-            archive, host = self._archive, str(event.assoc.requestor.address)
+            archive, host = self._archive, plain_host(event.assoc.requestor.address)
             claim = commitments.keep_request(archive.store, asked, calling, host, archive.settings)
         except SQLAlchemyError as error:
             log.error("commitment request not kept", extra=facts | {"reason": type(error).__name__})

@@ -11,10 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom.uid import ExplicitVRLittleEndian
+from pynetdicom import AE
+from sqlalchemy import select
 
 from node.access import host_allowed
 from node.errors import ConfigurationError
 from node.settings import load_settings
+from node.store.session import open_store
+from node.store.tables import Instance
 from tests.datasets import mammogram
 from tests.peers.busy import busy_sender
 from tests.peers.ports import listens
@@ -171,6 +176,27 @@ def test_request_without_its_class(guarded: RunningReceiver) -> None:
         peer.send(pdu(P_DATA, pdv(1, 3, encoded[:start] + encoded[start + 8 + 18 :])))
         assert peer.receive()[0] == ABORT
     assert guarded.wait_for_log("lacks a mandatory element")["peer_host"] == "127.0.0.2"
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_both_versions_of_ip_on_one_port(tmp_path: Path, processes: int) -> None:
+    """`::` serves IPv4 too; a host is told and recorded as it is allowed and counted."""
+    networks, hosts = "::1/128,127.0.0.0/8", ["127.0.0.1", "::1"]
+    chosen = {"dicom_processes": processes, "dicom_allowed_networks": networks}
+    with running_receiver(tmp_path, dicom_host="::", **chosen) as receiver:
+        entity, image = AE("MODALITY"), mammogram()
+        entity.add_requested_context(image.SOPClassUID, ExplicitVRLittleEndian)
+        for host in hosts:
+            association = entity.associate(host, receiver.port)
+            assert association.send_c_store(mammogram()).Status == 0x0000
+            association.release()
+        receiver.wait_for_log("association released")
+    told = {line["peer_host"] for line in receiver.log_lines() if "stored_by_status" in line}
+    store = open_store(load_settings(state_dir=receiver.state_dir))
+    with store.reading() as session:
+        recorded = set(session.scalars(select(Instance.peer_host)))
+    store.close()
+    assert sorted(told) == sorted(recorded) == hosts
 
 
 def test_networks() -> None:
