@@ -15,15 +15,17 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, generate_uid
 from pynetdicom import AE
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
+from node.job import QUEUED, utc_now
 from node.settings import load_settings
 from node.store.session import Store, open_store
-from node.store.tables import Instance
+from node.store.tables import Instance, Job
 from tests.datasets import encapsulated_pdf, mammogram, saved
 from tests.peers.node import running_role, sentinode
 from tests.peers.ports import free_port
 from tests.peers.raw import VERIFICATION
+from tests.peers.receiver import wait_until
 from tests.peers.wire import associate, encoded, send_half_and_vanish, store_raw
 from tests.stored import original, temporary_files
 
@@ -262,6 +264,39 @@ def test_full_disk_is_out_of_resources(tmp_path: Path) -> None:
     with started(tmp_path, min_free_bytes=10**16) as receiver:
         assert c_store(receiver, mammogram()) == 0xA700
         assert receiver.count() == 0
+        assert receiver.incoming() == []
+
+
+def test_a_source_that_has_used_up_its_quota(tmp_path: Path) -> None:
+    """0xA700, which says why, to this AE title alone; nothing of what is refused is kept."""
+    quota = 100_000
+    with started(tmp_path, source_quota_bytes_per_hour=quota, dicom_processes=1) as receiver:
+        image = mammogram(size_px=(256, 128))
+        busy, other = (associate(receiver.port, image.SOPClassUID, name) for name in ("A", "B"))
+        answers = [busy.send_c_store(mammogram(size_px=(256, 128))) for _ in range(5)]
+        assert [answer.Status for answer in answers] == [0x0000] * 2 + [0xA700] * 3
+        assert "quota" in answers[-1].ErrorComment
+        assert other.send_c_store(image).Status == 0x0000
+        busy.release()
+        other.release()
+        assert receiver.count() == 3
+        assert receiver.incoming() == []
+
+
+def test_too_many_studies_wait(tmp_path: Path) -> None:
+    """0xA700 while more studies than allowed wait for a worker; when they are done, success."""
+    with started(tmp_path, max_waiting_studies=1) as receiver:
+        assert c_store(receiver, mammogram("1.2.1")) == 0x0000
+        assert c_store(receiver, mammogram("1.2.2")) == 0x0000
+        now = utc_now()
+        times = {"due_at": now, "complete_at": now}
+        with receiver.store.writing() as session:
+            for study_uid in ("1.2.1", "1.2.2"):
+                session.add(Job(study_uid=study_uid, revision=1, state=QUEUED, **times))
+        wait_until(lambda: c_store(receiver, mammogram()) == 0xA700, 20, "a refusal")
+        with receiver.store.writing() as session:
+            session.execute(update(Job).values(state="done"))
+        wait_until(lambda: c_store(receiver, mammogram()) == 0x0000, 20, "success again")
         assert receiver.incoming() == []
 
 
