@@ -266,6 +266,13 @@ def print_status(found: dict[str, Any], console: Console) -> None:
     if found["error"]:
         console.print(escape(found["error"]), style="red")
     console.print(findings_table(found))
+    for row in found["classification"]:
+        shares = ", ".join(f"{name} {share:.2f}" for name, share in row["probabilities"].items())
+        console.print(f"{row['model']}: {shares}  {row['source_sop_uid']}", soft_wrap=True)
+    for run in found["model_runs"]:
+        if run["state"] == "failed":
+            said = f"{run['model']} failed on {run['source_sop_uid']}: {run['error']}"
+            console.print(escape(said), style="red", soft_wrap=True)
     for result in found["results"]:
         where = result["destination"] or "no destination"
         console.print(f"{result['kind']:<8} {result['state']:<10} {where}")

@@ -201,8 +201,27 @@ def test_an_error_in_brackets_is_shown_as_it_is() -> None:
     result = {"kind": "SEG", "state": "dead", "destination": "archive", "error": said}
     found = {"study_uid": "1.2", "state": "failed", "revision": 1, "instances": 1}
     console = Console(file=io.StringIO(), width=200)
-    print_status({**found, "error": said, "findings": [], "results": [result]}, console)
-    assert console.file.getvalue().count(said) == 2
+    run = {"model": "mtu_net", "state": "failed", "source_sop_uid": "1.2.3", "error": said}
+    lists = {"findings": [], "classification": [], "model_runs": [run], "results": [result]}
+    print_status({**found, "error": said, **lists}, console)
+    assert console.file.getvalue().count(said) == 3
+
+
+def test_status_tells_what_classifiers_and_failed_models_said() -> None:
+    """They mark nothing: a study of a failed model alone looked like one without findings."""
+    found = {"study_uid": "1.2", "state": "done", "revision": 1, "instances": 1, "error": ""}
+    shares = {"normal": 0.1, "malignant": 0.9}
+    rows = [{"model": "resnet50", "source_sop_uid": "1.2.3", "probabilities": shares}]
+    runs = [
+        {"model": "resnet50", "state": "succeeded", "source_sop_uid": "1.2.3", "error": ""},
+        {"model": "mtu_net", "state": "failed", "source_sop_uid": "1.2.3", "error": "no breast"},
+    ]
+    console = Console(file=io.StringIO(), width=40)
+    lists = {"findings": [], "classification": rows, "model_runs": runs, "results": []}
+    print_status({**found, **lists}, console)
+    lines = console.file.getvalue().splitlines()
+    assert "resnet50: normal 0.10, malignant 0.90  1.2.3" in lines
+    assert lines[-1] == "mtu_net failed on 1.2.3: no breast"
 
 
 @pytest.mark.parametrize("days", ["0", "-1", "0.5", "800000"])
