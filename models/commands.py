@@ -108,6 +108,8 @@ def export(name: str, weights: Path | None, repository: Path) -> None:
         folder = importlib.import_module(f"models.{name}.export").export(weights, repository)
     except (OSError, RuntimeError, ValueError) as error:
         reason = str(error).partition("\n")[0]
+        if isinstance(error, FileNotFoundError):
+            reason += "; name the --out of `sentinode models train` as --weights"
         raise click.ClickException(f"{weights} cannot be exported as {name}: {reason}") from error
     cards.write_licence(name, repository)
     click.echo(f"wrote {folder}")

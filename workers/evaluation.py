@@ -151,7 +151,8 @@ def run(model: Model, server: Server, cases: list[Case], *, tiled: bool = False)
             return run_cases(model, server, cases, lambda: progress.advance(task), tiled=tiled)
         except NotExportedError as error:
             raise ConfigurationError(
-                f"{error}; work in the checkout, or name the folder in SENTINODE_MODEL_REPOSITORY"
+                f"{error}; `sentinode models export {model.spec.name}` writes it; outside the "
+                "checkout name its model_repository in SENTINODE_MODEL_REPOSITORY"
             ) from error
 
 

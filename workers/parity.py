@@ -21,8 +21,9 @@ from models.evaluation.parity import Agreement, compare
 from models.evaluation.phantom_cases import phantom_cases
 from models.evaluation.run import Server
 from models.registry import MODELS, get_model
-from node.settings import load_settings
+from node.running import load_running_settings
 from workers.evaluation import Way, find_cases, open_server
+from workers.triton.balanced import for_people
 
 
 @click.command()
@@ -45,13 +46,15 @@ def parity(
 ) -> None:
     """Compare NAME in torch with what is served, finding by finding."""
     cases = images_of(name, data, images)
-    agreement = run(name, cases, open_server(name, Way(through)), weights)
+    settings = load_running_settings()
+    with for_people(settings.triton_url):
+        agreement = run(name, cases, open_server(name, Way(through)), weights)
     facts = {
         "model": name,
         "version": get_model(name).spec.version,
         "data": "phantoms" if data is None else data.resolve().name,
         "through": through,
-        "weights_sha256": weights_digest(load_settings().model_repository, name),
+        "weights_sha256": weights_digest(settings.model_repository, name),
         "torch_weights": "those of the exported file" if weights is None else "those of training",
         **agreement.report(),
     }

@@ -38,6 +38,9 @@ Reader = Callable[[], Iterable[Case | LeftOut]]
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".pgm", ".bmp", ".tif", ".tiff")
 
+# What `sentinode phantom` writes last, of one study and of several (phantoms/dataset.py).
+_OF_PHANTOMS = ("index.json", "*/index.json")
+
 _log = logging.getLogger(__name__)
 
 
@@ -105,7 +108,12 @@ def _recognised(folder: Path) -> tuple[str, Reader | None]:
 
 
 def _hint(folder: Path) -> str:
-    """The folder below that was meant: archives unpack into one of their own."""
+    """What helps: archives unpack into a folder of their own; phantoms are not read here."""
+    if any(next(folder.glob(name), None) for name in _OF_PHANTOMS):
+        return (
+            "; these are phantoms, which `models evaluate` takes: training draws its own, as many "
+            "as the model's train.toml says"
+        )
     below = [path for path in sorted(folder.iterdir()) if path.is_dir()]
     known = next((path for path in below if _recognised(path)[1] is not None), None)
     return f"; did you mean {known}?" if known else ""

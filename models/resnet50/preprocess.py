@@ -1,8 +1,8 @@
 """From a mammogram to the image that the classifier sees.
 
-In: a `BreastImage`. Out: uint8 (1, 2, 256, 160): the breast, scaled to fit with its chest wall at
-the left edge. Channel 0 holds grey levels. Channel 1 holds fine bright detail, which scaling to a
-third of a millimetre would average away: specks of calcium, spicules. Training and serving both
+In: a `BreastImage`. Out: uint8 (1, 2, ROWS_PX, COLUMNS_PX): the breast, scaled to fit with its
+chest wall at the left edge. Channel 0 holds grey levels. Channel 1 holds fine bright detail, which
+scaling to a millimetre would average away: specks of calcium, spicules. Training and serving both
 come through here. Only numpy and OpenCV.
 """
 

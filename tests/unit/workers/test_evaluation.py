@@ -8,6 +8,7 @@ import pytest
 
 from models.contract import BreastImage
 from models.datasets.cases import Case, Truth
+from models.datasets.folders import UnknownLayoutError, read_folder
 from models.evaluation.opening import chosen, grouped, thinned
 from node.errors import ConfigurationError
 from phantoms.study import StudyOptions, write_study
@@ -36,6 +37,14 @@ def test_a_folder_of_anything_is_a_configuration_error(tmp_path: Path) -> None:
     """A folder without truth is told, not evaluated as negative."""
     with pytest.raises(ConfigurationError, match="laid out like none"):
         find_cases(tmp_path)
+
+
+@pytest.mark.parametrize("study", [".", "study-0001"])
+def test_training_on_phantom_studies_is_told_to_draw_its_own(tmp_path: Path, study: str) -> None:
+    """What `evaluate` takes, `train` does not: the list of layouts would not say why."""
+    write_study(tmp_path / study, 3, StudyOptions(("LCC",), 256), lambda: None)
+    with pytest.raises(UnknownLayoutError, match="training draws its own"):
+        read_folder(tmp_path)
 
 
 def test_thinning_spreads_evenly() -> None:
