@@ -74,9 +74,12 @@ def check_broker(settings: Settings) -> Check:
 
 
 def check_receiver(store: Store, settings: Settings) -> Check:
-    """The receiver's loop turns and, where it can only be on this machine, it answers a C-ECHO."""
+    """The receiver's loop turns and, where it can only be on this machine, it answers a C-ECHO.
+
+    With TLS alone there is no port that could be asked without a client's certificate.
+    """
     check = check_beat(store, RECEIVE)
-    if check.ok and _is_loopback(settings.dicom_host):
+    if check.ok and settings.dicom_plain and _is_loopback(settings.dicom_host):
         return check_echo(settings)
     return check
 

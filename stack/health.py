@@ -63,8 +63,8 @@ def parts(settings: Settings) -> list[Part]:
         Part(
             "receive",
             "receiver",
-            f"{settings.ae_title}@{host}:{settings.dicom_port}",
-            lambda: echo(settings.ae_title, settings.dicom_port),
+            _listener(settings, host),
+            partial(_receives, settings),
         ),
         *(
             Part(program, title, "", partial(_beats, settings, program))
@@ -109,6 +109,19 @@ def wait(
             if time.monotonic() > deadline:
                 raise _failure(state, waiting[0].program, f"silent for {timeout_seconds:.0f} s")
             time.sleep(POLL_SECONDS)
+
+
+def _listener(settings: Settings, host: str) -> str:
+    if settings.dicom_plain:
+        return f"{settings.ae_title}@{host}:{settings.dicom_port}"
+    return f"{settings.ae_title}@{host}:{settings.dicom_tls_port} (TLS)"
+
+
+def _receives(settings: Settings) -> bool:
+    """By a C-ECHO; with TLS alone, which may want a client's certificate, by its heartbeat."""
+    if settings.dicom_plain:
+        return echo(settings.ae_title, settings.dicom_port)
+    return _beats(settings, "receive")
 
 
 def models_ready(url: str) -> bool:

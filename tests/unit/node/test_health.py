@@ -7,8 +7,15 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from node.health import FRESH_SECONDS, check_beat, check_disk, check_migrations
+from node.health import (
+    FRESH_SECONDS,
+    check_beat,
+    check_disk,
+    check_migrations,
+    check_receiver,
+)
 from node.process import beat
+from node.settings import load_settings
 from node.store.files import Files
 from node.store.session import Store
 from node.store.tables import Process
@@ -40,6 +47,16 @@ def test_one_fresh_process_of_a_role_suffices(store: Store) -> None:
     check = check_beat(store, "sweep")
     assert not check.ok
     assert check.text == "last beat 31 s ago"
+
+
+def test_a_receiver_with_tls_alone_is_judged_by_its_beat(store: Store, tmp_path: Path) -> None:
+    """There is no plain port to ask: a healthy node said 503 for ever."""
+    files = {"dicom_tls_certificate": tmp_path / "node.crt", "dicom_tls_key": tmp_path / "node.key"}
+    settings = load_settings(dicom_plain=False, dicom_tls_port=2762, dicom_port=1, **files)
+    beat(store, "receive@here:1", "receive")
+    check = check_receiver(store, settings)
+    assert check.ok
+    assert "last beat" in check.text
 
 
 def test_processes_of_yesterday_are_forgotten(store: Store) -> None:
