@@ -44,6 +44,8 @@ _MOST_CONTEXTS = 128
 # PS3.4 table C.4-2: unable to process; this one says that we failed, not the request.
 _FAILURE = 0xC511
 
+_ENDED = "the association has ended"
+
 Request = C_GET | C_MOVE
 
 
@@ -175,7 +177,7 @@ def _send(
 ) -> tuple[int | None, str]:
     """One C-STORE sub-operation; returns its status, or None and the reason."""
     if not target.is_established:
-        return None, "the association has ended"
+        return None, _ENDED
     originator = progress.originator
     try:
         with holdings.file_of(holding) as path:
@@ -188,6 +190,8 @@ def _send(
             )
     except ValueError:
         return None, "the peer does not accept this class in this transfer syntax"
+    except RuntimeError:  # pynetdicom: it ended since it was looked at
+        return None, _ENDED
     except FileNotFoundError:
         return None, "its file is missing"
     except OSError as error:

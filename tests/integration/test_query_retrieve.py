@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import signal
 import threading
 import time
@@ -25,6 +26,7 @@ from pydicom.uid import (
     generate_uid,
 )
 from pynetdicom import AE, _config, build_role, evt
+from pynetdicom.dimse_messages import C_STORE_RSP
 from sqlalchemy import insert, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -69,6 +71,8 @@ class Node:
     store: Store
     files: Files
     keeper: Keeper
+    # Port of the peer LEAVER, where nothing listens.
+    leaver_port: int
     images: list[FileDataset] = field(default_factory=list)
     results: list[FileDataset] = field(default_factory=list)
 
@@ -107,11 +111,12 @@ def node(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     if request.param == "postgresql":
         url = request.getfixturevalue("postgresql").new_database()
     orthanc: Orthanc = request.getfixturevalue("orthanc")
-    keeper = Keeper("KEEPER")
+    keeper, leaver_port = Keeper("KEEPER"), free_port()
     (folder / "peers.yaml").write_text(
         "peers:\n"
         f"  - {{ae_title: KEEPER, host: 127.0.0.1, port: {keeper.port}}}\n"
         f"  - {{ae_title: AWAY, host: 127.0.0.1, port: {free_port()}}}\n"
+        f"  - {{ae_title: LEAVER, host: 127.0.0.1, port: {leaver_port}, timeout_seconds: 2}}\n"
         f"  - {{ae_title: {orthanc.ae_title}, host: 127.0.0.1, port: {orthanc.dicom_port}}}\n"
     )
     port = free_port()
@@ -130,7 +135,7 @@ def node(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     store, files = open_store(settings), Files(settings.state_dir)
     log = folder / "receive.log"
     with running_role(chosen, "receive", log=log, ready_text="receiver listens") as process:
-        made = Node(port, process.pid, log, folder, store, files, keeper)
+        made = Node(port, process.pid, log, folder, store, files, keeper, leaver_port)
         _fill(made)
         yield made
     store.close()
@@ -621,6 +626,32 @@ def test_peers_that_leave_in_the_middle(node: Node, many: str) -> None:
             association.abort()
     assert len(ask(node, "STUDY", "PatientID=QR-1")) == 2
     assert "Traceback" not in node.log.read_text()
+
+
+def test_a_destination_that_leaves_between_two_objects(node: Node) -> None:
+    """At whatever moment it aborts, every object is counted, and named if it did not arrive."""
+
+    def leave(event: evt.Event) -> None:
+        if isinstance(event.message, C_STORE_RSP):
+            threading.Timer(random.random() / 300, event.assoc.abort).start()
+
+    away = AE("LEAVER")
+    for sop_class in (MG, EncapsulatedPDFStorage, SegmentationStorage):
+        away.add_supported_context(sop_class, ExplicitVRLittleEndian)
+    handlers = [(evt.EVT_C_STORE, lambda _event: 0x0000), (evt.EVT_DIMSE_SENT, leave)]
+    server = away.start_server(("127.0.0.1", node.leaver_port), block=False, evt_handlers=handlers)
+    asked = identifier("STUDY", StudyInstanceUID=node.study_uid)
+    try:
+        with asking(node.port) as association:
+            finals = [move(association, "LEAVER", asked)[-1] for _ in range(15)]
+    finally:
+        server.shutdown()
+    for final, failed in finals:
+        assert final.Status in (0x0000, 0xB000, 0xA702)
+        counts = final.NumberOfCompletedSuboperations, final.NumberOfFailedSuboperations
+        assert sum(counts) == len(node.uids)
+        named = failed.get("FailedSOPInstanceUIDList") if failed is not None else []
+        assert len([named] if isinstance(named, str) else named or []) == counts[1]
 
 
 def test_conflicts_are_never_given_out(node: Node) -> None:
