@@ -73,7 +73,7 @@ def report(
 
 
 def _folders(name: str, data: Path | None) -> Iterator[Path]:
-    for folder in SETS_OF[name]:
+    for folder in SETS_OF.get(name, ()):
         if data is not None and (data / folder).is_dir():
             yield data / folder
         else:
