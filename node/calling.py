@@ -87,11 +87,20 @@ def calling(
     roles: Sequence[Any] = (),
     evt_handlers: Sequence[tuple[Any, ...]] = (),
 ) -> Iterator[Association]:
-    """`call` for the length of a block: released at its end, aborted when the block raises."""
+    """`call` for the length of a block: released at its end, aborted when the block raises.
+
+    A peer that ends the association meanwhile is a DestinationUnavailableError.
+    """
     association = call(peer, contexts, settings, roles, evt_handlers)
     try:
         yield association
         association.release()
+    except RuntimeError as error:
+        # What pynetdicom says to a message on an association that ended since it was looked at.
+        if association.is_established:
+            association.abort()
+            raise
+        raise DestinationUnavailableError(f"{_where(peer)} has ended the association") from error
     except BaseException:
         association.abort()
         raise

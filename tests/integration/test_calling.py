@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from pynetdicom import AE
+from pynetdicom import AE, evt
 
 from node.calling import UNCOMPRESSED, VERIFICATION, calling, echo
 from node.errors import DestinationRefusedError, DestinationUnavailableError
@@ -24,6 +24,7 @@ from node.send import Sendable, parse_ae_title, parse_peer, send_instances
 from node.settings import Settings, load_settings
 from tests.peers.orthanc import Orthanc
 from tests.peers.ports import free_port
+from tests.peers.receiver import wait_until
 from workers.check import all_checks
 
 _HALF_A_PDU = b"\x02\x00\x00\x00\x10\x00"  # A-ASSOCIATE-AC header that promises 4096 bytes
@@ -118,6 +119,34 @@ def test_silence_ends_in_time(settings: Settings, content: bytes) -> None:
         with pytest.raises(DestinationUnavailableError, match="does not answer"):
             echo(peer(port), settings)
         assert time.monotonic() - begun < 15
+
+
+def test_a_peer_that_leaves_is_tried_again(settings: Settings) -> None:
+    """The next message to a peer that has aborted is no internal error; a mistake of ours stays."""
+    entity = AE("LEAVER")
+    entity.add_supported_context(VERIFICATION)
+
+    def leave(event: evt.Event) -> None:
+        threading.Timer(0.2, event.assoc.abort).start()
+
+    handlers = [(evt.EVT_DIMSE_SENT, leave)]
+    server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
+    target = peer(server.server_address[1], "LEAVER", timeout_seconds=10)
+    contexts = [(VERIFICATION, UNCOMPRESSED)]
+    try:
+        with pytest.raises(DestinationUnavailableError, match=r"LEAVER .* has ended"):
+            _echo_twice(target, settings)
+        with pytest.raises(RuntimeError, match="ours"), calling(target, contexts, settings):
+            raise RuntimeError("ours")
+    finally:
+        server.shutdown()
+
+
+def _echo_twice(target: Peer, settings: Settings) -> None:
+    with calling(target, [(VERIFICATION, UNCOMPRESSED)], settings) as association:
+        assert association.send_c_echo().Status == 0x0000
+        wait_until(lambda: not association.is_established, 10, "the end of the association")
+        association.send_c_echo()
 
 
 def test_refused_contexts_are_named(settings: Settings) -> None:
