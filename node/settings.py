@@ -457,13 +457,20 @@ def unknown_variables() -> dict[str, str]:
     }
 
 
+def _no_setting(name: str) -> str:
+    """Of a name in a file: in the environment it would be passed over, and logged."""
+    similar = get_close_matches(name.lower(), Settings.model_fields, 1, 0.8)
+    return f"no such setting; did you mean {similar[0]}?" if similar else "no such setting"
+
+
 def load_settings(**overrides: Any) -> Settings:
     """Read the settings once. Raises ConfigurationError that names each wrong setting."""
     try:
         return Settings(**overrides)
     except ValidationError as error:
         wrong = "; ".join(
-            f"SENTINODE_{'_'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
+            f"SENTINODE_{(name := '_'.join(map(str, item['loc'])).upper())}: "
+            + (_no_setting(name) if item["type"] == "extra_forbidden" else item["msg"])
             for item in error.errors()
         )
         raise ConfigurationError(f"settings: {wrong}") from error

@@ -84,7 +84,8 @@ def test_the_file_has_the_names_of_the_variables(
         (b"\nae_title: *geheim\n", "line 2: not YAML"),
         (b"ae_title: !geheim x\n", "wants quotes"),
         (b"- geheim\n", "name: value"),
-        (b"AE_TITEL: geheim\n", "SENTINODE_AE_TITEL"),
+        (b"AE_TITEL: geheim\n", "SENTINODE_AE_TITEL: no such setting; did you mean ae_title?"),
+        (b"nothing_of_ours: geheim\n", "SENTINODE_NOTHING_OF_OURS: no such setting"),
     ],
 )
 def test_a_broken_file_is_named(
