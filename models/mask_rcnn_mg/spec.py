@@ -9,7 +9,7 @@ from models.imaging import sifting
 from models.mask_rcnn import tensors
 from models.mask_rcnn.configuration import NetworkConfig
 
-CONFIG = NetworkConfig(input_px=(1024, 1024))
+CONFIG = NetworkConfig(input_px=(1024, 1024), classes=3, shared_mask=True)
 
 SMALLEST_IMAGE_PX = 64
 WINDOW_PERCENTILES = (0.2, 99.8)  # of the breast's grey values (Min et al.)
@@ -26,12 +26,12 @@ noise of a pixel is already averaged over ten detector pixels; we train and serv
 
 SPEC = ModelSpec(
     name="mask_rcnn_mg",
-    version="1.1",
+    version="2.0",
     modality="MG",
     task="detection",
     inputs=tensors.inputs(CONFIG),
     outputs=tensors.outputs(CONFIG),
-    classes=("background", "mass"),
+    classes=("background", "benign", "malignant"),
     thresholds={"mass": 0.73},
     preprocessing={
         "smallest_image_px": SMALLEST_IMAGE_PX,

@@ -121,6 +121,16 @@ def test_detection_below_the_operating_point_is_not_reported(model: Model) -> No
 
 
 @BOTH
+def test_a_region_has_the_class_that_it_was_given(model: Model) -> None:
+    """Both detectors tell benign and malignant masses apart, mass by mass."""
+    prepared: Prepared = model.preprocess(BreastImage(_breast(), model.spec.modality))
+    answer = _answer(model, [(100, 100, 140, 140), (100, 160, 140, 200)], [0.9, 0.8])
+    answer["labels"][0, 1] = 2
+    regions = model.postprocess(answer, prepared).regions
+    assert [region.label for region in regions] == ["benign", "malignant"]
+
+
+@BOTH
 @pytest.mark.parametrize("fault", ["missing", "shape", "type", "nan", "count", "label", "score"])
 def test_broken_answer_is_refused(model: Model, fault: str) -> None:
     """A tensor that breaks the contract is an error, never an empty report."""
