@@ -83,7 +83,12 @@ def keep_request(
         session.execute(insert_for(session, Commitment).values(row).on_conflict_do_nothing())
         found = session.scalars(select(Commitment.id).filter_by(**key)).one()
         again = {"state": WAITING, "requested_at": now, "reported_at": None, "error": None}
-        return _claimed(session, found, _free(now), settings, again)
+        claim = _claimed(session, found, _free(now), settings, again)
+        if claim is None:
+            # The report may have gone before this came: `mark_reported` sees that it did.
+            moved = update(Commitment).where(Commitment.id == found).values(requested_at=now)
+            _changed(session, moved)
+        return claim
 
 
 def due_titles(store: Store) -> list[str]:
@@ -126,10 +131,12 @@ def renew(store: Store, claim: Claim, settings: Settings) -> bool:
 
 
 def mark_reported(store: Store, claim: Claim) -> None:
-    """The peer has confirmed the report."""
-    ended = {"state": REPORTED, "reported_at": utc_now(), "error": None, "lease_until": None}
+    """The peer has confirmed the report; if it has asked again meanwhile another one is due."""
+    now = utc_now()
+    ended = {"state": REPORTED, "reported_at": now, "error": None, "lease_until": None}
     with store.writing() as session:
-        _write(session, claim, ended)
+        if not _write(session, claim, ended, Commitment.requested_at == claim.requested_at):
+            _write(session, claim, {"lease_until": None, "due_at": now})
 
 
 def hand_back(store: Store, claim: Claim) -> None:
@@ -186,11 +193,12 @@ def _claimed(
     return Claim(row.id, row.attempts, row.calling_ae_title, asked, row.requested_at, in_use)
 
 
-def _write(session: Session, claim: Claim, values: dict[str, Any]) -> bool:
+def _write(session: Session, claim: Claim, values: dict[str, Any], *conditions: Any) -> bool:
     held = (
         Commitment.id == claim.commitment_id,
         Commitment.state == WAITING,
         Commitment.attempts == claim.attempt,
+        *conditions,
     )
     return _changed(session, update(Commitment).where(*held).values(values))
 

@@ -107,6 +107,18 @@ def test_the_same_request_is_one_row(desk: Desk) -> None:
     assert desk.row(again).state == WAITING
 
 
+def test_asked_again_while_it_is_answered_is_answered_again(desk: Desk) -> None:
+    """The report may have gone before the second request came; nobody would wait for another."""
+    first = desk.asked(A)
+    assert desk.ask(A) is None
+    mark_reported(desk.store, first)
+    second = desk.due()
+    assert second is not None
+    mark_reported(desk.store, second)
+    assert desk.row(second).state == REPORTED
+    assert desk.due() is None
+
+
 def test_another_request_under_the_same_transaction_is_known_as_such(desk: Desk) -> None:
     """Other items, or another AE: the Transaction UID is in use, and stays so for them."""
     assert not desk.asked(A).transaction_in_use
