@@ -22,6 +22,7 @@ from pydantic import (
 
 from node.entries import read_entries, refuse_repeats
 from node.errors import ConfigurationError
+from node.identifiers import read_ae_title
 from node.peers import Peer
 
 # COMBINED is the report on a patient's mammogram and ultrasound together; REJECTED the note that
@@ -132,12 +133,7 @@ class Destination(BaseModel):
     @field_validator("ae_title")
     @classmethod
     def _ae_title_fits(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        # PS3.5 table 6.2-1, AE.
-        if not value.strip() or len(value) > 16 or "\\" in value or not value.isascii():
-            raise ValueError("an AE title has 1 to 16 ASCII characters and no backslash")
-        return value.strip()
+        return None if value is None else read_ae_title(value)
 
     @model_validator(mode="after")
     def _is_reachable(self) -> Self:

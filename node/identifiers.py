@@ -19,6 +19,8 @@ JobId = NewType("JobId", int)
 # zeros are tolerated on reception because real devices send them and archives keep them.
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 MAX_UID_LENGTH = 64
+# PS3.5 table 6.2-1, AE: no backslash, no control characters.
+_AE_TITLE = re.compile(r"[ -\[\]-~]{1,16}")
 
 # The name space of this product's derived UIDs; changing it would duplicate every result.
 _NAMESPACE = uuid.UUID("6c7b9a52-3f0e-5d0c-9d55-7a3f6f1c2b10")
@@ -27,6 +29,13 @@ _NAMESPACE = uuid.UUID("6c7b9a52-3f0e-5d0c-9d55-7a3f6f1c2b10")
 def is_uid(text: str) -> bool:
     """Whether `text` is usable as a UI value and, because of that, as a file name."""
     return 0 < len(text) <= MAX_UID_LENGTH and _UID.fullmatch(text) is not None
+
+
+def read_ae_title(text: str) -> AETitle:
+    """An AE value without its padding; only spaces are none. Raises ValueError."""
+    if not text.strip() or _AE_TITLE.fullmatch(text) is None:
+        raise ValueError("an AE title has 1 to 16 ASCII characters and no backslash")
+    return AETitle(text.strip())
 
 
 def derived_uid(*parts: str | int) -> str:

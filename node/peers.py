@@ -11,6 +11,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from node.entries import read_entries, refuse_repeats
+from node.identifiers import read_ae_title
 
 
 class Peer(BaseModel):
@@ -32,10 +33,7 @@ class Peer(BaseModel):
     @field_validator("ae_title")
     @classmethod
     def _ae_title_fits(cls, value: str) -> str:
-        # PS3.5 table 6.2-1, AE.
-        if not value.strip() or "\\" in value or not value.isascii():
-            raise ValueError("an AE title has 1 to 16 ASCII characters and no backslash")
-        return value.strip()
+        return read_ae_title(value)
 
     @field_validator("host")
     @classmethod

@@ -19,16 +19,14 @@ from pynetdicom import AE, evt
 from pynetdicom.association import Association
 
 from node.errors import ConfigurationError, DestinationUnavailableError
-from node.identifiers import AETitle
+from node.identifiers import AETitle, read_ae_title
 from node.upper_layer.pausing import pause_soundly
 
 # PS3.8 9.3.2.2: presentation context ids are odd and below 256, so 128 per association.
 _CONTEXTS_PER_ASSOCIATION = 128
 _TIMEOUT_SECONDS = 30.0
 _LAST_PORT = 65535
-# PS3.5 table 6.2-1, AE: no backslash, no control characters; "@" ends it here.
-_AE_TITLE = r"[ -?A-\[\]-~]{1,16}"
-_PEER = re.compile(rf"({_AE_TITLE})@([^@:\s]+|\[[0-9a-fA-F:]+\]):([0-9]{{1,5}})")
+_PEER = re.compile(r"([^@]+)@([^@:\s]+|\[[0-9a-fA-F:]+\]):([0-9]{1,5})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +60,29 @@ class Outcome:
 def parse_peer(text: str) -> Peer:
     """Read AE@HOST:PORT. Raises ConfigurationError."""
     match = _PEER.fullmatch(text)
-    if match is None or not match[1].strip() or not 1 <= int(match[3]) <= _LAST_PORT:
+    title = _title(match[1]) if match else None
+    if match is None or title is None or not 1 <= int(match[3]) <= _LAST_PORT:
         raise ConfigurationError(
             f"'{text}' is not AE@HOST:PORT, for example SENTINODE@10.0.0.5:11112; an AE title has "
             f"1 to 16 ASCII characters, a port is 1 to {_LAST_PORT}"
         )
-    return Peer(AETitle(match[1].strip()), match[2].strip("[]"), int(match[3]))
+    return Peer(title, match[2].strip("[]"), int(match[3]))
 
 
 def parse_ae_title(text: str) -> AETitle:
     """Read the AE title of a caller. Raises ConfigurationError."""
-    if not text.strip() or re.fullmatch(_AE_TITLE, text) is None:
+    title = _title(text)
+    if title is None:
         raise ConfigurationError(f"'{text}' is no AE title: 1 to 16 ASCII characters, no backslash")
-    return AETitle(text.strip())
+    return title
+
+
+def _title(text: str) -> AETitle | None:
+    """None where it is none; "@" ends one here, though the standard allows it."""
+    try:
+        return None if "@" in text else read_ae_title(text)
+    except ValueError:
+        return None
 
 
 def find_instances(paths: Iterable[Path]) -> list[Sendable]:

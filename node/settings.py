@@ -27,6 +27,7 @@ from pydantic_settings import (
 
 from node.entries import read_mapping
 from node.errors import ConfigurationError
+from node.identifiers import read_ae_title
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -348,16 +349,16 @@ class Settings(BaseSettings):
     @field_validator("ae_title")
     @classmethod
     def _ae_title_fits(cls, value: str) -> str:
-        if not _is_ae_title(value):
-            raise ValueError("an AE title has 1 to 16 ASCII characters and no backslash")
-        return value.strip()
+        return read_ae_title(value)
 
     @field_validator("dicom_allowed_ae_titles")
     @classmethod
     def _ae_titles_fit(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for title in value:
-            if not _is_ae_title(title):
-                raise ValueError(f"{title}: 1 to 16 ASCII characters and no backslash; use commas")
+            try:
+                read_ae_title(title)
+            except ValueError as error:
+                raise ValueError(f"{title}: {error}; use commas") from error
         return value
 
     @field_validator("dicom_max_pdu_bytes")
@@ -431,11 +432,6 @@ class Settings(BaseSettings):
             raise ConfigurationError(
                 f"ORTHANC_PASSWORD_FILE {path} cannot be read ({type(error).__name__})"
             ) from error
-
-
-def _is_ae_title(text: str) -> bool:
-    """PS3.5 table 6.2-1, AE: 16 characters at most, no backslash, not only spaces."""
-    return bool(text.strip()) and len(text) <= 16 and "\\" not in text and text.isascii()
 
 
 def _without_prefix(name: str) -> str:
