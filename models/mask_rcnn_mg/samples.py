@@ -84,10 +84,10 @@ def sample(seed: int, given: Sources) -> Sample:
         case = cases[rng.integers(len(cases))]
         image, outlines = _varied(case, rng)
         try:
+            # A background has none, and so has what is inserted: a drawn shape is no biopsy.
             classes = _classes(case)
             if kind == "inserted":
                 image, outlines = _with_masses(image, rng)
-                classes = []  # a drawn shape is no biopsy
             return _part(labelled(image, outlines, MODEL, mass_classes=classes), given, rng)
         except (ModelInputError, NoRoomError):
             continue
