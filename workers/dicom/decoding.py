@@ -21,14 +21,16 @@ from typing import BinaryIO
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.multival import MultiValue
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
-from pydicom.valuerep import VR
+from pydicom.valuerep import CUSTOMIZABLE_CHARSET_VR, VR
 
 from models.contract import BreastImage, Modality
 from node.errors import DecodingError
+from node.header import without_escapes
 from workers.dicom.age import read_age_years
 from workers.dicom.anatomy import read_laterality, read_view
 from workers.dicom.frames import frame_count, read_stored_frame
@@ -40,6 +42,7 @@ from workers.images import SourceImage
 # GiB uncompressed.
 MAX_FILE_BYTES = 2 << 30
 _INFLATE_CHUNK_BYTES = 1 << 20
+_ESCAPE = "\x1b"
 
 # Digitised film comes as secondary capture under any of the last four.
 _RADIOGRAPHY = {"MG", "CR", "DX", "RG", "OT", "SC", "XC", ""}
@@ -154,7 +157,8 @@ def readable(header: Dataset) -> Dataset:
 
     pydicom converts a value when it is first looked at: text of a sequence that nobody has looked
     at would be copied into a result as bytes in the character set of the image. A decimal that is
-    no number ("0,1", "NaN") would take the report of the whole study with it.
+    no number ("0,1", "NaN") would take the report of the whole study with it. Escape sequences that
+    pydicom leaves in Chinese text (IR 58) would make another name of it than the archive's.
     """
     # pydicom's warnings quote attribute values, and those may be a patient's.
     with warnings.catch_warnings():
@@ -175,6 +179,17 @@ def _convert(header: Dataset) -> None:
                 _convert(item)
         elif element.VR in (VR.DS, VR.IS) and not _are_numbers(element.value):
             del header[tag]
+        elif element.VR in CUSTOMIZABLE_CHARSET_VR:
+            _drop_escapes(element)
+
+
+def _drop_escapes(element: DataElement) -> None:
+    """Take what is left of ISO 2022 from a text; results are in UTF-8, which has none of it."""
+    value = element.value
+    texts = [str(each) for each in value] if isinstance(value, MultiValue) else [str(value or "")]
+    if any(_ESCAPE in text for text in texts):
+        plain = [without_escapes(text) for text in texts]
+        element.value = plain if len(plain) > 1 else plain[0]
 
 
 def _are_numbers(value: object) -> bool:

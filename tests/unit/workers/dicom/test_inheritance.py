@@ -45,12 +45,17 @@ RETIRED_ULTRASOUND = "1.2.840.10008.5.1.4.1.1.6"
 
 def received(source: Dataset) -> Dataset:
     """`source` as the node reads it from the file it came as."""
+    return read_header(BytesIO(as_file(source)))
+
+
+def as_file(source: Dataset) -> bytes:
+    """`source` as a Part 10 file."""
     buffer = BytesIO()
     source.file_meta = FileMetaDataset()
     source.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     # pydicom fills the rest in.
     source.save_as(buffer, enforce_file_format=True)
-    return read_header(BytesIO(buffer.getvalue()))
+    return buffer.getvalue()
 
 
 def as_written(**values: tuple[str, bytes]) -> Dataset:
@@ -127,6 +132,40 @@ def test_text_of_every_character_set_is_written_in_utf_8(
             assert item.VOILUTSequence[0].LUTExplanation == text
         texts = [str(each.value) for each in result.iterall() if each.VR in CUSTOMIZABLE_CHARSET_VR]
         assert not any("\x1b" in each for each in texts), "an escape of ISO 2022"
+
+
+@pytest.mark.parametrize(
+    ("character_set", "name", "text"),
+    [
+        (
+            b"\\ISO 2022 IR 58 ",
+            b"Zhang^XiaoDong=\x1b$)A\xd5\xc5^\x1b$)A\xd0\xa1\xb6\xab ",
+            "Zhang^XiaoDong=张^小东",
+        ),
+        (
+            b"ISO 2022 IR 6\\ISO 2022 IR 58",
+            b"Wang^XiaoDong=\x1b$)A\xcd\xf5^\x1b$)A\xd0\xa1\xb6\xab ",
+            "Wang^XiaoDong=王^小东",
+        ),
+    ],
+)
+def test_chinese_text_has_no_escape_sequences(character_set: bytes, name: bytes, text: str) -> None:
+    """pydicom leaves those in that begin IR 58 (PS3.5 K.2); results have another name then."""
+    word = name.split(b"=")[1].rstrip()
+    source = header(PatientName="N" * len(name), StudyDescription="D" * len(word))
+    source.OtherPatientNames = ["O" * len(word), "P"]
+    source.SpecificCharacterSet = "ISO_IR 100"
+    raw = as_file(source)
+    for old, new in ((b"N" * len(name), name), (b"D" * len(word), word), (b"O" * len(word), word)):
+        raw = raw.replace(old, new)
+    declared = b"CS\x0a\0ISO_IR 100"
+    assert raw.count(declared) == 1
+    raw = raw.replace(declared, b"CS%c\0%s" % (len(character_set), character_set))
+    for result in results_of(read_header(BytesIO(raw))):
+        assert result.PatientName == text
+        assert result.StudyDescription == text.split("=")[1]
+        assert result.OtherPatientNames == [text.split("=")[1], "P"]
+
 
 
 @pytest.mark.parametrize("offset", ["+9999", "+2400", "+1500", "-0060", "JST", "+09:00", "+١٢٠٠"])
