@@ -2,8 +2,8 @@
 
 In: a Part 10 file with one grey frame. Out: a `BreastImage`. What must hold: the same grey levels
 as in service: Modality LUT, then VOI LUT or window, else a stretch between two percentiles (PS3.4
-N.2); MONOCHROME1 turned round. The service's own reader, made for hostile files, is not used here
-because models may not depend on workers; a test holds both equal.
+N.2); MONOCHROME1 turned round; the logarithm For Processing. The service's own reader, made for
+hostile files, is not used here because models may not depend on workers; a test holds both equal.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
 from models.contract import BreastImage, Laterality, Modality
+from models.imaging.intensity import stretched
 
 # Those of the service: a few pixels of markers must not decide the contrast of the rest.
 _PERCENTILES = (0.5, 99.8)
@@ -90,6 +91,8 @@ def stored_values(dataset: Dataset) -> NDArray[Any]:
 def to_grey(dataset: Dataset, stored: NDArray[Any]) -> NDArray[np.float32]:
     """Grey from 0 (air) to 1, as the device means it to be seen."""
     values = apply_modality_lut(stored, dataset)
+    if dataset.get("PresentationIntentType") == "FOR PROCESSING":
+        return _of_processing(dataset, np.asarray(values, np.float64))
     table = bool(dataset.get("VOILUTSequence"))
     if table:
         values = np.rint(values).astype(np.int32)  # entries of a table have whole numbers
@@ -107,6 +110,15 @@ def to_grey(dataset: Dataset, stored: NDArray[Any]) -> NDArray[np.float32]:
     return np.asarray(1.0 - grey if inverse else grey, np.float32)
 
 
+def _of_processing(dataset: Dataset, values: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Grey of a detector's signal, by its relationship and sign (PS3.3 C.8.11.3.1.2)."""
+    sign = dataset.get("PixelIntensityRelationshipSign")
+    grows = sign > 0 if sign else dataset.get("PhotometricInterpretation") == "MONOCHROME1"
+    exposure = values if grows else _range_stored(dataset)[1] - values
+    linear = dataset.get("PixelIntensityRelationship") != "LOG"
+    return stretched(-np.log1p(np.maximum(exposure, 0.0)) if linear else -exposure)
+
+
 def spacing_mm(dataset: Dataset) -> tuple[float, float] | None:
     """Between rows, between columns: calibrated, else that of the detector (PS3.3 10.7.1.3)."""
     spacing = dataset.get("PixelSpacing") or dataset.get("ImagerPixelSpacing")
@@ -119,6 +131,11 @@ def _range_shown(dataset: Dataset) -> tuple[float, float]:
         entries = dataset.VOILUTSequence[0].LUTData
         values = np.frombuffer(entries, "<u2") if isinstance(entries, bytes) else entries
         return 0.0, float(np.max(values))
+    return _range_stored(dataset)
+
+
+def _range_stored(dataset: Dataset) -> tuple[float, float]:
+    """The lowest and the highest value that can be stored, rescaled."""
     slope = float(dataset.get("RescaleSlope") or 1.0)
     intercept = float(dataset.get("RescaleIntercept") or 0.0)
     low, high = 0, (1 << dataset.BitsStored) - 1

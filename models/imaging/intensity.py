@@ -21,6 +21,11 @@ _CORNER_SHARE = 0.04  # of the image's shorter side
 _AIR, _INVERTED_AIR = 0.25, 0.6  # medians of a corner below and above which it is one or the other
 _FLAT = 0.15  # deviation within a corner: air is flat, the edge of a lead letter or a film is not
 
+DETECTOR_PERCENTILES = (0.5, 99.8)
+DETECTOR_TOP = 0.8
+"""Where `stretched` puts these percentiles of an image For Processing: 0, and this. Specks of
+calcium are brighter than the upper one and keep the rest of the range."""
+
 PERIPHERY_MM = 30.0
 """How far from the skin a compressed breast may be thinner than between the plates."""
 
@@ -48,16 +53,35 @@ def is_inverted(pixels: Pixels) -> bool:
     )
 
 
-def presented(image: BreastImage, breast: NDArray[np.bool_]) -> Pixels:
-    """Pixels of an image For Presentation; those of one For Processing made alike.
+def stretched(attenuation: NDArray[np.float64]) -> Pixels:
+    """Grey from 0 to 1 of an image For Processing, as the service's reader makes it.
 
-    For Processing, the logarithm was taken when the object was read; what is left to do is the
-    thin rim: the thickness is evened out, then the breast's range stretched.
+    `attenuation`: grows with what lies in the beam: minus the logarithm of the exposure.
+    """
+    low, high = np.percentile(attenuation, DETECTOR_PERCENTILES)
+    grey = (attenuation - low) * (DETECTOR_TOP / max(float(high - low), 1e-9))
+    return np.asarray(np.clip(grey, 0.0, 1.0), np.float32)
+
+
+def thickness_evened(image: BreastImage, breast: NDArray[np.bool_]) -> Pixels:
+    """Pixels of an image For Presentation; those of one For Processing with their thin rim evened.
+
+    For Processing, the logarithm was taken when the object was read. The range is left as it is.
     """
     if not image.for_processing:
         return image.pixels
     spacing_mm = image.pixel_spacing_mm[0] if image.pixel_spacing_mm else _DEFAULT_SPACING_MM
-    even = evened(image.pixels, breast, PERIPHERY_MM / spacing_mm)
+    return evened(image.pixels, breast, PERIPHERY_MM / spacing_mm)
+
+
+def presented(image: BreastImage, breast: NDArray[np.bool_]) -> Pixels:
+    """Pixels of an image For Presentation; those of one For Processing made alike.
+
+    The thickness is evened out, then the breast's range stretched to all of the grey levels.
+    """
+    even = thickness_evened(image, breast)
+    if not image.for_processing:
+        return even
     low, high = np.percentile(even[breast], (1.0, 99.9))
     stretched = (even - np.float32(low)) / np.float32(max(float(high - low), 1e-6))
     return np.asarray(np.clip(stretched, 0.0, 1.0) * breast, np.float32)

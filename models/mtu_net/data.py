@@ -8,6 +8,7 @@ What must hold: seeds below 1,000,000 train, 5,000,000 to 8,999,999 validate, an
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import cast
 
 import cv2
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.contract import BreastImage
+from models.imaging.intensity import stretched
 from models.imaging.whole import whole_image
 from models.mtu_net.preprocess import Grid, cut, working_image
 from models.mtu_net.spec import TILE_PX
@@ -34,6 +36,11 @@ SIZE_SHARES = (0.30, 0.45, 0.15, 0.10)
 
 WHOLE_SHARE = 0.25
 
+PROCESSING_SHARE = (
+    0.4  # of the phantoms are looked at For Processing, of which no real ones are at hand
+)
+DETECTOR_VALUES = 2**14  # of the signal For Processing; its logarithm depends on it a little
+
 # How far a tile's centre strays from a lesion's, so that lesions are also seen cut off.
 JITTER_PX = 100
 
@@ -42,10 +49,27 @@ def make_sample(seed: int) -> Sample:
     """Tiles uint8 (6, 256, 256) and truth uint8 (6, 256, 256), bits as in BITS."""
     rng = np.random.default_rng([seed, 0x4D43])
     phantom = draw_phantom(seed, rng)
-    image = BreastImage(
-        phantom.pixels, "MG", phantom.laterality, phantom.view, phantom.pixel_spacing_mm
+    image = (
+        for_processing(phantom) if rng.random() < PROCESSING_SHARE else for_presentation(phantom)
     )
     return tiles_of(image, phantom_masks(phantom), rng)
+
+
+def for_presentation(phantom: Phantom) -> BreastImage:
+    """The image as a device shows it."""
+    return BreastImage(
+        phantom.pixels, "MG", phantom.laterality, phantom.view, phantom.pixel_spacing_mm
+    )
+
+
+def for_processing(phantom: Phantom) -> BreastImage:
+    """The same exposure as its detector sends it. Raises ValueError without a raw signal."""
+    if phantom.raw is None:
+        raise ValueError("this phantom has no raw detector signal")
+    signal = phantom.raw.astype(np.float64) * (DETECTOR_VALUES - 1)
+    pixels = stretched(-np.log1p(signal))
+    image = for_presentation(phantom)
+    return replace(image, pixels=pixels, for_processing=True)
 
 
 def phantom_masks(phantom: Phantom) -> dict[str, NDArray[np.bool_]]:

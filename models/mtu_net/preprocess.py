@@ -1,7 +1,8 @@
 """From a mammogram to the tiles that MTU-Net sees.
 
 In: a `BreastImage`. Out: uint8 tiles (n, 1, 256, 256) of the breast on a grid of 0.15 mm, and where
-each lies. Training and serving both come through here. Only numpy and OpenCV.
+each lies. The thickness of an image For Processing is evened out first. Training and serving both
+come through here. Only numpy and OpenCV.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from models.contract import BreastImage, ModelInputError, Prepared
 from models.foreground import Box, breast_box, breast_mask, windowed
+from models.imaging.intensity import thickness_evened
 from models.imaging.tiles import starts
 from models.mtu_net.spec import (
     ASSUMED_BREAST_HEIGHT_MM,
@@ -54,7 +56,8 @@ def working_image(image: BreastImage) -> tuple[NDArray[np.uint8], NDArray[np.boo
     box = breast_box(mask)
     shape = _grid_shape(image, box)
     inside = box.crop(mask)
-    window = windowed(box.crop(image.pixels), inside, WINDOW_PERCENTILES, WINDOW_TOP)
+    even = thickness_evened(image, mask)
+    window = windowed(box.crop(even), inside, WINDOW_PERCENTILES, WINDOW_TOP)
     columns_rows = (shape[1], shape[0])
     shrinks = shape[0] < window.shape[0]
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR

@@ -21,7 +21,7 @@ ASSUMED_BREAST_HEIGHT_MM = 165.0  # of an image that does not tell its pixel spa
 
 SPEC = ModelSpec(
     name="mtu_net",
-    version="1.1.0",
+    version="2.0.0",
     modality="MG",
     task="segmentation",
     inputs=(TensorSpec("tiles", "UINT8", (1, TILE_PX, TILE_PX)),),
@@ -36,6 +36,7 @@ SPEC = ModelSpec(
         "window_percentiles": WINDOW_PERCENTILES,
         "window_top": WINDOW_TOP,
         "assumed_breast_height_mm": ASSUMED_BREAST_HEIGHT_MM,
+        "for_processing": "thickness_evened",
     },
     max_batch_size=8,
 )

@@ -2,8 +2,9 @@
 
 In: a `BreastImage`. Out: uint8 (1, 2, ROWS_PX, COLUMNS_PX): the breast, scaled to fit with its
 chest wall at the left edge. Channel 0 holds grey levels. Channel 1 holds fine bright detail, which
-scaling to a millimetre would average away: specks of calcium, spicules. Training and serving both
-come through here. Only numpy and OpenCV.
+scaling to a millimetre would average away: specks of calcium, spicules. The thickness of an image
+For Processing is evened out first. Training and serving both come through here. Only numpy and
+OpenCV.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from models.contract import BreastImage, ModelInputError, Prepared
 from models.foreground import Box, breast_box, breast_mask, windowed
+from models.imaging.intensity import thickness_evened
 from models.resnet50.clinical import vector
 from models.resnet50.spec import (
     COLUMNS_PX,
@@ -59,7 +61,7 @@ def framed(image: BreastImage) -> tuple[Frame, NDArray[np.uint8]]:
     mask, box = find_breast(image)
     levels = np.zeros(mask.shape, np.uint8)
     box.crop(levels)[:] = windowed(
-        box.crop(image.pixels), box.crop(mask), WINDOW_PERCENTILES, WINDOW_TOP
+        box.crop(thickness_evened(image, mask)), box.crop(mask), WINDOW_PERCENTILES, WINDOW_TOP
     )
     frame = Frame(mask, box, chest_wall_is_right(image, box.crop(levels)))
     fine = frame.place(levels, DETAIL_FACTOR)

@@ -23,7 +23,7 @@ AGE_CENTRE_YEARS, AGE_SCALE_YEARS = 58.0, 10.0  # about mean and spread of a scr
 
 SPEC = ModelSpec(
     name="resnet50",
-    version="3.0.0",
+    version="3.1.0",
     modality="MG",
     task="classification",
     inputs=(
@@ -45,6 +45,7 @@ SPEC = ModelSpec(
         "clinical": CLINICAL,
         "age_centre_years": AGE_CENTRE_YEARS,
         "age_scale_years": AGE_SCALE_YEARS,
+        "for_processing": "thickness_evened",
     },
     max_batch_size=4,
 )

@@ -284,7 +284,16 @@ def test_for_processing_looks_like_for_presentation(tmp_path: Path) -> None:
         "PixelIntensityRelationshipSign": 1,
     }
     grey = np.array(shown(tmp_path, signal, **changes))
-    assert np.allclose(grey, np.clip((tissue - 0.005) / 0.993, 0, 1), atol=0.01)
+    assert np.allclose(grey, np.clip(0.8 * (tissue - 0.005) / 0.993, 0, 1), atol=0.01)
+
+
+def test_for_processing_keeps_room_for_calcium(tmp_path: Path) -> None:
+    """Specks in one pixel of a thousand differ from the densest tissue, and from each other."""
+    tissue = np.append(np.linspace(0, 1, 2000), [1.1, 1.2])
+    signal = np.round(4000 * np.exp(-2 * tissue)).astype(int).tolist()
+    changes = {"PresentationIntentType": "FOR PROCESSING", "PixelIntensityRelationshipSign": 1}
+    grey = np.array(shown(tmp_path, signal, **changes))
+    assert grey[-3] + 0.05 < grey[-2] < grey[-1] - 0.05 < 1.0
 
 
 @pytest.mark.parametrize("planar", [0, 1])

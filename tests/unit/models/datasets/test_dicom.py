@@ -31,8 +31,15 @@ def lut() -> Dataset:
         {"WindowCenter": 1000, "WindowWidth": 1400, "PhotometricInterpretation": "MONOCHROME1"},
         {"WindowCenter": None, "WindowWidth": None, "VOILUTSequence": []},
         {"RescaleSlope": 2, "RescaleIntercept": -100, "WindowCenter": 2000, "WindowWidth": 3000},
+        {"PresentationIntentType": "FOR PROCESSING", "PhotometricInterpretation": "MONOCHROME1"},
+        {"PresentationIntentType": "FOR PROCESSING"},
+        {"PresentationIntentType": "FOR PROCESSING", "PixelIntensityRelationshipSign": 1},
+        {"PresentationIntentType": "FOR PROCESSING", "PixelIntensityRelationship": "LOG"},
     ],
-    ids=["no window", "window", "sigmoid", "inverse", "empty", "rescaled"],
+    ids=[
+        *("no window", "window", "sigmoid", "inverse", "empty", "rescaled"),
+        *("processing", "processing, inverse", "processing, sign", "processing, logarithm"),
+    ],
 )
 def test_grey_levels_are_those_of_the_service(tmp_path: Path, elements: dict[str, object]) -> None:
     """The loader and the worker's reader see the same picture."""
