@@ -41,13 +41,18 @@ class Doorbell:
         return True
 
     def waiting(self, queue: str) -> int | None:
-        """Messages in a queue; None when the broker cannot be reached."""
-        try:
-            with self._celery.connection_for_read() as connection:
+        """Messages in a queue; None when the broker cannot be reached, or does not tell.
+
+        A Redis whose memory is full refuses this question too.
+        """
+        with self._celery.connection_for_read() as connection:
+            refusals = (*connection.connection_errors, *connection.channel_errors)
+            try:
                 connection.ensure_connection(max_retries=1, timeout=_SOCKET_SECONDS)
                 return int(connection.default_channel._size(queue))
-        except (OperationalError, OSError):
-            return None
+            except (OperationalError, OSError, *refusals) as error:
+                log.warning("broker unreachable", extra={"queue": queue, "reason": str(error)})
+                return None
 
     def close(self) -> None:
         """Release the connections."""

@@ -167,7 +167,6 @@ def test_chinese_text_has_no_escape_sequences(character_set: bytes, name: bytes,
         assert result.OtherPatientNames == [text.split("=")[1], "P"]
 
 
-
 @pytest.mark.parametrize("offset", ["+9999", "+2400", "+1500", "-0060", "JST", "+09:00", "+١٢٠٠"])
 def test_an_offset_that_is_none_is_left_behind(offset: str) -> None:
     """Times are then on this machine's clock, and nothing says otherwise (PS3.3 C.12.1.1.8)."""
