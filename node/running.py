@@ -39,8 +39,10 @@ def read_environment(state_dir: Path) -> dict[str, str]:
 
 
 def _runs(state_dir: Path) -> bool:
+    """Whether supervisord has that process id: after a kill -9 another process may have got it."""
     try:
         process_id = int((state_dir / PROCESS_FILE).read_text())
+        command = Path(f"/proc/{process_id}/cmdline").read_bytes()
     except (OSError, ValueError):
         return False
-    return Path(f"/proc/{process_id}").exists()
+    return b"supervisord" in command

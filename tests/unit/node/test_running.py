@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,22 +21,34 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_running_stack_says_where_it_is(state: Path) -> None:
+@pytest.fixture
+def supervisord() -> Iterator[int]:
+    """Return the id of a process with the command line of a supervisord."""
+    argv = [sys.executable, "-c", "input()", "-m", "supervisor.supervisord"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE) as process:
+        yield process.pid
+        process.kill()
+
+
+def test_a_running_stack_says_where_it_is(state: Path, supervisord: int) -> None:
     """`send` after `make demo` that found 11112 in use goes to the demo's own receiver."""
-    (state / "supervisord.pid").write_text(f"{os.getpid()}\n")
+    (state / "supervisord.pid").write_text(f"{supervisord}\n")
     settings = load_running_settings()
     assert (settings.dicom_port, settings.http_port) == (2001, 2002)
 
 
-def test_what_the_user_says_wins(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_user_says_wins(
+    state: Path, supervisord: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A variable is not overruled by what the stack was started with."""
-    (state / "supervisord.pid").write_text(f"{os.getpid()}\n")
+    (state / "supervisord.pid").write_text(f"{supervisord}\n")
     monkeypatch.setenv("SENTINODE_DICOM_PORT", "104")
     settings = load_running_settings()
     assert (settings.dicom_port, settings.http_port) == (104, 2002)
 
 
-@pytest.mark.parametrize("process", ["", "4194305\n"])  # above the largest process id
+# None, one above the largest process id, and another process that got the id of a killed one.
+@pytest.mark.parametrize("process", ["", "4194305\n", f"{os.getpid()}\n"])
 def test_a_stack_that_has_ended_says_nothing(state: Path, process: str) -> None:
     """Its ports are nobody's now, or somebody else's."""
     if process:
