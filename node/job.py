@@ -107,7 +107,8 @@ def claim(store: Store, job_id: JobId, owner: str, state: str, settings: Setting
                 lease_owner=owner,
                 lease_until=now + timedelta(seconds=settings.lease_seconds),
                 attempts=Job.attempts + 1,
-                # A lease that was not given back belonged to a worker that died.
+                # A lease that was not given back belonged to a worker that died. Whoever gives it
+                # back, or gets on, ends the row: it is what kills every worker that is looked for.
                 crashes=Job.crashes + case((Job.lease_owner.is_not(None), 1), else_=0),
             ),
         )
@@ -167,6 +168,7 @@ def postpone(session: Session, job: Job, reason: str, settings: Settings) -> Non
     now = utc_now()
     job.failing_since = job.failing_since or now
     job.error = reason
+    job.crashes = 0
     failing_for = (now - job.failing_since).total_seconds()
     if failing_for > settings.retry_give_up_seconds:
         move(session, job, FAILED, f"given up after {failing_for:.0f} s: {reason}")
@@ -190,6 +192,7 @@ def wait_until(session: Session, job: Job, due_at: datetime, reason: str) -> Non
     job.due_at = due_at
     job.rung_at = job.failing_since = None
     job.lease_owner = job.lease_until = None
+    job.crashes = 0
 
 
 def unrung(session: Session, settings: Settings) -> list[Job]:

@@ -191,7 +191,7 @@ class Job(Base):
     lease_owner: Mapped[str | None] = mapped_column(String(128))
     lease_until: Mapped[datetime | None]
     attempts: Mapped[int] = mapped_column(default=0)
-    # Leases that ran out because their worker died.
+    # Leases that ran out, one after another, because their worker died.
     crashes: Mapped[int] = mapped_column(default=0)
     # Since when the present stage has been failing; None while all is well.
     failing_since: Mapped[datetime | None]

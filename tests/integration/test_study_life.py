@@ -27,6 +27,7 @@ from node.job import (
     retry,
     unrung,
     utc_now,
+    wait_until,
 )
 from node.settings import Settings
 from node.status import study_status
@@ -248,6 +249,27 @@ def test_worker_that_keeps_dying_fails_the_job(node: Node, store: Store) -> None
             session.get_one(Job, bell.job_id).lease_until = utc_now() - timedelta(seconds=1)
     assert node.lease(bell.job_id, owner="last") is None
     assert node.state(image.StudyInstanceUID) == (FAILED, 1)
+
+
+def test_workers_that_die_now_and_then_fail_nothing(node: Node, store: Store) -> None:
+    """A study that waits for days outlives upgrades: only deaths one after another count."""
+    image = mammogram()
+    node.receive(image)
+    (bell,) = node.sweep(31)
+    for number in range(2 * node.settings.crash_limit):
+        assert node.lease(bell.job_id, owner=f"w{number}") is not None
+        with store.writing() as session:
+            session.get_one(Job, bell.job_id).lease_until = utc_now() - timedelta(seconds=1)
+        lease = node.lease(bell.job_id, owner=f"next{number}")
+        assert lease is not None
+        with store.writing() as session:
+            job = hold(session, lease)
+            if number % 2:
+                wait_until(session, job, utc_now(), "the archive is away")
+            else:
+                postpone(session, job, "Triton does not answer", node.settings)
+                job.due_at = utc_now()
+    assert node.state(image.StudyInstanceUID) == (RUNNING, 1)
 
 
 def test_postponed_job_waits_longer_each_time_then_fails(node: Node, store: Store) -> None:
