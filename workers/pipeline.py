@@ -10,10 +10,12 @@ again; permanent -> the job fails with the reason; a lost lease -> another worke
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from models.registry import get_model
 from node.destinations import Destination, load_destinations
@@ -59,6 +61,10 @@ from workers.results import encode_results
 from workers.triton.balanced import BalancedClient
 
 Stage = Callable[[Lease], Bell | None]
+
+# The database is away, full, or being replaced (PEP 249); other errors are about what was written.
+_DATABASE_AWAY = (OperationalError, InterfaceError, InternalError, PoolTimeoutError)
+_LOOK_AGAIN_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,14 +167,17 @@ class Pipeline:
         except LeaseLostError:
             log.warning("lease lost, another worker goes on", extra=facts)
         except SQLAlchemyError:
-            log.exception("database error; tried again when the lease runs out", extra=facts)
+            log.exception("database away; tried again when the lease runs out", extra=facts)
 
     def _disposed(self, stage: Stage, lease: Lease, facts: dict[str, object]) -> Bell | None:
-        """Run the stage; every error but those of `_work` becomes a recorded disposition."""
+        """Run the stage; every error but a lost lease becomes a recorded disposition."""
         try:
             return stage(lease)
-        except (LeaseLostError, SQLAlchemyError):
+        except LeaseLostError:
             raise
+        except _DATABASE_AWAY as error:
+            log.exception("database error", extra=facts)
+            self._give_back(lease, f"database error ({type(error).__name__})")
         except (TransientError, OSError) as error:
             # A full disk or a lost mount is as transient as a server that is away.
             log.warning("postponed", extra=facts | {"reason": str(error)})
@@ -184,6 +193,20 @@ class Pipeline:
     def _postpone(self, lease: Lease, reason: str) -> None:
         with self.store.writing() as session:
             postpone(session, hold(session, lease), reason, self.settings)
+
+    def _give_back(self, lease: Lease, reason: str) -> None:
+        """Postpone once the database answers; not in a lease's time: then the job is another's.
+
+        A lease that merely ran out would count as a worker that died.
+        """
+        deadline = time.monotonic() + self.settings.lease_seconds
+        while True:
+            try:
+                return self._postpone(lease, reason)
+            except _DATABASE_AWAY:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(_LOOK_AGAIN_SECONDS)
 
     def _fail(self, lease: Lease, reason: str) -> None:
         with self.store.writing() as session:

@@ -10,6 +10,7 @@ from pydicom.sr.coding import Code
 
 from models.contract import Laterality
 from node.views import VIEW_BY_CODE
+from workers.dicom.inheritance import is_code_string
 
 # PS3.16 CID 6018 "Clockface or Regions" and CID 6020 "Quadrant Locations". Code takes the retired
 # SNOMED RT values for their SNOMED CT successors.
@@ -40,8 +41,9 @@ def read_laterality(dataset: Dataset) -> Laterality | None:
 def read_view(dataset: Dataset) -> str | None:
     """Return CC, MLO, ...: View Position (C.8.11.1), else the view's code (C.8.11.7.1.2)."""
     stated = dataset.get("ViewPosition")
-    # Several values say nothing: the attribute has one.
+    # Several values say nothing: the attribute has one; nor does what is no code string.
     position = stated.strip().upper() if isinstance(stated, str) else ""
+    position = position if is_code_string(position) else ""
     code = str(_first(dataset, "ViewCodeSequence").get("CodeValue", ""))
     return position or VIEW_BY_CODE.get(code)
 

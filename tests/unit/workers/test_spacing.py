@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 
 from tests.results import tomosynthesis_header
@@ -149,3 +150,11 @@ def test_laterality_of_a_frame() -> None:
 def test_view(values: dict[str, Any], expected: str | None) -> None:
     """View Position, else the code, in today's and in retired terminology."""
     assert read_view(header(**values)) == expected
+
+
+@pytest.mark.parametrize("stated", ["CRANIO-CAUDAL LEFT", "CC\0A", "X" * 40])
+def test_a_view_that_is_no_code_string_is_none(stated: str) -> None:
+    """PostgreSQL would refuse the finding that it stands in, and with it the whole study."""
+    with disable_value_validation():
+        source = header(ViewPosition=stated, ViewCodeSequence=[header(CodeValue="399162004")])
+    assert read_view(source) == "CC"

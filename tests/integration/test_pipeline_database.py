@@ -1,0 +1,99 @@
+"""What becomes of a study whose worker finds the database away, or refusing what it writes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+from numpy.typing import NDArray
+from sqlalchemy import select
+
+from models.contract import ModelSpec
+from node.errors import ModelRefusedError
+from node.identifiers import JobId
+from node.job import FAILED, RUNNING, utc_now
+from node.settings import load_settings
+from node.store.migrate import upgrade
+from node.store.session import open_store
+from node.store.tables import Event, Job
+from phantoms.study import StudyOptions, write_study
+from tests.analysed import Analysed
+from tests.peers.postgresql import Postgresql
+from workers.pipeline import Pipeline, open_pipeline
+
+
+@pytest.fixture
+def node(postgresql: Postgresql, tmp_path: Path) -> Iterator[Analysed]:
+    """A node on PostgreSQL."""
+    settings = load_settings(
+        state_dir=tmp_path / "state",
+        database_url=postgresql.new_database(),
+        min_free_bytes=0,
+        lease_seconds=30,
+    )
+    upgrade(settings)
+    store = open_store(settings)
+    yield Analysed(settings, store)
+    store.close()
+
+
+class Refusing:
+    """A Triton that refuses, with this text; `first` happens before."""
+
+    def __init__(self, text: str, first: threading.Thread | None = None) -> None:
+        self._text, self._first = text, first
+
+    def infer(
+        self, spec: ModelSpec, tensors: Mapping[str, NDArray[Any]]
+    ) -> tuple[Mapping[str, NDArray[Any]], str]:
+        if self._first is not None and not self._first.ident:
+            self._first.start()
+            time.sleep(1)
+        raise ModelRefusedError(self._text)
+
+
+def analysed_by(node: Analysed, server: Refusing) -> tuple[Job, list[str]]:
+    """The job and its timeline after a worker with this Triton."""
+    folder = node.settings.state_dir / "phantom"
+    write_study(folder, 700_900, StudyOptions(views=("LCC",), rows=416, processing=False))
+    job_id = JobId(node.received(*map(pydicom.dcmread, sorted(folder.rglob("*.dcm")))))
+    pipeline: Pipeline = replace(open_pipeline(node.settings), server=server)
+    pipeline.analyse(job_id)
+    pipeline.store.close()
+    with node.store.reading() as session:
+        timeline = session.scalars(select(Event.text).order_by(Event.id)).all()
+        return session.get_one(Job, job_id), list(timeline)
+
+
+def test_a_database_that_restarts_is_no_worker_that_died(
+    node: Analysed, postgresql: Postgresql
+) -> None:
+    """The job is given back as soon as the database answers, with the reason in its timeline."""
+
+    def restart() -> None:
+        with postgresql.away():
+            time.sleep(3)
+
+    away = threading.Thread(target=restart)
+    began = utc_now()
+    job, timeline = analysed_by(node, Refusing("no", away))
+    away.join()
+    assert job.state == RUNNING
+    assert (job.lease_owner, job.crashes) == (None, 0)
+    assert job.due_at - began < timedelta(seconds=node.settings.lease_seconds)
+    assert "database error (OperationalError)" in timeline[-1]
+
+
+def test_what_the_database_refuses_fails_with_a_reason(node: Analysed) -> None:
+    """It would be refused again: a study that can never be written is not tried until it is given
+    up as one whose worker died."""
+    job, timeline = analysed_by(node, Refusing("text with a NUL: \0"))
+    assert job.state == FAILED
+    assert timeline[-1] == "unexpected DataError; see the worker's log"
