@@ -78,9 +78,17 @@ def same_origin(request: Request) -> None:
     fetch_site = request.headers.get("sec-fetch-site")
     origin = request.headers.get("origin")
     foreign_fetch = fetch_site not in (None, "same-origin", "none")
-    foreign_origin = origin is not None and urlsplit(origin).netloc != request.headers.get("host")
+    foreign_origin = origin is not None and _place(origin) != request.headers.get("host")
     if foreign_fetch or foreign_origin:
         raise HTTPException(403, "this request came from another site")
+
+
+def _place(origin: str) -> str | None:
+    """Host and port of an Origin header; None when it is malformed, which no host is."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def came_through_proxy(request: Request) -> bool:

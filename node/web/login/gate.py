@@ -11,7 +11,6 @@ of other services, which have guards of their own.
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -213,6 +212,6 @@ def _basic(request: Request) -> tuple[str, str] | None:
         return None
     try:
         name, colon, password = base64.b64decode(value, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # not ASCII, not Base64, not UTF-8
         return None
     return (name, password) if colon else None
