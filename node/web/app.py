@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import Response
+from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from fastapi.templating import Jinja2Templates
 from sqlalchemy.exc import SQLAlchemyError
@@ -23,6 +23,7 @@ from node.store.files import Files
 from node.store.session import open_store
 from node.web import dicomweb, metrics, pages, probes, studies, viewer
 from node.web.audit import AuditTrail
+from node.web.head import Head
 from node.web.login import pages as login
 from node.web.login.entrance import Entrance
 from node.web.login.gate import Gate
@@ -57,6 +58,7 @@ def create_app(
     app.state.site = site
     app.add_middleware(AuditTrail)
     app.add_middleware(Gate, entrance=site.entrance, doors=doors)
+    app.add_middleware(Head)
     app.add_middleware(Guard, http_host=settings.http_host, names=settings.http_names)
     parts = (
         probes.router(site),
@@ -103,6 +105,12 @@ def _answer_errors(app: FastAPI) -> None:
     def no_database(request: Request, error: SQLAlchemyError) -> Response:
         log.error("database does not answer", extra={"reason": type(error).__name__})
         return answer(request, 503, "the database does not answer; try again in a moment")
+
+    @app.exception_handler(Exception)
+    def unexpected(request: Request, error: Exception) -> Response:
+        # uvicorn logs it with its traceback. Without a page: that may be what failed.
+        text = "an error of the node itself; the log of the web process has it"
+        return JSONResponse({"error": text}, 500)
 
     @app.exception_handler(httpx.TransportError)
     def no_archive(request: Request, error: httpx.TransportError) -> Response:

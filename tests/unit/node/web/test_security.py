@@ -8,6 +8,7 @@ import pytest
 from fastapi import Request
 
 from node.settings import load_settings
+from node.web import studies
 from node.web.app import create_app
 from node.web.security import came_through_proxy, host_name, is_loopback
 from tests.unit.node.web.conftest import Client
@@ -59,6 +60,8 @@ def test_process_on_a_network_answers_every_name(tmp_path: Path) -> None:
         {"origin": "http://evil.example"},
         {"origin": "http://127.0.0.1:9999"},
         {"origin": "null"},
+        {"origin": "http://["},
+        {"origin": ""},
     ],
 )
 @pytest.mark.parametrize("prefix", ["", "/api"])
@@ -73,6 +76,32 @@ def test_another_site_cannot_retry(client: Client, headers: dict[str, str], pref
 def test_get_cannot_change_anything(client: Client) -> None:
     """Following a link never retries."""
     assert client.get(f"/studies/{study_uid()}/retry").status_code == 405
+
+
+@pytest.mark.parametrize("path", ["/health/live", "/metrics", "/", "/static/refresh.js", "/viewer"])
+def test_head_is_get_without_its_content(client: Client, path: str) -> None:
+    """Monitors and load balancers ask so."""
+    answer, whole = client.ask("HEAD", path), client.get(path)
+    assert answer.status_code == whole.status_code
+    assert answer.content == b""
+    assert set(answer.headers) == set(whole.headers)
+    assert answer.headers["content-security-policy"]
+
+
+def test_an_error_that_nobody_foresaw_says_where_to_look(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer names the log and nothing of what went wrong."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("PatientName=Roe^Jane")
+
+    monkeypatch.setattr(studies, "list_studies", fail)
+    for path in ("/", "/api/studies"):
+        answer = client.get(path)
+        assert answer.status_code == 500
+        assert "log of the web process" in answer.json()["error"]
+        assert "Roe" not in answer.text
 
 
 def test_host_names() -> None:
