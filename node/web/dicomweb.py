@@ -14,6 +14,7 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import StreamingResponse
 from starlette.background import BackgroundTask
 
+from node.logs import log
 from node.settings import Settings
 from node.web.site import TheSite
 
@@ -67,12 +68,28 @@ async def forward(resource: str, request: Request, site: TheSite) -> StreamingRe
     query = httpx.QueryParams(request.url.query)
     asked = site.archive.build_request("GET", f"/dicom-web/{resource}", params=query, headers=raw)
     answer = await _send(site.archive, asked)
+    if fault := _fault(answer.status_code):
+        await answer.aclose()
+        log.error(f"archive not usable: {fault}", extra={"status": answer.status_code})
+        raise HTTPException(502, f"{fault} (the archive answers {answer.status_code})")
     return StreamingResponse(
         answer.aiter_raw(),
         status_code=answer.status_code,
         headers={name: answer.headers[name] for name in _TO_VIEWER if name in answer.headers},
         background=BackgroundTask(answer.aclose),
     )
+
+
+def _fault(status: int) -> str | None:
+    """What is wrong between node and archive, not between reader and node.
+
+    Handed on, a 401 would have the viewer load itself again for ever, for want of a login here.
+    """
+    if status in (401, 407):
+        return "the archive wants another account; see ORTHANC_USERNAME, ORTHANC_PASSWORD_FILE"
+    if 300 <= status < 400 and status != 304:
+        return "the archive is at another address; see ORTHANC_URL"
+    return None
 
 
 async def _send(archive: httpx.AsyncClient, asked: httpx.Request) -> httpx.Response:

@@ -216,6 +216,37 @@ def test_connection_that_the_archive_ends_costs_no_answer(tmp_path: Path) -> Non
     assert [(answer.status_code, answer.text) for answer in answers] == [(200, "[]")] * 5
 
 
+class _Unwilling(BaseHTTPRequestHandler):
+    """Answers with the status that the last word of the path names."""
+
+    def do_GET(self) -> None:
+        self.send_response(int(self.path.rpartition("/")[2]))
+        self.send_header("Location", "http://elsewhere.invalid/")
+        self.send_header("WWW-Authenticate", 'Basic realm="archive"')
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+def test_what_the_archive_has_against_the_node_is_not_the_readers(tmp_path: Path) -> None:
+    """Of a 401 the viewer would think that its session has ended, and load itself for ever."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Unwilling) as archive:
+        threading.Thread(target=archive.serve_forever, args=(0.05,), daemon=True).start()
+        with _before(f"http://127.0.0.1:{archive.server_port}", tmp_path) as proxy:
+            found = {
+                status: proxy.get(f"/dicom-web/studies/{status}")
+                for status in (200, 301, 302, 304, 401, 403, 404, 407)
+            }
+        archive.shutdown()
+    assert {status: answer.status_code for status, answer in found.items()} == {
+        **{status: status for status in (200, 304, 403, 404)},
+        **dict.fromkeys((301, 302, 401, 407), 502),
+    }
+    assert "ORTHANC_PASSWORD_FILE" in found[401].json()["error"]
+    assert "ORTHANC_URL" in found[302].json()["error"]
+
+
 def test_links_in_metadata_lead_back_to_the_proxy(
     proxy: httpx.Client, orthanc: Orthanc, stored: FileDataset
 ) -> None:
