@@ -16,6 +16,8 @@ import pydicom.config
 import pynetdicom._config
 
 log = logging.getLogger("sentinode")
+# The web server's own.
+_server = logging.getLogger("uvicorn")
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -52,6 +54,6 @@ def configure_logs(level: str) -> None:
     keep_libraries_quiet()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
-    log.handlers[:] = [handler]
+    log.handlers[:] = _server.handlers[:] = [handler]
     log.setLevel(level.upper())
-    log.propagate = False
+    log.propagate = _server.propagate = False

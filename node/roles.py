@@ -45,7 +45,12 @@ def _serve(settings: Settings) -> None:
         http=import_module("node.web.connections").Connection,
         # Else uvicorn takes them from a variable of its own, which no page of ours tells of.
         forwarded_allow_ips=list(settings.http_trusted_proxies),
+        # Nothing here speaks it, whatever packages are beside.
+        ws="none",
+        # What it has to say comes as our lines do; its access log would hold names searched for.
+        log_config=None,
         log_level="warning",
+        access_log=False,
         timeout_graceful_shutdown=5,
     )
 
