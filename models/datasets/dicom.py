@@ -25,9 +25,6 @@ from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 from models.contract import BreastImage, Laterality, Modality
 from models.imaging.intensity import stretched
 
-# Those of the service: a few pixels of markers must not decide the contrast of the rest.
-_PERCENTILES = (0.5, 99.8)
-
 # What damaged files make of pydicom and imagecodecs (whose errors are RuntimeErrors).
 DAMAGE = (
     *(InvalidDicomError, AttributeError, EOFError, IndexError, KeyError, MemoryError),
@@ -93,6 +90,7 @@ def to_grey(dataset: Dataset, stored: NDArray[Any]) -> NDArray[np.float32]:
     values = apply_modality_lut(stored, dataset)
     if dataset.get("PresentationIntentType") == "FOR PROCESSING":
         return _of_processing(dataset, np.asarray(values, np.float64))
+    inverse = dataset.get("PhotometricInterpretation") == "MONOCHROME1"
     table = bool(dataset.get("VOILUTSequence"))
     if table:
         values = np.rint(values).astype(np.int32)  # entries of a table have whole numbers
@@ -103,10 +101,8 @@ def to_grey(dataset: Dataset, stored: NDArray[Any]) -> NDArray[np.float32]:
     elif dataset.BitsStored <= 8:
         shown, (low, high) = np.asarray(values, np.float64), (0.0, 255.0)
     else:
-        shown = np.asarray(values, np.float64)
-        low, high = np.percentile(shown, _PERCENTILES)
+        return stretched(np.asarray(-values if inverse else values, np.float64))
     grey = np.clip((shown - low) / max(high - low, 1e-9), 0.0, 1.0)
-    inverse = dataset.get("PhotometricInterpretation") == "MONOCHROME1"
     return np.asarray(1.0 - grey if inverse else grey, np.float32)
 
 

@@ -21,10 +21,9 @@ _CORNER_SHARE = 0.04  # of the image's shorter side
 _AIR, _INVERTED_AIR = 0.25, 0.6  # medians of a corner below and above which it is one or the other
 _FLAT = 0.15  # deviation within a corner: air is flat, the edge of a lead letter or a film is not
 
-DETECTOR_PERCENTILES = (0.5, 99.8)
-DETECTOR_TOP = 0.8
-"""Where `stretched` puts these percentiles of an image For Processing: 0, and this. Specks of
-calcium are brighter than the upper one and keep the rest of the range."""
+_PERCENTILES, _TOP = (0.5, 99.8), 0.8
+"""Where `stretched` puts these percentiles: 0, and this. A few pixels of markers must not decide
+the contrast of the rest; specks of calcium, brighter than all tissue, keep what is above."""
 
 PERIPHERY_MM = 30.0
 """How far from the skin a compressed breast may be thinner than between the plates."""
@@ -53,13 +52,13 @@ def is_inverted(pixels: Pixels) -> bool:
     )
 
 
-def stretched(attenuation: NDArray[np.float64]) -> Pixels:
-    """Grey from 0 to 1 of an image For Processing, as the service's reader makes it.
+def stretched(values: NDArray[np.float64]) -> Pixels:
+    """Grey from 0 to 1 of an image that tells no window, as the service's reader makes it.
 
-    `attenuation`: grows with what lies in the beam: minus the logarithm of the exposure.
+    `values`: higher is brighter; For Processing, minus the logarithm of the exposure.
     """
-    low, high = np.percentile(attenuation, DETECTOR_PERCENTILES)
-    grey = (attenuation - low) * (DETECTOR_TOP / max(float(high - low), 1e-9))
+    low, high = np.percentile(values, _PERCENTILES)
+    grey = (values - low) * (_TOP / max(float(high - low), 1e-9))
     return np.asarray(np.clip(grey, 0.0, 1.0), np.float32)
 
 

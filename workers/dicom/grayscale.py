@@ -7,7 +7,6 @@ pixel: exact, and no second copy of a 14-megapixel mammogram.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,9 +18,9 @@ from node.errors import DecodingError
 # Where no window is given the extremes of a few pixels (markers, dead detector cells, the plate's
 # edge) must not decide the contrast of the rest.
 _PERCENTILES = (0.5, 99.8)
-# Where the upper one lands For Processing. Specks of calcium, the brightest of a breast, are fewer
-# than one pixel in 500 and need room above it; models even the thickness later, and stretch anew.
-_PROCESSING_TOP = 0.8
+# Where the upper one lands. Specks of calcium, the brightest of a breast, are fewer than one pixel
+# in 500 and need room above it.
+_TOP = 0.8
 _STRIP_ROWS = 16
 
 Values = NDArray[np.float64]
@@ -43,11 +42,11 @@ def to_grey(dataset: Dataset, stored: NDArray[np.uint16], bits: int) -> NDArray[
         return counts
 
     if dataset.get("PresentationIntentType") == "FOR PROCESSING":
-        grey = _stretched(_attenuation(dataset, values), count(), _PROCESSING_TOP)
+        grey = _stretched(_attenuation(dataset, values), count())
+    elif (shown := _voi(dataset, values, bits)) is None:
+        grey = _stretched(-values if _is_inverse(dataset) else values, count())
     else:
-        grey = _voi(dataset, values, count, bits)
-        if _is_inverse(dataset):
-            grey = 1 - grey
+        grey = 1 - shown if _is_inverse(dataset) else shown
     grey[padding] = 0
     return _looked_up(grey.astype(np.float32), stored)
 
@@ -92,15 +91,12 @@ def _modality(dataset: Dataset, signed: Values) -> Values:
     return signed * (slope or 1.0) + (_number(dataset.get("RescaleIntercept")) or 0.0)
 
 
-def _voi(
-    dataset: Dataset, values: Values, count: Callable[[], NDArray[np.int64]], bits: int
-) -> Values:
+def _voi(dataset: Dataset, values: Values, bits: int) -> Values | None:
     """PS3.3 C.11.2. Of several alternatives the first; a LUT comes before a window.
 
     Where both are present they are alternatives of equal right, and the LUT is the one that the
     device drew by hand. Without either, eight bits are taken as they are, since ultrasound machines
-    store what they show, and more bits are stretched between two percentiles, since few detectors
-    fill theirs.
+    store what they show; more bits are for `_stretched`, since few detectors fill theirs: None.
     """
     items = dataset.get("VOILUTSequence")
     if items:
@@ -112,7 +108,7 @@ def _voi(
         return _windowed(values, center, width, str(dataset.get("VOILUTFunction") or "LINEAR"))
     if bits <= 8:
         return _between(values, float(values.min()), float(values.max()))
-    return _stretched(values, count())
+    return None
 
 
 def _windowed(values: Values, center: float, width: float, function: str) -> Values:
@@ -146,8 +142,8 @@ def _attenuation(dataset: Dataset, values: Values) -> Values:
     return np.asarray(-np.log1p(np.maximum(exposure, 0)))
 
 
-def _stretched(values: Values, counts: NDArray[np.int64], top: float = 1.0) -> Values:
-    """0 and `top` at the two percentiles of the pixels that are not padding."""
+def _stretched(values: Values, counts: NDArray[np.int64]) -> Values:
+    """0 and _TOP at the two percentiles of the pixels that are not padding; higher is brighter."""
     order = np.argsort(values, kind="stable")
     cumulated = np.cumsum(counts[order])
     if cumulated[-1] == 0:
@@ -156,7 +152,7 @@ def _stretched(values: Values, counts: NDArray[np.int64], top: float = 1.0) -> V
     # side="right": the first value that more pixels than the rank do not exceed.
     at = np.minimum(np.searchsorted(cumulated, ranks, side="right"), values.size - 1)
     low, high = values[order[at]]
-    return _between(values, float(low), float(low) + (float(high) - float(low)) / top)
+    return _between(values, float(low), float(low) + (float(high) - float(low)) / _TOP)
 
 
 def _between(values: Values, low: float, high: float) -> Values:

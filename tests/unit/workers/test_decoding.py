@@ -248,7 +248,7 @@ def test_padding_is_black_and_does_not_count(tmp_path: Path) -> None:
     changes = {"PixelPaddingValue": 4000, "PixelPaddingRangeLimit": 4095}
     inverse = {"PhotometricInterpretation": "MONOCHROME1"}
     row = [4000, 4095, 4050, 100, 200]
-    assert shown(tmp_path, row, **changes, **inverse) == [0.0, 0.0, 0.0, 1.0, 0.0]
+    assert shown(tmp_path, row, **changes, **inverse) == [0.0, 0.0, 0.0, 0.8, 0.0]
 
 
 def test_signed_values_keep_their_sign(tmp_path: Path) -> None:
@@ -271,7 +271,17 @@ def test_without_a_window_outliers_do_not_decide(tmp_path: Path) -> None:
     row = [*range(1000, 3000), 4095]
     grey = shown(tmp_path, row)
     assert grey[-1] == 1.0
-    assert abs(grey[1000] - 0.5) < 0.01
+    assert abs(grey[1000] - 0.4) < 0.01
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_without_a_window_calcium_keeps_its_contrast(tmp_path: Path, photometric: str) -> None:
+    """Specks in one pixel of a thousand stand out of the brightest tissue, and air stays black."""
+    row = [*range(1000, 3000), 3200, 3300]
+    stored = [4095 - value for value in row] if photometric == "MONOCHROME1" else row
+    grey = shown(tmp_path, stored, PhotometricInterpretation=photometric)
+    assert grey[0] == 0.0
+    assert max(grey[:-2]) + 0.05 < grey[-2] < grey[-1] < 1.0
 
 
 def test_for_processing_looks_like_for_presentation(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ def lut() -> Dataset:
         {"WindowCenter": 1000, "WindowWidth": 1400, "PhotometricInterpretation": "MONOCHROME1"},
         {"WindowCenter": None, "WindowWidth": None, "VOILUTSequence": []},
         {"RescaleSlope": 2, "RescaleIntercept": -100, "WindowCenter": 2000, "WindowWidth": 3000},
+        {"PhotometricInterpretation": "MONOCHROME1"},
         {"PresentationIntentType": "FOR PROCESSING", "PhotometricInterpretation": "MONOCHROME1"},
         {"PresentationIntentType": "FOR PROCESSING"},
         {"PresentationIntentType": "FOR PROCESSING", "PixelIntensityRelationshipSign": 1},
@@ -38,7 +39,13 @@ def lut() -> Dataset:
     ],
     ids=[
         *("no window", "window", "sigmoid", "inverse", "empty", "rescaled"),
-        *("processing", "processing, inverse", "processing, sign", "processing, logarithm"),
+        *(
+            "no window, inverse",
+            "processing",
+            "processing, inverse",
+            "processing, sign",
+            "processing, logarithm",
+        ),
     ],
 )
 def test_grey_levels_are_those_of_the_service(tmp_path: Path, elements: dict[str, object]) -> None:
