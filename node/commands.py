@@ -242,7 +242,7 @@ def node_database(settings: Settings) -> Iterator[Store]:
         require_tables(store)
         yield store
     except SQLAlchemyError as error:
-        raise unanswered(error) from error
+        raise unanswered(error, store) from error
     finally:
         store.close()
 

@@ -20,6 +20,7 @@ import yaml
 
 from node.running import ENVIRONMENT_FILE
 from node.settings import Settings, load_settings
+from node.store.files import FOLDER_MODE
 
 # sun_path holds 108 bytes with the final NUL (unix(7)); supervisord first binds the name followed
 # by a dot and its process id (up to 7 digits).
@@ -85,7 +86,7 @@ class StateDir:
     def prepare(self) -> None:
         """Make the folders; only the owner may enter the one with the socket."""
         for folder in (self.root, self.logs, self.orthanc / "storage", self.redis):
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
         self.triton_backends.mkdir(parents=True, exist_ok=True)
         self.socket.parent.mkdir(mode=0o700, exist_ok=True)
         if self.socket.parent.stat().st_uid != os.getuid():

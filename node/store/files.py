@@ -18,6 +18,8 @@ from pathlib import Path
 from node.identifiers import is_uid
 
 INSTANCES = "instances"
+# Of what holds patients' data, less what the umask takes: nothing for other accounts.
+FOLDER_MODE, FILE_MODE = 0o750, 0o640
 
 
 class Files:
@@ -102,7 +104,7 @@ def make_durable_folder(folder: Path) -> None:
     if folder.is_dir():
         return
     make_durable_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
     sync_folder(folder.parent)
 
 

@@ -8,29 +8,40 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.util.exc import CommandError
+from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from node.errors import ConfigurationError
 from node.settings import Settings
-from node.store.session import open_store
+from node.store.session import make_file, open_store
 from node.store.version import unanswered
 
+# Any number that nobody else locks in the same database.
+_LOCK = 0x53454E54
 _SCRIPTS = Path(__file__).with_name("migrations")
 
 
-def upgrade(settings: Settings) -> str:
-    """Bring the database to the newest migration; returns its name. Raises ConfigurationError."""
+def upgrade(settings: Settings, to: str = "head") -> str:
+    """Bring the database to migration `to`; returns its name. Raises ConfigurationError.
+
+    In one transaction, which nobody else is in: of two that upgrade at once the second finds
+    nothing left to do, and one that is killed leaves the tables as they were.
+    """
     store = open_store(settings)
+    make_file(store, settings)
     configuration = Config()
     configuration.set_main_option("script_location", str(_SCRIPTS))
     try:
-        with store.engine.connect().execution_options(sentinode_write=True) as connection:
+        with (
+            store.engine.connect().execution_options(sentinode_write=True) as connection,
+            connection.begin(),
+        ):
+            _wait_for_others(connection)
             configuration.attributes["connection"] = connection
-            command.upgrade(configuration, "head")
-            connection.commit()
+            command.upgrade(configuration, to)
             found = MigrationContext.configure(connection).get_current_revision()
     except SQLAlchemyError as error:
-        raise unanswered(error) from error
+        raise unanswered(error, store) from error
     except CommandError as error:
         raise ConfigurationError(
             f"database: {error}; it was made by a later version, whose `sentinode` must upgrade it"
@@ -38,3 +49,9 @@ def upgrade(settings: Settings) -> str:
     finally:
         store.close()
     return str(found)
+
+
+def _wait_for_others(connection: Connection) -> None:
+    """PostgreSQL lets several change its tables at once; SQLite has begun with its write lock."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))

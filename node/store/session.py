@@ -6,10 +6,11 @@ PostgreSQL with its default synchronous_commit. Nothing is created at import.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from sqlalchemy.orm import DeclarativeBase, Session
 
 from node.errors import ConfigurationError
 from node.settings import Settings
+from node.store.files import FILE_MODE, FOLDER_MODE
 from node.store.turn import FileTurn
 
 # How long a writer waits for another writer of SQLite's single write lock.
@@ -63,12 +65,17 @@ class Store:
         with self._looks.connection() as connection:
             yield connection
 
+    @property
+    def file(self) -> Path | None:
+        """SQLite's file; None of another database, or of one in memory."""
+        database = self.engine.url.database
+        if self.engine.dialect.name != "sqlite" or not database or database == ":memory:":
+            return None
+        return Path(database)
+
     def turn(self) -> AbstractContextManager[object]:
         """A turn among processes for `committing`; one object for all transactions of a process."""
-        database = self.engine.url.database
-        if self.engine.dialect.name != "sqlite" or not database:
-            return nullcontext()
-        return FileTurn(Path(f"{database}-turn"))
+        return nullcontext() if self.file is None else FileTurn(Path(f"{self.file}-turn"))
 
     def close(self) -> None:
         """Close every pooled connection."""
@@ -115,22 +122,31 @@ class _Kept:
 
 
 def open_store(settings: Settings) -> Store:
-    """The store that the settings name; the SQLite folder is made if missing.
-
-    Raises ConfigurationError.
-    """
+    """The store that the settings name. Raises ConfigurationError."""
     try:
-        if make_url(settings.database).get_backend_name() == "sqlite":
-            settings.state_dir.mkdir(parents=True, exist_ok=True)
         return Store(settings.database)
-    except OSError as error:
-        raise unusable_state(settings, error) from error
     except (ArgumentError, ImportError) as error:
         # Not its text, which may hold a password.
         raise ConfigurationError(
             f"SENTINODE_DATABASE_URL cannot be used ({type(error).__name__}); write "
             "postgresql+psycopg://user:password@host/name, or leave it empty for SQLite"
         ) from error
+
+
+def make_file(store: Store, settings: Settings) -> None:
+    """Make the folder and the empty file of SQLite where they are missing.
+
+    Raises ConfigurationError.
+    """
+    path = store.file
+    if path is None:
+        return
+    try:
+        settings.state_dir.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+    except OSError as error:
+        raise unusable_state(settings, error) from error
+    with suppress(OSError):  # SQLite itself says best what is wrong with another folder
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE))
 
 
 def unusable_state(settings: Settings, error: OSError) -> ConfigurationError:

@@ -23,7 +23,12 @@ def wanted_migration() -> str:
 
 
 def found_migration(store: Store) -> str | None:
-    """The migration that the tables are at; None when there are none. Raises SQLAlchemyError."""
+    """The migration that the tables are at; None when there are none. Raises SQLAlchemyError.
+
+    Who only asks leaves no empty database behind.
+    """
+    if store.file is not None and not store.file.exists():
+        return None
     with store.engine.connect() as connection:
         if not store.engine.dialect.has_table(connection, "alembic_version"):
             return None
@@ -45,17 +50,24 @@ def require_tables(store: Store) -> None:
     try:
         found = found_migration(store)
     except SQLAlchemyError as error:
-        raise unanswered(error) from error
+        raise unanswered(error, store) from error
     if found != wanted_migration():
-        raise ConfigurationError(f"database: {other_migration(found)}")
+        where = "" if store.file is None else f" {store.file}"
+        raise ConfigurationError(f"database{where}: {other_migration(found)}")
 
 
-def unanswered(error: SQLAlchemyError) -> ConfigurationError:
+def unanswered(error: SQLAlchemyError, store: Store) -> ConfigurationError:
     """What to tell a person of a database that does not do what it is asked.
 
     Of the driver's text only the first line: below it may stand values of a row.
     """
     said = str(getattr(error, "orig", None) or type(error).__name__).strip().partition("\n")[0]
+    if store.file is not None:
+        return ConfigurationError(
+            f"database {store.file}: {said}; the account that runs this must be able to write the "
+            "file and its folder, on a disk with room; SENTINODE_STATE_DIR or "
+            "SENTINODE_DATABASE_URL names another"
+        )
     return ConfigurationError(
         f"database does not answer ({said}); see that it runs, and that SENTINODE_DATABASE_URL or "
         "SENTINODE_STATE_DIR names it"

@@ -196,8 +196,8 @@ def _change(file: Path, edit: Callable[[str], str]) -> str:
 
 def _make_folder(folder: Path) -> None:
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for each in reversed(missing):
+        each.mkdir(mode=0o700, exist_ok=True)
         _give(each, each.parent.stat())
 
 

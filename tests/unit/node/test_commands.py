@@ -106,6 +106,28 @@ def test_without_a_database_one_line_says_what_to_do(
     assert "geheim" not in line
 
 
+@pytest.mark.parametrize("arguments", [["status"], ["expire", "--days", "3"], ["retry", "1.2"]])
+def test_who_asks_in_the_wrong_folder_leaves_nothing_there(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error says where the database was looked for; an empty one there would mislead."""
+    monkeypatch.setenv("SENTINODE_STATE_DIR", str(tmp_path / "elsewhere"))
+    outcome = CliRunner().invoke(main, arguments)
+    assert outcome.exit_code == 1
+    assert str(tmp_path / "elsewhere" / "sentinode.db") in outcome.stderr
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_file_that_sqlite_cannot_use_is_no_server_that_is_away(tmp_path: Path) -> None:
+    """With SQLite there is nothing to start: rights and room are what may be wrong."""
+    (tmp_path / "sentinode.db").mkdir()
+    outcome = CliRunner().invoke(main, ["status"])
+    assert outcome.exit_code == 1
+    assert "unable to open database file" in outcome.stderr
+    assert str(tmp_path / "sentinode.db") in outcome.stderr
+    assert "must be able to write" in outcome.stderr
+
+
 @pytest.mark.parametrize("database", ["none", "away", "newer"])
 def test_an_upgrade_that_cannot_be_is_told_in_a_line(
     database: str, monkeypatch: pytest.MonkeyPatch
