@@ -8,7 +8,7 @@ The files are the stages, in this order:
     job          4  states and legal moves, leases; publishes by task name after commit
 
     recording       the transaction of stages 2 and 3
-    expiry          the end: what nobody has touched for long leaves
+    retention/      the end: what nobody has touched for long leaves
     upper_layer/    DICOM's own: what a listener reads and writes
     stow/           STOW-RS, the second door of stage 2
     commitment/  query/  retrieve/  priors/    the other services, towards modalities and archives

@@ -109,6 +109,7 @@ def _missing(error: ImportError) -> str:
 
 
 main = PluggedGroup(GROUP, name="sentinode", help="A PACS inference node for breast imaging.")
+click.version_option(package_name="sentinode", message="%(prog)s %(version)s")(main)
 main.add_command(PluggedGroup(f"{GROUP}.db", name="db", help="The database."))
 main.add_command(
     PluggedGroup(f"{GROUP}.models", name="models", help="Train, evaluate and export models.")

@@ -103,7 +103,7 @@ class Supervised:
 
 
 def processes(state: StateDir) -> dict[str, Supervised]:
-    """Every program by name. Raises StackNotRunningError."""
+    """Every program by name. Raises ConfigurationError, StackNotRunningError."""
     rows = _call(state, "supervisor.getAllProcessInfo")
     return {str(row["name"]): Supervised(str(row["statename"]), int(row["pid"])) for row in rows}
 
@@ -161,6 +161,10 @@ def _call(state: StateDir, method: str) -> Any:
     try:
         with ServerProxy("http://127.0.0.1", transport=transport) as proxy:
             return getattr(proxy, method)()
+    except PermissionError as error:
+        raise ConfigurationError(
+            f"the stack in {state.root} is another account's; look at it and stop it as that one"
+        ) from error
     except (OSError, HTTPException, Fault) as error:
         raise StackNotRunningError(f"no stack runs in {state.root}") from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from importlib.metadata import version
 from pathlib import Path
 
 import click
@@ -70,3 +71,10 @@ def test_a_package_that_is_not_installed() -> None:
     assert outcome.exit_code == 1
     [line] = outcome.stderr.splitlines()
     assert "not installed here, torch; in a checkout `scripts/python-packages.sh test`" in line
+
+
+def test_the_version_that_runs() -> None:
+    """What is asked first when something is reported."""
+    outcome = CliRunner().invoke(main, ["--version"])
+    assert outcome.exit_code == 0
+    assert outcome.output == f"sentinode {version('sentinode')}\n"
