@@ -35,7 +35,8 @@ def instances(orthanc: str, study_uid: str, modality: str, account: Account = No
 
 def explorer_url(orthanc: str, study_uid: str) -> str:
     """The page of Orthanc's own web interface that shows the study. Raises httpx.HTTPError."""
-    answer = httpx.post(f"{orthanc}/tools/lookup", content=study_uid, timeout=_SECONDS)
+    with _client() as client:
+        answer = client.post(f"{orthanc}/tools/lookup", content=study_uid)
     ids = [row["ID"] for row in answer.raise_for_status().json() if row["Type"] == "Study"]
     page = f"{orthanc}/app/explorer.html"
     return f"{page}#study?uuid={ids[0]}" if ids else page
@@ -63,9 +64,15 @@ def differences(orthanc: str, status: dict[str, Any], account: Account = None) -
 
 
 def _query(url: str, account: Account) -> list[dict[str, Any]]:
-    answer = httpx.get(url, headers=_JSON, timeout=_SECONDS, auth=account).raise_for_status()
+    with _client(account) as client:
+        answer = client.get(url, headers=_JSON).raise_for_status()
     rows: list[dict[str, Any]] = answer.json() if answer.content else []
     return rows
+
+
+def _client(account: Account = None) -> httpx.Client:
+    """The archive is asked itself, whatever proxy the environment names."""
+    return httpx.Client(auth=account, timeout=_SECONDS, trust_env=False)
 
 
 def _value(row: dict[str, Any], tag: str) -> str:

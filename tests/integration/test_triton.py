@@ -121,6 +121,19 @@ def test_requests_of_several_clients_share_a_batch(served: Served) -> None:
         assert np.abs(answer["probabilities"].astype(int) - expected.astype(int)).max() <= 1
 
 
+def test_a_proxy_of_the_environment_sees_no_image(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Docker's client puts the site's proxy into containers; gRPC would send every image there."""
+    for name in ("http_proxy", "https_proxy", "grpc_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    client = TritonClient(served.client.url, timeout_seconds=10.0)
+    check_model(client, SPEC)
+    assert client.infer(SPEC, _tiles(1))[0]["probabilities"].shape[0] == 1
+    client.close()
+
+
 def test_another_preprocessing_is_noticed(served: Served) -> None:
     """A worker whose preprocessing differs refuses the served model."""
     other = replace(SPEC, preprocessing={**SPEC.preprocessing, "tile_px": 255})

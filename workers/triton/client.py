@@ -29,6 +29,14 @@ _DEAD_STUB = "is not healthy"
 # gRPC status of a request that will be refused the same way next time.
 _REFUSED = ("StatusCode.INVALID_ARGUMENT", "StatusCode.OUT_OF_RANGE", "StatusCode.UNIMPLEMENTED")
 
+# Messages of any size, as tritonclient has it by itself. And no proxy: gRPC would send images to
+# the one that the environment names, which Docker's client puts into every container.
+_CHANNEL = [
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.enable_http_proxy", 0),
+]
+
 
 class TritonClient:
     """One gRPC channel to one server; safe to share between threads, not between forks."""
@@ -36,7 +44,7 @@ class TritonClient:
     def __init__(self, url: str, timeout_seconds: float) -> None:
         """`url`: host:port. `timeout_seconds`: deadline of one `infer` with all its batches."""
         self.url = url
-        self._client = triton.InferenceServerClient(url)
+        self._client = triton.InferenceServerClient(url, channel_args=_CHANNEL)
         self._timeout_seconds = timeout_seconds
 
     def close(self) -> None:

@@ -59,7 +59,7 @@ def ask(study_uid: str) -> dict | None:
     url = f"{os.environ['TEST_WEB']}/api/studies/{study_uid}"
     account = (os.environ["TEST_ACCOUNT"], os.environ["TEST_PASSWORD"].strip())
     try:
-        answer = httpx.get(url, auth=account, timeout=10)
+        answer = httpx.get(url, auth=account, timeout=10, trust_env=False)
     except httpx.HTTPError as error:
         print(f"the web process does not answer ({error})", flush=True)
         return None
