@@ -3,13 +3,13 @@
 SentinodeError
 |- TransientError            try again later, nothing is lost
 |  |- ModelUnavailableError      Triton does not answer, or not in time
+|  |- ModelMismatchError         the served model is not the one this worker was written for, yet
 |  |- DestinationUnavailableError  the archive does not answer, or not in time
 |  |- ObjectPostponedError      the archive does not take, or not yet list, this one object
 |  `- LeaseLostError             another worker owns the job now; stop without a trace
 |- PermanentError            trying again cannot help: fail and report
 |  |- DecodingError              the pixels cannot be read
 |  |- ModelRefusedError          Triton says that the request itself is wrong
-|  |- ModelMismatchError         the served model is not the one this worker was written for
 |  |- EncodingError              a result object cannot be written
 |  |- DestinationRefusedError    the archive says that the object itself is wrong
 |  |- IllegalMoveError           a state change that `job.LEGAL_MOVES` does not know
@@ -44,6 +44,10 @@ class ModelUnavailableError(TransientError):
     """Triton does not answer, or not in time."""
 
 
+class ModelMismatchError(TransientError):
+    """The served model differs from the spec this worker carries, as during an upgrade."""
+
+
 class DestinationUnavailableError(TransientError):
     """The archive does not answer, or not in time."""
 
@@ -66,10 +70,6 @@ class DecodingError(PermanentError):
 
 class ModelRefusedError(PermanentError):
     """Triton refused the request itself."""
-
-
-class ModelMismatchError(PermanentError):
-    """The served model differs from the spec this worker carries."""
 
 
 class EncodingError(PermanentError):

@@ -40,7 +40,8 @@ def analyze_files(
 ) -> dict[str, Any]:
     """Analyse; returns counts, written files and skipped ones with reasons.
 
-    Raises ConfigurationError when nothing among the paths is DICOM, ModelUnavailableError.
+    Raises ConfigurationError when nothing among the paths is DICOM, ModelUnavailableError,
+    ModelMismatchError.
     """
     out.mkdir(parents=True, exist_ok=True)
     skipped: dict[str, str] = {}

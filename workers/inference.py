@@ -1,8 +1,9 @@
 """Stage 5: one image through one model, by way of Triton.
 
 In: a decoded image and a model. Out: a `RunOutcome`. An image or a request that the model cannot
-take is an outcome with an error, so that it reaches the report; a server that does not answer is
-raised, so that the whole job is tried again later.
+take is an outcome with an error, so that it reaches the report; a server that does not answer, or
+serves another model (one of both is being upgraded), is raised, so that the whole job is tried
+again later.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from models.contract import Model, ModelInputError, ModelOutputError, ModelSpec
-from node.errors import ModelMismatchError, ModelRefusedError
+from node.errors import ModelRefusedError
 from workers.findings import RunOutcome, measure
 from workers.images import SourceImage
 
@@ -32,7 +33,7 @@ class Server(Protocol):
 def run_model(
     model: Model, source: SourceImage, server: Server, *, study_uid: str, revision: int
 ) -> RunOutcome:
-    """Run one model on one image. Raises ModelUnavailableError (transient)."""
+    """Run one model on one image. Raises ModelUnavailableError, ModelMismatchError (transient)."""
     started = time.monotonic()
     sop_uid = str(source.dataset.SOPInstanceUID)
     image, spec = source.image, model.spec
@@ -42,7 +43,7 @@ def run_model(
         output = model.postprocess(outputs, prepared)
     except ModelInputError as error:
         return failed_run(spec, sop_uid, str(error), time.monotonic() - started, declined=True)
-    except (ModelOutputError, ModelRefusedError, ModelMismatchError) as error:
+    except (ModelOutputError, ModelRefusedError) as error:
         return failed_run(spec, sop_uid, str(error), time.monotonic() - started)
     findings = tuple(
         measure(

@@ -18,7 +18,9 @@ def check_model(client: TritonClient, spec: ModelSpec) -> None:
     """Raises ModelMismatchError, or ModelUnavailableError where the model is not served."""
     wrong = differences(spec, client.model_configuration(spec.name))
     if wrong:
-        raise ModelMismatchError(f"{spec.name}: " + "; ".join(wrong))
+        raise ModelMismatchError(
+            f"{spec.name}: {'; '.join(wrong)}; upgrade the older one of Triton and this worker"
+        )
 
 
 def differences(spec: ModelSpec, configuration: Any) -> list[str]:

@@ -1,4 +1,4 @@
-"""What becomes of a study whose worker finds the database away, or refusing what it writes."""
+"""What becomes of a study whose worker finds something wrong with the node, not with an image."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 
 from models.contract import ModelSpec
-from node.errors import ModelRefusedError
+from node.errors import ModelMismatchError, ModelRefusedError, SentinodeError
 from node.identifiers import JobId
 from node.job import FAILED, RUNNING, utc_now
 from node.settings import load_settings
@@ -45,10 +45,10 @@ def node(postgresql: Postgresql, tmp_path: Path) -> Iterator[Analysed]:
 
 
 class Refusing:
-    """A Triton that refuses, with this text; `first` happens before."""
+    """A Triton with which every image ends in `error`; `first` happens before."""
 
-    def __init__(self, text: str, first: threading.Thread | None = None) -> None:
-        self._text, self._first = text, first
+    def __init__(self, error: SentinodeError, first: threading.Thread | None = None) -> None:
+        self._error, self._first = error, first
 
     def infer(
         self, spec: ModelSpec, tensors: Mapping[str, NDArray[Any]]
@@ -56,7 +56,7 @@ class Refusing:
         if self._first is not None and not self._first.ident:
             self._first.start()
             time.sleep(1)
-        raise ModelRefusedError(self._text)
+        raise self._error
 
 
 def analysed_by(node: Analysed, server: Refusing) -> tuple[Job, list[str]]:
@@ -83,7 +83,7 @@ def test_a_database_that_restarts_is_no_worker_that_died(
 
     away = threading.Thread(target=restart)
     began = utc_now()
-    job, timeline = analysed_by(node, Refusing("no", away))
+    job, timeline = analysed_by(node, Refusing(ModelRefusedError("no"), away))
     away.join()
     assert job.state == RUNNING
     assert (job.lease_owner, job.crashes) == (None, 0)
@@ -94,6 +94,15 @@ def test_a_database_that_restarts_is_no_worker_that_died(
 def test_what_the_database_refuses_fails_with_a_reason(node: Analysed) -> None:
     """It would be refused again: a study that can never be written is not tried until it is given
     up as one whose worker died."""
-    job, timeline = analysed_by(node, Refusing("text with a NUL: \0"))
+    job, timeline = analysed_by(node, Refusing(ModelRefusedError("text with a NUL: \0")))
     assert job.state == FAILED
     assert timeline[-1] == "unexpected DataError; see the worker's log"
+
+
+def test_another_model_in_triton_is_waited_for(node: Analysed) -> None:
+    """While workers and Triton are upgraded one after the other, no image is reported as failed."""
+    job, timeline = analysed_by(node, Refusing(ModelMismatchError("resnet50: upgrade the older")))
+    assert job.state == RUNNING
+    assert timeline[-1] == "again in 5 s: resnet50: upgrade the older"
+    with node.store.reading() as session:
+        assert session.get_one(Job, job.id).model_runs == []
