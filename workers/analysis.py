@@ -51,7 +51,7 @@ def analyze_files(
     for instance in instances:
         try:
             source = read_source(Path(instance.path))
-        except DecodingError as error:
+        except (DecodingError, OSError) as error:
             skipped[instance.path] = str(error)
             continue
         analysis = _look(Path(instance.path), source, instance.models, server, instance.study_uid)

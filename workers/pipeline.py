@@ -178,10 +178,14 @@ class Pipeline:
         except _DATABASE_AWAY as error:
             log.exception("database error", extra=facts)
             self._give_back(lease, f"database error ({type(error).__name__})")
-        except (TransientError, OSError) as error:
-            # A full disk or a lost mount is as transient as a server that is away.
+        except TransientError as error:
             log.warning("postponed", extra=facts | {"reason": str(error)})
             self._postpone(lease, str(error))
+        except OSError as error:
+            # A full disk or a lost mount is as transient as a server that is away.
+            reason = f"{error}; check the disk of SENTINODE_STATE_DIR, send again what it has lost"
+            log.warning("postponed", extra=facts | {"reason": reason})
+            self._postpone(lease, reason)
         except PermanentError as error:
             log.error("failed", extra=facts | {"reason": str(error)})
             self._fail(lease, str(error))

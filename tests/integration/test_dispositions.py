@@ -59,11 +59,20 @@ class Refusing:
         raise self._error
 
 
+def received(node: Analysed) -> JobId:
+    """The job of a study of one image."""
+    folder = node.settings.state_dir / "phantom"
+    write_study(folder, 700_900, StudyOptions(views=("LCC",), rows=832, processing=False))
+    return JobId(node.received(*map(pydicom.dcmread, sorted(folder.rglob("*.dcm")))))
+
+
 def analysed_by(node: Analysed, server: Refusing) -> tuple[Job, list[str]]:
     """The job and its timeline after a worker with this Triton."""
-    folder = node.settings.state_dir / "phantom"
-    write_study(folder, 700_900, StudyOptions(views=("LCC",), rows=416, processing=False))
-    job_id = JobId(node.received(*map(pydicom.dcmread, sorted(folder.rglob("*.dcm")))))
+    return after_analysis(node, received(node), server)
+
+
+def after_analysis(node: Analysed, job_id: JobId, server: Refusing) -> tuple[Job, list[str]]:
+    """The same of a job that is there."""
     pipeline: Pipeline = replace(open_pipeline(node.settings), server=server)
     pipeline.analyse(job_id)
     pipeline.store.close()
@@ -106,3 +115,21 @@ def test_another_model_in_triton_is_waited_for(node: Analysed) -> None:
     assert timeline[-1] == "again in 5 s: resnet50: upgrade the older"
     with node.store.reading() as session:
         assert session.get_one(Job, job.id).model_runs == []
+
+
+def test_a_disk_that_is_away_says_nothing_of_an_image(node: Analysed) -> None:
+    """A lost mount was told as a damaged image, in the report too, and for good."""
+    job_id = received(node)
+    folder = node.settings.state_dir / "instances"
+    away = folder.rename(folder.with_name("away"))
+    job, timeline = after_analysis(node, job_id, Refusing(ModelRefusedError("no")))
+    assert job.state == RUNNING
+    assert "check the disk of SENTINODE_STATE_DIR" in timeline[-1]
+    # The worker has made it anew.
+    folder.rmdir()
+    away.rename(folder)
+    with node.store.writing() as session:
+        session.get_one(Job, job_id).due_at = utc_now()
+    after_analysis(node, job_id, Refusing(ModelRefusedError("no")))
+    with node.store.reading() as session:
+        assert {run.error for run in session.get_one(Job, job_id).model_runs} == {"no"}

@@ -1,8 +1,9 @@
 """From a received file to a `SourceImage`: stage 5 begins here.
 
 In: a Part 10 file. Out: header and one frame, windowed, float32. What must hold: every file gives
-an image or a DecodingError whose text says what is wrong and what to do, in bounded memory; no text
-holds an attribute's value that could identify a patient.
+an image or a DecodingError whose text says what is wrong and what to do, in bounded memory; a disk
+that cannot be read says nothing of the file, and is an OSError; no text holds an attribute's value
+that could identify a patient.
 
 Which frame: a single-frame object has one. Of a cine loop the Representative Frame Number (PS3.3
 C.7.6.14), else the middle one: a sweep begins and ends beside the lesion it was recorded for.
@@ -10,6 +11,7 @@ C.7.6.14), else the middle one: a sweep begins and ends beside the lesion it was
 
 from __future__ import annotations
 
+import errno
 import math
 import struct
 import warnings
@@ -64,6 +66,9 @@ _PARSER_ERRORS = (
     struct.error,
     zlib.error,
 )
+# An offset that the file claims and cannot have, or a library's own. Any other is the disk's: a mount
+# that is lost, a file that is not there, no descriptor left.
+_OF_THE_CONTENT = (None, errno.EINVAL, errno.EOVERFLOW)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +83,7 @@ class Frame:
 def read_source(path: Path, frame_number: int | None = None) -> SourceImage:
     """Read a mammogram or an ultrasound image.
 
-    `frame_number`: 1-based; None chooses, see above. Raises DecodingError.
+    `frame_number`: 1-based; None chooses, see above. Raises DecodingError, OSError.
     """
     frame = read_frame(path, frame_number)
     dataset = frame.dataset
@@ -101,12 +106,16 @@ def read_source(path: Path, frame_number: int | None = None) -> SourceImage:
 
 
 def read_frame(path: Path, frame_number: int | None = None) -> Frame:
-    """Read one frame of any grey or colour image. Raises DecodingError."""
+    """Read one frame of any grey or colour image. Raises DecodingError, OSError."""
     # pydicom's warnings quote attribute values, and those may be a patient's.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             return _frame(_dataset(path), frame_number)
+        except OSError as error:
+            if error.errno in _OF_THE_CONTENT:
+                raise _unreadable(error) from error
+            raise
         except _PARSER_ERRORS as error:
             raise _unreadable(error) from error
 
@@ -148,8 +157,16 @@ def _frame(dataset: Dataset, frame_number: int | None) -> Frame:
 
 
 def read_header(stream: BinaryIO) -> Dataset:
-    """The header of a received Part 10 file, as results inherit from it."""
-    return readable(pydicom.dcmread(stream, stop_before_pixels=True))
+    """The header of a received Part 10 file, as results inherit from it.
+
+    Raises DecodingError, OSError.
+    """
+    try:
+        return readable(pydicom.dcmread(stream, stop_before_pixels=True))
+    except OSError:
+        raise
+    except _PARSER_ERRORS as error:
+        raise _unreadable(error) from error
 
 
 def readable(header: Dataset) -> Dataset:

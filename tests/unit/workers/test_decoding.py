@@ -445,13 +445,13 @@ def test_what_is_wrong_is_said(tmp_path: Path, name: str) -> None:
 
 
 def test_a_file_that_is_no_dicom_is_said(tmp_path: Path) -> None:
-    """Neither text nor an empty or absent file escapes as another error."""
+    """Neither text nor an empty file escapes as another error; an absent one is the disk's."""
     path = tmp_path / "image.dcm"
     for content in (b"", b"hello", b"\0" * 200):
         path.write_bytes(content)
         with pytest.raises(DecodingError):
             read_source(path)
-    with pytest.raises(DecodingError):
+    with pytest.raises(FileNotFoundError):
         read_source(tmp_path / "absent.dcm")
 
 
