@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from sqlalchemy import update
 from sqlalchemy.exc import SQLAlchemyError
 
+from node.clock import bring_back
 from node.commitment.callback import report_until
 from node.commitment.provider import Archive
 from node.doorbell import Doorbell
@@ -68,6 +69,7 @@ def sweep(
     priors: Sequence[PriorRule] = (),
 ) -> None:
     """One round."""
+    bring_back(store, settings)
     bells = complete_due(store, routes, priors=priors)
     bells += _lost_bells(store, doorbell, settings)
     for bell in bells:

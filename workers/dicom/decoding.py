@@ -66,8 +66,8 @@ _PARSER_ERRORS = (
     struct.error,
     zlib.error,
 )
-# An offset that the file claims and cannot have, or a library's own. Any other is the disk's: a mount
-# that is lost, a file that is not there, no descriptor left.
+# An offset that the file claims and cannot have, or a library's own. Any other is the disk's: a
+# mount that is lost, a file that is not there, no descriptor left.
 _OF_THE_CONTENT = (None, errno.EINVAL, errno.EOVERFLOW)
 
 
