@@ -113,8 +113,12 @@ class TritonClient:
         return arrays, str(result.get_response().model_version)
 
     def _load_again(self, name: str, deadline: float) -> None:
-        """Start the model's process anew; requests meanwhile are refused and tried again later."""
+        """Start the model's process anew; requests meanwhile are refused and tried again later.
+
+        Unloaded first: Triton takes a model whose files have not changed for one that it has.
+        """
         try:
+            self._client.unload_model(name, client_timeout=_remaining(deadline))
             self._client.load_model(name, client_timeout=_remaining(deadline))
         except InferenceServerException as error:
             raise ModelUnavailableError(
