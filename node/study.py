@@ -32,6 +32,7 @@ from node.job import (
     show_state,
     utc_now,
 )
+from node.logs import log
 from node.priors.requests import request_priors
 from node.priors.rules import PriorRule
 from node.routes import PRIOR_ROUTE, Routes
@@ -40,6 +41,8 @@ from node.store.session import Store
 from node.store.statements import Statement, insert_missing
 from node.store.tables import Event, Instance, Job, Study
 
+# Until a study is looked at again that could not be completed.
+_PUT_OFF_SECONDS = 60.0
 PRIOR_REASON = "prior study, kept for comparison"
 
 
@@ -262,8 +265,29 @@ def complete_due(
                 Study.deadline_at <= now
             )
         ).all()
-    bells = [_complete(store, routes, priors, *row) for row in due]
-    return [bell for bell in bells if bell is not None]
+    bells = []
+    for study_uid, revision, deadline_at in due:
+        try:
+            bell = _complete(store, routes, priors, study_uid, revision, deadline_at)
+        except Exception as error:  # noqa: BLE001  # a shell: no study may hold up the others
+            log.exception("study not completed", extra={"study": study_uid})
+            _put_off(store, study_uid, deadline_at, now, type(error).__name__)
+        else:
+            bells += [bell] if bell is not None else []
+    return bells
+
+
+def _put_off(
+    store: Store, study_uid: str, deadline_at: datetime | None, now: datetime, reason: str
+) -> None:
+    """Look at a study again later, and say why. Raises SQLAlchemyError."""
+    error = f"it cannot be completed: unexpected {reason}; see the sweeper's log"
+    with store.writing() as session:
+        session.execute(
+            _of(study_uid)
+            .where(Study.deadline_at == deadline_at)
+            .values(deadline_at=now + timedelta(seconds=_PUT_OFF_SECONDS), error=error)
+        )
 
 
 def _complete(
@@ -313,8 +337,10 @@ def _open_revision(
         select(Instance).where(Instance.study_uid == study.study_uid, Instance.conflict.is_(False))
     ).all()
     leave_out_superfluous(members, routes)
-    # Reception does not write this for each image.
-    study.last_instance_at = max(member.received_at for member in members)
+    # Reception does not write this for each image. A study of twins alone has none.
+    study.last_instance_at = max(
+        (member.received_at for member in members), default=study.last_instance_at
+    )
     session.flush()
     sent = [member for member in members if member.route != PRIOR_ROUTE]
     request_priors(session, study, sent, priors)

@@ -1,0 +1,63 @@
+"""Studies that nothing can be made of: they hold up no other one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from sqlalchemy import select
+
+from node import study as study_stage
+from node.job import SKIPPED
+from node.routes import Routes
+from node.settings import Settings
+from node.store.session import Store
+from node.store.tables import Instance, Study
+from tests.datasets import mammogram
+from tests.receiving import Receiving
+
+
+@pytest.fixture
+def node(settings: Settings, store: Store) -> Receiving:
+    """A node without processes."""
+    return Receiving(settings, store)
+
+
+def test_a_study_that_cannot_be_completed_holds_up_no_other(
+    node: Receiving, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is looked at again later, and says why; the others have their jobs."""
+    faulty, *others = [mammogram() for _ in range(3)]
+    for image in (faulty, *others):
+        node.receive(image)
+
+    def leave_out(members: Sequence[Instance], routes: Routes) -> None:
+        if members[0].study_uid == faulty.StudyInstanceUID:
+            raise ValueError("a fault of ours")
+
+    monkeypatch.setattr(study_stage, "leave_out_superfluous", leave_out)
+    assert len(node.sweep(1000)) == len(others)
+    with store.reading() as session:
+        study = session.get_one(Study, faulty.StudyInstanceUID)
+        assert study.error == (
+            "it cannot be completed: unexpected ValueError; see the sweeper's log"
+        )
+    monkeypatch.undo()
+    assert node.sweep(1000) == []
+    assert len(node.sweep(1061)) == 1
+
+
+def test_a_study_of_twins_alone_is_skipped_with_its_reason(node: Receiving, store: Store) -> None:
+    """One SOP Instance UID in two studies, as copies and faulty devices make it."""
+    first = mammogram()
+    node.receive(first)
+    twin = mammogram()
+    twin.SOPInstanceUID = twin.file_meta.MediaStorageSOPInstanceUID = first.SOPInstanceUID
+    assert node.receive(twin) == "conflict"
+    node.receive(mammogram())
+    assert len(node.sweep(1000)) == 2
+    with store.reading() as session:
+        study = session.get_one(Study, twin.StudyInstanceUID)
+        assert study.state == SKIPPED
+        assert study.error == "every object conflicts with an earlier one of the same UID"
+        assert session.scalars(select(Study).where(Study.deadline_at.is_not(None))).all() == []
