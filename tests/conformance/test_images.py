@@ -63,6 +63,16 @@ def test_an_image_is_confined_and_watched(name: str, lines: list[str]) -> None:
     assert not any(line.startswith("ADD ") for line in lines)
 
 
+@pytest.mark.parametrize(("name", "lines"), final_stages())
+def test_the_umask_of_a_checkout_does_not_matter(name: str, lines: list[str]) -> None:
+    """What the image's user reads is open to it, also where the checkout is its owner's alone."""
+    copied = [line for line in lines if line.startswith("COPY ") and "--from=" not in line]
+    # What only root needs, while the image is built.
+    kept = [line for line in copied if not line.split()[-1].startswith("/tmp/")]
+    assert bool(kept) == name.startswith("triton")
+    assert all("--chmod=0755" in line for line in kept)
+
+
 def test_a_jetson_opens_its_gpu_to_triton() -> None:
     """Its devices are the group video's, and its base knows where CUDA's libraries are."""
     found = stages(ROOT / "docker/triton-jetson/Dockerfile")
