@@ -13,6 +13,8 @@ import sys
 import sysconfig
 from pathlib import Path
 
+from stack.ports import is_free
+
 # In-flight inferences get this long after SIGTERM; an image takes seconds on a CPU. After a stub
 # was killed Triton waits for it in vain and uses all of it.
 EXIT_TIMEOUT_SECONDS = 8
@@ -79,7 +81,12 @@ def tritonserver_command(
 
 
 def remove_regions(grpc_port: int) -> None:
-    """Remove the shared memory of a Triton that has ended: killed processes leave theirs."""
+    """Remove the shared memory of a Triton that has ended: killed processes leave theirs.
+
+    Where somebody listens on the port, a stack of another folder is at work with it.
+    """
+    if not is_free(grpc_port):
+        return
     for region in _SHARED_MEMORY.glob(f"{_region(grpc_port)}*"):
         with contextlib.suppress(OSError):  # another user's
             region.unlink()

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import socket
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("pytriton", reason="nvidia-pytriton is not installed: extra `embedded`")
 
+from stack import triton
 from stack.triton import link_python_backend, tritonserver_command
 
 
@@ -38,3 +41,18 @@ def test_an_environment_without_the_wheel_is_told(tmp_path: Path) -> None:
     """A venv without nvidia-pytriton raises FileNotFoundError."""
     with pytest.raises(FileNotFoundError, match="nvidia-pytriton"):
         tritonserver_command(tmp_path, tmp_path, 1, 2, 3, venv=tmp_path)
+
+
+def test_the_shared_memory_of_a_triton_at_work_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`up` and `down` of another folder, with the same port, take away what is left and no more."""
+    monkeypatch.setattr(triton, "_SHARED_MEMORY", tmp_path)
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        port = listener.getsockname()[1]
+        region = tmp_path / f"sentinode-{port}-0"
+        region.touch()
+        triton.remove_regions(port)
+        assert region.exists()
+    triton.remove_regions(port)
+    assert not region.exists()
