@@ -7,7 +7,9 @@ called: a receiver need not know what a web server is.
 from __future__ import annotations
 
 import errno
+import sys
 from importlib.metadata import entry_points
+from io import TextIOWrapper
 from typing import Any
 
 import click
@@ -57,6 +59,10 @@ class PluggedGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; an error made by us or by the system is one line, not a traceback."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):
+                # A terminal without "mm²" shows an escape instead of ending the command.
+                stream.reconfigure(errors="backslashreplace")
         try:
             return super().invoke(ctx)
         except SentinodeError as error:

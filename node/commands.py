@@ -33,7 +33,7 @@ from node.retention.removal import BY_HAND, Rule
 from node.running import load_running_settings
 from node.send import Peer, find_instances, parse_ae_title, parse_peer, send_instances
 from node.settings import MOST_DAYS, Settings, load_settings
-from node.status import study_status
+from node.status import score, study_status
 from node.store.deliveries import known_destinations, studies_with_dead_letters
 from node.store.files import Files
 from node.store.migrate import upgrade
@@ -267,7 +267,7 @@ def print_status(found: dict[str, Any], console: Console) -> None:
         console.print(escape(found["error"]), style="red")
     console.print(findings_table(found))
     for row in found["classification"]:
-        shares = ", ".join(f"{name} {share:.2f}" for name, share in row["probabilities"].items())
+        shares = ", ".join(f"{name} {score(share)}" for name, share in row["probabilities"].items())
         console.print(f"{row['model']}: {shares}  {row['source_sop_uid']}", soft_wrap=True)
     for run in found["model_runs"]:
         if run["state"] == "failed":
@@ -300,7 +300,7 @@ def findings_table(found: dict[str, Any]) -> Table:
             finding["code"]["meaning"],
             finding["laterality"] or "-",
             finding["view"] or "-",
-            f"{finding['score']:.2f}",
+            score(finding["score"]),
             "-" if area is None else f"{area:.0f}",
             f"{finding['model']} {finding['model_version']}",
         )

@@ -29,6 +29,11 @@ FINDING_CODES: dict[str, dict[str, str]] = {
 }
 
 
+def score(value: float) -> str:
+    """A probability with two digits; 0.999 must not look like certainty."""
+    return f"{min(value, 0.99):.2f}" if value < 1.0 else "1.00"
+
+
 def study_status(session: Session, study_uid: str) -> dict[str, Any]:
     """Everything the node knows of a study's last revision. Raises NotFoundError."""
     study = session.get(Study, study_uid)

@@ -12,6 +12,7 @@ from typing import Any
 
 from rich.table import Table
 
+from node.status import score
 from phantoms.dataset import ImageTruth, TruthLesion
 
 
@@ -46,7 +47,7 @@ def _row(finding: Mapping[str, Any], lesion: TruthLesion | None) -> Sequence[str
     return (
         finding["code"]["meaning"],
         f"{finding['laterality'] or '?'} {finding['view'] or ''}".strip(),
-        f"{finding['score']:.2f}",
+        score(finding["score"]),
         "-" if area is None else f"{area:.0f}",
         f"{finding['model']} {finding['model_version']}",
         there,

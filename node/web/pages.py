@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from fastapi.templating import Jinja2Templates
 
 from node.job import ACTIVE, RECEIVING
+from node.status import score
 
 _KINDS = {
     "mass": "Mass",
@@ -29,11 +30,6 @@ def moment(value: datetime | str | None) -> str:
         return "–"
     at = datetime.fromisoformat(value) if isinstance(value, str) else value
     return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def score(value: float) -> str:
-    """A probability with two digits; 0.999 must not look like certainty."""
-    return f"{min(value, 0.99):.2f}" if value < 1.0 else "1.00"
 
 
 def area(value: float | None) -> str:

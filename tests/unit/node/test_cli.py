@@ -78,3 +78,12 @@ def test_the_version_that_runs() -> None:
     outcome = CliRunner().invoke(main, ["--version"])
     assert outcome.exit_code == 0
     assert outcome.output == f"sentinode {version('sentinode')}\n"
+
+
+def test_a_terminal_that_lacks_a_letter(tmp_path: Path) -> None:
+    """What it cannot show is escaped, and the command goes on."""
+    made = PluggedGroup("sentinode.none", name="test")
+    made.command("show")(lambda: print("area mm²"))
+    outcome = CliRunner(charset="ascii").invoke(made, ["show"])
+    assert outcome.exit_code == 0, outcome.output
+    assert outcome.stdout_bytes == b"area mm\\xb2\n"

@@ -20,7 +20,7 @@ from sqlalchemy import text
 
 from node import commands
 from node.cli import main
-from node.commands import print_status, upgrade_database, wait_for_database
+from node.commands import findings_table, print_status, upgrade_database, wait_for_database
 from node.errors import ConfigurationError
 from node.settings import load_settings
 from node.store.session import open_store
@@ -227,6 +227,15 @@ def test_an_error_in_brackets_is_shown_as_it_is() -> None:
     lists = {"findings": [], "classification": [], "model_runs": [run], "results": [result]}
     print_status({**found, "error": said, **lists}, console)
     assert console.file.getvalue().count(said) == 3
+
+
+def test_a_score_never_looks_like_certainty() -> None:
+    """The table rounds as the pages do."""
+    finding = {"code": {"meaning": "Mass"}, "laterality": "L", "view": "CC", "area_mm2": 77.0}
+    finding |= {"model": "mask_rcnn_mg", "model_version": "2.0", "score": 0.9969}
+    console = Console(file=io.StringIO(), width=200)
+    console.print(findings_table({"findings": [finding]}))
+    assert "0.99" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_status_tells_what_classifiers_and_failed_models_said() -> None:

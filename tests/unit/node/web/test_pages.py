@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from node.web.pages import area, kind, moment, moving, score
+from node.status import score
+from node.web.pages import area, kind, moment, moving
 
 
 @pytest.mark.parametrize(("value", "text"), [(0.874, "0.87"), (0.9999, "0.99"), (1.0, "1.00")])
