@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from models.contract import FindingKind
 from node.errors import ConfigurationError
 from node.settings import Settings, load_settings, unknown_variables
+from node.store.migrate import upgrade
 from node.store.session import open_store
 from scripts.write_configuration import configuration_page, example_file
 
@@ -152,7 +153,7 @@ def test_a_state_folder_that_is_none(tmp_path: Path) -> None:
     """The error says which setting it is."""
     (tmp_path / "file").touch()
     with pytest.raises(ConfigurationError, match="SENTINODE_STATE_DIR"):
-        open_store(load_settings(state_dir=tmp_path / "file" / "state"))
+        upgrade(load_settings(state_dir=tmp_path / "file" / "state"))
 
 
 def test_settings_are_frozen() -> None:
