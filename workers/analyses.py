@@ -82,6 +82,16 @@ def models_of(runs: Iterable[RunOutcome]) -> list[ModelIdentity]:
     return sorted({ModelIdentity(run.model, run.model_version) for run in runs})
 
 
+def whose(analyses: Sequence[ImageAnalysis]) -> Dataset:
+    """The header that an object about several images takes patient and study from.
+
+    The first with a Patient ID, else the first: one image without, a damaged one say, would make
+    another patient of the whole study's report.
+    """
+    headers = [analysis.source for analysis in analyses]
+    return next((header for header in headers if header.get("PatientID")), headers[0])
+
+
 def shortfall(runs: Sequence[RunOutcome]) -> str | None:
     """What people read before anything else where an analysis failed; None where none did."""
     failed = sum(run.error is not None for run in runs)

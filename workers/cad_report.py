@@ -23,7 +23,7 @@ from pydicom.sr.coding import Code
 from models.contract import FindingKind
 from node.errors import EncodingError
 from node.identifiers import derived_uid
-from workers.analyses import ImageAnalysis, models_of, shortfall
+from workers.analyses import ImageAnalysis, models_of, shortfall, whose
 from workers.dicom import codes, equipment
 from workers.dicom.cad_algorithms import algorithm_for, algorithms_of, identification, summaries
 from workers.dicom.cad_document import MammographyCADSR
@@ -68,7 +68,7 @@ def encode_cad_report(
         return None
     runs = [run for analysis in mammograms for run in analysis.runs]
     headers = [plain_header(analysis.source) for analysis in mammograms]
-    source, study_uid = mammograms[0].source, str(headers[0].StudyInstanceUID)
+    source, study_uid = whose(mammograms), str(headers[0].StudyInstanceUID)
     at = site_time(content_at, source)
     models = models_of(runs)
     names = [f"{model.name}:{model.version}" for model in models]

@@ -33,7 +33,7 @@ from pydicom.valuerep import DA
 
 from node.errors import EncodingError
 from node.identifiers import derived_uid
-from workers.analyses import ImageAnalysis, StudyAnalysis, models_of
+from workers.analyses import ImageAnalysis, StudyAnalysis, models_of, whose
 from workers.assessment import Source, breasts_of, sources_of
 from workers.dicom import codes, equipment
 from workers.dicom.breast_assessment import SOURCE_NAME, assessment_summary, breast_group
@@ -71,7 +71,7 @@ def encode_combined(study: StudyAnalysis, partner: Partner) -> Dataset:
         if not each.runs:
             raise EncodingError(f"nothing to combine: no {SOURCE_NAME[each.modality].lower()}")
     headers = [plain_header(analysis.source) for analysis in analyses]
-    first, study_uid = study.analyses[0].source, str(headers[0].StudyInstanceUID)
+    first, study_uid = whose(study.analyses), str(headers[0].StudyInstanceUID)
     models = models_of(run for each in sources for run in each.runs)
     at = site_time(study.content_at, first)
     try:

@@ -24,7 +24,7 @@ from pydicom.uid import SecondaryCaptureImageStorage, SegmentationStorage
 
 from node.errors import EncodingError
 from node.identifiers import derived_uid
-from workers.analyses import ImageAnalysis, models_of, shortfall
+from workers.analyses import ImageAnalysis, models_of, shortfall, whose
 from workers.dicom import codes, equipment
 from workers.dicom.anatomy import read_laterality, read_view
 from workers.dicom.equipment import ModelIdentity
@@ -65,7 +65,7 @@ def encode_key_objects(
     names = [f"{model.name}:{model.version}" for model in models]
     study_uid = str(headers[0].StudyInstanceUID)
     sop_uids = sorted(str(header.SOPInstanceUID) for header in headers)
-    source = chosen[0].source
+    source = whose(chosen)
     at = site_time(content_at, source)
     result = _document(
         headers,

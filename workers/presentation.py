@@ -70,7 +70,13 @@ def encode_presentations(study: StudyAnalysis, variant: Variant = "") -> Iterato
 
 
 def is_presentable(analysis: ImageAnalysis) -> bool:
-    """Whether there is something to draw: a finding, or a failure to tell of."""
+    """Whether there is something to draw, a finding or a failure to tell of, and where to draw it.
+
+    An image that could not be read may have no size; its failure stands in the report.
+    """
+    sizes = [analysis.source.get(keyword) for keyword in ("Rows", "Columns")]
+    if not all(isinstance(size, int) and size > 0 for size in sizes):
+        return any(run.findings for run in analysis.runs)
     return any(run.findings or run.error is not None for run in analysis.runs)
 
 

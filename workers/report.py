@@ -29,7 +29,7 @@ from pydicom.dataset import Dataset
 from node.destinations import SegmentsPer
 from node.errors import EncodingError
 from node.identifiers import derived_uid
-from workers.analyses import ImageAnalysis, models_of
+from workers.analyses import ImageAnalysis, models_of, whose
 from workers.dicom import codes, equipment
 from workers.dicom.anatomy import read_location
 from workers.dicom.burden import Burden, burden_group, burdens_of
@@ -68,7 +68,7 @@ def encode_report(
     if not runs:
         raise EncodingError("a report needs at least one model on one image")
     headers = [plain_header(analysis.source) for analysis in analyses]
-    source, study_uid = analyses[0].source, str(headers[0].StudyInstanceUID)
+    source, study_uid = whose(analyses), str(headers[0].StudyInstanceUID)
     at = site_time(content_at, source)
     models = _models(analyses)
     names = [f"{model.name}:{model.version}" for model in models]

@@ -26,7 +26,14 @@ from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
 from node.errors import EncodingError
 from node.identifiers import derived_uid
-from workers.analyses import EncodedResult, ImageAnalysis, StudyAnalysis, models_of, shortfall
+from workers.analyses import (
+    EncodedResult,
+    ImageAnalysis,
+    StudyAnalysis,
+    models_of,
+    shortfall,
+    whose,
+)
 from workers.dicom import codes, equipment
 from workers.dicom.anatomy import read_laterality, read_view
 from workers.dicom.display import aspect_ratio
@@ -135,7 +142,7 @@ def _capture(
 ) -> Dataset:
     """A Secondary Capture of `picture` that names the images it comes from."""
     headers = [plain_header(analysis.source) for analysis in analyses]
-    source, study_uid = analyses[0].source, str(headers[0].StudyInstanceUID)
+    source, study_uid = whose(analyses), str(headers[0].StudyInstanceUID)
     runs = [run for analysis in analyses for run in analysis.runs]
     models = models_of(runs)
     names = [f"{model.name}:{model.version}" for model in models]
