@@ -18,6 +18,8 @@ from sqlalchemy.orm import Session
 
 from node.destinations import Destination, SegmentsPer, Variant
 from node.job import Lease, instances_of
+from node.logs import log
+from node.store.deliveries import ASKED, PENDING, SENT
 from node.store.files import Files
 from node.store.originals import Place, as_path, open_original
 from node.store.session import Store
@@ -66,6 +68,47 @@ def encode_results(
     `combine_window_days`: how far mammogram and ultrasound of a patient may lie apart; 0: never.
     `presentation_scores`: by finding kind, from which score on a CAD report asks to show it.
     """
+    parts = (store, files, lease, destinations, combine_window_days, presentation_scores)
+    return [write_result(files, lease, each) for each in _encoded(*parts)]
+
+
+def write_lost(
+    store: Store,
+    files: Files,
+    lease: Lease,
+    destinations: Sequence[Destination],
+    combine_window_days: int = 0,
+    presentation_scores: Mapping[str, float] | None = None,
+) -> None:
+    """Write what is still to be delivered and has no file: a restored backup may lack results.
+
+    Arguments and errors as for `encode_results`; the objects have the UIDs that they had.
+    """
+    with store.reading() as session:
+        lost = {
+            result.sop_instance_uid
+            for result in session.get_one(Job, lease.job_id).results
+            if any(each.state in (PENDING, SENT, ASKED) for each in result.deliveries)
+            and not files.absolute(result.path).exists()
+        }
+    if not lost:
+        return
+    parts = (store, files, lease, destinations, combine_window_days, presentation_scores)
+    for each in _encoded(*parts):
+        if str(each.dataset.SOPInstanceUID) in lost:
+            write_result(files, lease, each)
+    log.warning("lost results written again", extra={"job": lease.job_id, "lost": len(lost)})
+
+
+def _encoded(
+    store: Store,
+    files: Files,
+    lease: Lease,
+    destinations: Sequence[Destination],
+    combine_window_days: int,
+    presentation_scores: Mapping[str, float] | None,
+) -> Iterator[EncodedResult]:
+    """The objects of a job, one after another."""
     wanted = wanted_by(destinations)
     decided = None
     if ("COMBINED", "") in wanted:
@@ -73,8 +116,7 @@ def encode_results(
     with store.reading() as session:
         study = read_study(session, files, session.get_one(Job, lease.job_id))
         partner = None if decided is None else _read_partner(session, files, decided)
-    encoded = encode_study(study, wanted, partner, presentation_scores)
-    return [write_result(files, lease, each) for each in encoded]
+    yield from encode_study(study, wanted, partner, presentation_scores)
 
 
 def wanted_by(destinations: Sequence[Destination]) -> frozenset[Form]:

@@ -25,7 +25,7 @@ class Identity:
 
 
 def read_identity(path: Path) -> Identity:
-    """Read the UIDs. Raises NotFoundError where the file is gone or is no DICOM file."""
+    """Read the UIDs. Raises NotFoundError where the file is gone or is no DICOM file, OSError."""
     try:
         dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_TAGS))
         return Identity(
@@ -35,7 +35,7 @@ def read_identity(path: Path) -> Identity:
             series_uid=str(dataset.SeriesInstanceUID),
             transfer_syntax_uid=str(dataset.file_meta.TransferSyntaxUID),
         )
-    except (OSError, InvalidDicomError, AttributeError) as error:
+    except (FileNotFoundError, InvalidDicomError, AttributeError) as error:
         raise NotFoundError(
-            f"the result {path.name} is gone or damaged; retry the study"
+            f"the result {path.name} is gone or damaged; remove what is left and retry the study"
         ) from error
