@@ -16,8 +16,8 @@ import pydicom.config
 import pynetdicom._config
 
 log = logging.getLogger("sentinode")
-# The web server's own.
-_server = logging.getLogger("uvicorn")
+# What the web server and the worker's framework have to say comes as our lines do.
+_FRAMEWORKS = tuple(map(logging.getLogger, ("uvicorn", "celery", "kombu")))
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -54,6 +54,7 @@ def configure_logs(level: str) -> None:
     keep_libraries_quiet()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
-    log.handlers[:] = _server.handlers[:] = [handler]
     log.setLevel(level.upper())
-    log.propagate = _server.propagate = False
+    for logger in (log, *_FRAMEWORKS):
+        logger.handlers[:] = [handler]
+        logger.propagate = False

@@ -47,7 +47,7 @@ def _serve(settings: Settings) -> None:
         forwarded_allow_ips=list(settings.http_trusted_proxies),
         # Nothing here speaks it, whatever packages are beside.
         ws="none",
-        # What it has to say comes as our lines do; its access log would hold names searched for.
+        # See `configure_logs`; its access log would hold the names that are searched for.
         log_config=None,
         log_level="warning",
         access_log=False,

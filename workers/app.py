@@ -10,7 +10,12 @@ import threading
 from functools import cache
 
 from celery import Celery
-from celery.signals import worker_process_init, worker_ready, worker_shutting_down
+from celery.signals import (
+    setup_logging,
+    worker_process_init,
+    worker_ready,
+    worker_shutting_down,
+)
 
 from node.identifiers import JobId
 from node.job import ANALYSE_TASK, ANALYSIS_QUEUE, DELIVER_TASK, DELIVERY_QUEUE
@@ -43,6 +48,8 @@ def create_app(settings: Settings) -> Celery:
             DELIVER_TASK: {"queue": DELIVERY_QUEUE},
         },
         worker_hijack_root_logger=False,
+        # Else every line of ours would come as text, behind a time and a level of Celery's.
+        worker_redirect_stdouts=False,
         worker_send_task_events=False,
         # The last resort against a decoder that never returns; the sweeper rings again.
         task_time_limit=TASK_SECONDS,
@@ -72,10 +79,14 @@ def deliver(job_id: int) -> None:
     pipeline().deliver(JobId(job_id))
 
 
+@setup_logging.connect  # type: ignore[untyped-decorator]
+def _configure_parent(**_: object) -> None:
+    configure_logs(load_settings().log_level)
+
+
 @worker_ready.connect  # type: ignore[untyped-decorator]
 def _start_beating(**_: object) -> None:
     settings = load_settings()
-    configure_logs(settings.log_level)
     threading.Thread(
         target=beat_until,
         args=(_stop, open_store(settings), "worker", settings.beat_file),

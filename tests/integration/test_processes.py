@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -166,3 +167,14 @@ def _both_at_once(two: Sequence[Association], sop_instance_uid: str) -> list[int
     with ThreadPoolExecutor() as threads:
         answers = threads.map(lambda peer, image: peer.send_c_store(image), two, images)
         return sorted(answer.Status for answer in answers)
+
+
+def test_a_workers_lines_are_json(tmp_path: Path) -> None:
+    """Celery writes nothing before ours, and its own come as they do."""
+    chosen = {"state_dir": tmp_path / "state", "broker_url": "redis://127.0.0.1:1/0"}
+    sentinode(chosen, "db", "upgrade")
+    log = tmp_path / "log"
+    with running_role(chosen, "worker", log=log, ready_text="Cannot connect"):
+        said = log.read_text().splitlines()
+    lines = [json.loads(line) for line in said if '"at": ' in line]
+    assert any("Cannot connect" in line["message"] for line in lines)

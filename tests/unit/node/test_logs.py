@@ -10,7 +10,7 @@ import pytest
 
 from node.logs import configure_logs
 
-_NAMES = ("sentinode", "uvicorn")
+_NAMES = ("sentinode", "uvicorn", "celery", "kombu")
 
 
 @pytest.fixture(autouse=True)
@@ -23,9 +23,9 @@ def _as_before() -> Iterator[None]:
         each.setLevel(level)
 
 
-@pytest.mark.parametrize("name", ["sentinode", "uvicorn.error"])
+@pytest.mark.parametrize("name", ["sentinode", "uvicorn.error", "celery.worker"])
 def test_a_failure_is_one_line_of_json(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """The web server's own words too, with the traceback inside: what collects logs reads lines."""
+    """The web server's words and Celery's too, with the traceback inside."""
     configure_logs("INFO")
     try:
         raise RuntimeError("first\nsecond")
