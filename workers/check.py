@@ -5,7 +5,9 @@ Each check ends in a `Check` whose text says what to do; none stops the others.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from functools import partial
 
 from models.registry import get_model
@@ -25,6 +27,9 @@ from workers.triton.balanced import resolve
 from workers.triton.client import TritonClient
 from workers.triton.contract import check_model
 
+# What the zones of tzdata without any offset call themselves, all year.
+_NAMES_OF_ZERO = {"UTC", "GMT", "+00"}
+
 
 def all_checks(settings: Settings) -> list[Check]:
     """Configuration, readiness of the node, models, destinations, peers."""
@@ -39,6 +44,7 @@ def all_checks(settings: Settings) -> list[Check]:
 
 def _configuration(settings: Settings) -> Iterator[Check]:
     yield _settings()
+    yield _clock()
     yield _tried("routes", lambda: f"{len(load_routes(settings.routes).rules)} rules")
     yield _tried(
         "destinations", lambda: f"{len(load_destinations(settings.destinations))} destinations"
@@ -57,6 +63,15 @@ def _settings() -> Check:
         for name, similar in unknown.items()
     ]
     return Check("settings", ok=not any(unknown.values()), text="; ".join(said))
+
+
+def _clock() -> Check:
+    """The zone of this machine, for images without an offset; of a misspelt one the C library makes
+    UTC and says nothing."""
+    if not time.timezone and not time.daylight and time.tzname[0] not in _NAMES_OF_ZERO:
+        told = "TZ is no zone that is known here, and counts as UTC; write it as Europe/Berlin"
+        return Check("clock", ok=False, text=told)
+    return Check("clock", ok=True, text=f"{datetime.now(UTC).astimezone():%H:%M, UTC%z}")
 
 
 def _models(settings: Settings) -> Iterator[Check]:

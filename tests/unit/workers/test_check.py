@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,9 +36,45 @@ def test_known_settings_are_fine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert _settings_check(tmp_path).text == "every SENTINODE_ variable is one"
 
 
+@pytest.fixture(name="back")
+def _back(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """Afterwards the zone is what it was."""
+    yield monkeypatch
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("zone", "ok", "said"),
+    [
+        ("Europe/Berlinn", False, "TZ is no zone that is known here"),
+        ("Asia/Kathmandu", True, ", UTC+0545"),
+        ("JST-9", True, ", UTC+0900"),
+        ("Europe/London", True, ", UTC+0"),
+        ("Africa/Abidjan", True, ", UTC+0000"),
+        ("America/Danmarkshavn", True, ", UTC+0000"),
+        ("Etc/Zulu", True, ", UTC+0000"),
+        ("", True, ", UTC+0000"),
+    ],
+)
+def test_a_misspelt_zone_is_told(
+    tmp_path: Path, back: pytest.MonkeyPatch, zone: str, ok: bool, said: str
+) -> None:
+    """It counted as UTC, without a word: reports were dated hours beside their images."""
+    back.setenv("TZ", zone)
+    time.tzset()
+    found = _check(tmp_path, "clock")
+    assert found.ok is ok
+    assert said in found.text
+
+
 def _settings_check(folder: Path) -> Check:
+    return _check(folder, "settings")
+
+
+def _check(folder: Path, name: str) -> Check:
     (folder / "routes.yaml").write_text("routes: [{name: all, skip: nothing is analysed}]")
     away = {"broker_url": "redis://127.0.0.1:1/0", "triton_url": "127.0.0.1:1"}
     settings = load_settings(state_dir=folder / "state", routes=folder / "routes.yaml", **away)
-    [found] = [check for check in all_checks(settings) if check.name == "settings"]
+    [found] = [check for check in all_checks(settings) if check.name == name]
     return found
