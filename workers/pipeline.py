@@ -17,10 +17,17 @@ from dataclasses import dataclass
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from models.registry import get_model
+from models.contract import Model
+from models.registry import UnknownModelError, get_model
 from node.destinations import Destination, load_destinations
 from node.doorbell import Doorbell
-from node.errors import DecodingError, LeaseLostError, PermanentError, TransientError
+from node.errors import (
+    ConfigurationError,
+    DecodingError,
+    LeaseLostError,
+    PermanentError,
+    TransientError,
+)
 from node.identifiers import JobId
 from node.job import (
     DELIVERING,
@@ -107,7 +114,7 @@ class Pipeline:
             return move(session, job, DELIVERING, f"{len(results)} result objects written")
 
     def _look_at(self, work: ImageWork, lease: Lease) -> list[RunOutcome]:
-        models = [get_model(name) for name in work.models]
+        models = _models(work)
         try:
             with as_path(self.files, place_of(self.store, work.instance_id)) as path:
                 source = read_source(path)
@@ -218,6 +225,17 @@ class Pipeline:
             job = hold(session, lease)
             job.error = reason
             move(session, job, FAILED, reason)
+
+
+def _models(work: ImageWork) -> list[Model]:
+    """The models that routing chose when the image came. Raises ConfigurationError."""
+    try:
+        return [get_model(name) for name in work.models]
+    except UnknownModelError as error:
+        raise ConfigurationError(
+            f"{error}; the images came for a version that has it: run that one, or remove the "
+            "study with `sentinode expire --failed` and send it again"
+        ) from error
 
 
 def open_pipeline(settings: Settings) -> Pipeline:

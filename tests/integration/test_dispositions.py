@@ -22,7 +22,7 @@ from node.job import FAILED, RUNNING, utc_now
 from node.settings import load_settings
 from node.store.migrate import upgrade
 from node.store.session import open_store
-from node.store.tables import Event, Job
+from node.store.tables import Event, Instance, Job
 from phantoms.study import StudyOptions, write_study
 from tests.analysed import Analysed
 from tests.peers.postgresql import Postgresql
@@ -133,3 +133,15 @@ def test_a_disk_that_is_away_says_nothing_of_an_image(node: Analysed) -> None:
     after_analysis(node, job_id, Refusing(ModelRefusedError("no")))
     with node.store.reading() as session:
         assert {run.error for run in session.get_one(Job, job_id).model_runs} == {"no"}
+
+
+def test_a_model_that_an_upgrade_took_away_is_told(node: Analysed) -> None:
+    """What routing chose stands in the rows; the reason says what helps."""
+    job_id = received(node)
+    with node.store.writing() as session:
+        for instance in session.scalars(select(Instance)):
+            instance.models = ["gone"]
+    job, timeline = after_analysis(node, job_id, Refusing(ModelRefusedError("no")))
+    assert job.state == FAILED
+    assert timeline[-1].startswith("there is no model gone; known are ")
+    assert "send it again" in timeline[-1]
