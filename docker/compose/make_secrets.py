@@ -24,10 +24,13 @@ _PASSWORD_BYTES = 32
 
 def main() -> None:
     """Write every file."""
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--database", choices=["postgresql", "sqlite"], required=True)
-    database = arguments.parse_args().database
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--database", choices=["postgresql", "sqlite"], required=True)
+    parser.add_argument("--given", default="", help="What SENTINODE_SECRETS names.")
+    arguments = parser.parse_args()
+    database = arguments.database
     passwords = {name: password(name) for name in NAMES}
+    refuse_emptiness(arguments.given)
     for path, text in files(passwords, database).items():
         write(path, text)
     if database == "sqlite":
@@ -43,6 +46,15 @@ def password(name: str) -> str:
                 raise SystemExit(f"secrets: {name} must be of letters, digits, - . _ ~ only")
             return found
     return secrets.token_urlsafe(_PASSWORD_BYTES)
+
+
+def refuse_emptiness(given: str) -> None:
+    """A folder of passwords without one is misspelt: Docker makes what is not there, empty."""
+    if given and not any((GIVEN / name).exists() for name in NAMES):
+        raise SystemExit(
+            f"secrets: SENTINODE_SECRETS is {given}, which holds none of {', '.join(NAMES)}; "
+            "correct it, or leave it out to have all made"
+        )
 
 
 def _kept(path: Path) -> str | None:

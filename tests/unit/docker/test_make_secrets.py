@@ -25,9 +25,12 @@ def secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return module
 
 
-def run(module: Any, monkeypatch: pytest.MonkeyPatch, database: str) -> dict[str, str]:
+def run(
+    module: Any, monkeypatch: pytest.MonkeyPatch, database: str, given: str = ""
+) -> dict[str, str]:
     """Run it; every file that is there afterwards."""
-    monkeypatch.setattr(sys, "argv", ["make_secrets.py", "--database", database])
+    argv = ["make_secrets.py", "--database", database, f"--given={given}"]
+    monkeypatch.setattr(sys, "argv", argv)
     module.main()
     files = [path for path in module.READERS.rglob("*") if path.is_file()]
     return {str(path.relative_to(module.READERS)): path.read_text() for path in files}
@@ -84,3 +87,18 @@ def test_sqlite_leaves_no_database_url(secrets: Any, monkeypatch: pytest.MonkeyP
     """Changing to the edge profile takes the URL of PostgreSQL away."""
     assert "node/sentinode_database_url" in run(secrets, monkeypatch, "postgresql")
     assert "node/sentinode_database_url" not in run(secrets, monkeypatch, "sqlite")
+
+
+def test_a_misspelt_folder_is_no_reason_for_others(
+    secrets: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Docker makes a folder that is not there, and the given passwords were not the node's."""
+    with pytest.raises(SystemExit, match="is /srv/secrts, which holds none of database-password"):
+        run(secrets, monkeypatch, "postgresql", given="/srv/secrts")
+    assert not [path for path in secrets.READERS.rglob("*") if path.is_file()]
+    (secrets.GIVEN / "web-password").write_text("one is enough")
+    with pytest.raises(SystemExit, match="letters"):
+        run(secrets, monkeypatch, "postgresql", given="/srv/secrets")
+    (secrets.GIVEN / "web-password").write_text("one-is-enough\r\n")
+    found = run(secrets, monkeypatch, "postgresql", given="/srv/secrets")
+    assert found["node/web-password"] == "one-is-enough"
