@@ -31,6 +31,9 @@ _FORWARDED = (
     *("forwarded", "via", "x-real-ip"),
     *("x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"),
 )
+_MISDIRECTED = (
+    "this process serves its own machine only; names of a proxy on it: SENTINODE_HTTP_NAMES"
+)
 _ALWAYS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
@@ -62,13 +65,15 @@ class Guard:
                 headers.setdefault("Content-Security-Policy", PAGE_POLICY)
             await send(message)
 
-        if self._local_only and not self._is_ours(Headers(scope=scope).get("host", "")):
-            refusal = PlainTextResponse("this process serves its own machine only", 421)
+        if self._local_only and not self._is_ours(Headers(scope=scope).get("host")):
+            refusal = PlainTextResponse(_MISDIRECTED, 421)
             await refusal(scope, receive, send_with_headers)
             return
         await self._app(scope, receive, send_with_headers)
 
-    def _is_ours(self, host: str) -> bool:
+    def _is_ours(self, host: str | None) -> bool:
+        if host is None:
+            return True  # HTTP/1.0, as health checks of proxies speak it; no browser does
         name = host_name(host)
         return is_loopback(name) or name in self._names
 

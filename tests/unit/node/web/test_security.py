@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import MutableMapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi import Request
@@ -43,6 +46,29 @@ def test_loopback_process_answers_loopback_names_only(
 ) -> None:
     """A foreign name that points to this machine is refused."""
     assert client.get("/health/live", headers={"host": host}).status_code == status
+
+
+def test_a_health_check_that_names_no_host(client: Client) -> None:
+    """HAProxy's speaks HTTP/1.0 without Host; a browser, whom a foreign page could use, never."""
+    statuses = {path: _status_without_host(client, path) for path in ("/health/live", "/")}
+    assert statuses == {"/health/live": 200, "/": 503}
+
+
+def _status_without_host(client: Client, path: str) -> int:
+    found: list[int] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            found.append(message["status"])
+
+    scope = {"type": "http", "method": "GET", "path": path, "headers": [], "query_string": b""}
+    about = {"http_version": "1.0", "scheme": "http", "client": ("127.0.0.1", 1)}
+    asyncio.run(client.app({**scope, **about}, receive, send))
+    [status] = found
+    return status
 
 
 def test_process_on_a_network_answers_every_name(tmp_path: Path) -> None:
