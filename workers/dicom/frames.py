@@ -7,7 +7,7 @@ anything is allocated for them, and a frame shorter than declared is an error, n
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydicom import encaps
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_color_lut
-from pydicom.uid import UID
+from pydicom.uid import UID, RLELossless
 
 from node.errors import DecodingError
 from workers.dicom.decompression import SUPPORTED, Promise, Samples, decompress
@@ -154,7 +154,20 @@ def _encapsulated(
         layout.bits_stored,
         is_ybr=layout.photometric in _YBR,
     )
-    return decompress(stream, transfer_syntax, promise)
+    samples = decompress(stream, transfer_syntax, promise)
+    return _aligned(dataset, samples, transfer_syntax, layout)
+
+
+def _aligned(dataset: Dataset, samples: Samples, transfer_syntax: UID, layout: _Layout) -> Samples:
+    """Stored values that end at High Bit moved to bit 0, as in native pixel data.
+
+    A codestream that knows no more than Bits Stored has them there already; RLE knows only bytes.
+    """
+    lowest_bit = _lowest_bit(dataset, layout)
+    whole_words = transfer_syntax == RLELossless or samples.precision > layout.bits_stored
+    if layout.samples != 1 or not lowest_bit or not whole_words:
+        return samples
+    return replace(samples, values=samples.values >> lowest_bit, precision=layout.bits_stored)
 
 
 def _native(

@@ -18,7 +18,7 @@ import pytest
 from numpy.typing import NDArray
 from pydicom import uid
 from pydicom.dataset import Dataset, FileDataset
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, get_frame
 
 from node.errors import DecodingError
 from tests.datasets import add_pixels, mammogram
@@ -121,6 +121,34 @@ def test_big_endian_is_exact(tmp_path: Path) -> None:
 def test_lossless_syntaxes_are_exact(tmp_path: Path, syntax: uid.UID) -> None:
     """Losslessly compressed pixels come out as they went in."""
     dataset = with_frames(made(), syntax, [encoded(stored_pixels(), syntax)])
+    pixels = read_source(written(dataset, tmp_path)).image.pixels
+    assert np.allclose(pixels, EXPECTED, atol=1e-6)
+
+
+def _as_words(pixels: NDArray[np.uint16], syntax: uid.UID) -> bytes:
+    """One frame of whole 16-bit words in `syntax`."""
+    match syntax:
+        case uid.JPEGLosslessSV1:
+            return bytes(imagecodecs.ljpeg_encode(pixels, bitspersample=16))
+        case uid.JPEG2000Lossless:
+            options: dict[str, Any] = {"level": 0, "reversible": True, "codecformat": "j2k"}
+            return bytes(imagecodecs.jpeg2k_encode(pixels, **options))
+        case uid.RLELossless:
+            whole = made(pixels, BitsStored=16, HighBit=15)
+            whole.compress(uid.RLELossless)
+            return get_frame(whole.PixelData, 0, number_of_frames=1)
+    return encoded(pixels, syntax)
+
+
+@pytest.mark.parametrize(
+    "syntax",
+    [uid.RLELossless, uid.JPEGLosslessSV1, uid.JPEGLSLossless, uid.JPEG2000Lossless],
+    ids=lambda syntax: syntax.keyword,
+)
+def test_compressed_values_end_at_the_high_bit(tmp_path: Path, syntax: uid.UID) -> None:
+    """Twelve bits at the top of sixteen: read from the bottom they are noise, and no error."""
+    frame = _as_words(stored_pixels() << 4, syntax)
+    dataset = with_frames(made(HighBit=15), syntax, [frame])
     pixels = read_source(written(dataset, tmp_path)).image.pixels
     assert np.allclose(pixels, EXPECTED, atol=1e-6)
 
