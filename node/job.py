@@ -287,6 +287,19 @@ def show_state(session: Session, study_uid: str) -> None:
         study.error = last.error
 
 
+def waits_for_archives(job: Job) -> bool:
+    """Whether a job is delivered as far as it can be now, and will be looked at again later."""
+    return job.state == DELIVERING and job.lease_owner is None and job.due_at > utc_now()
+
+
+def earlier_is_delivered(session: Session, lease: Lease) -> bool:
+    """Whether no earlier revision of the study is still on its way to an archive."""
+    open_jobs = select(Job.id).where(
+        Job.study_uid == lease.study_uid, Job.revision < lease.revision, Job.state.in_(ACTIVE)
+    )
+    return session.scalar(open_jobs.limit(1)) is None
+
+
 def instances_of(session: Session, job: Job) -> Sequence[Instance]:
     """The instances that a job's revision covers, in a stable order."""
     return session.scalars(

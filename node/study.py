@@ -31,6 +31,7 @@ from node.job import (
     record,
     show_state,
     utc_now,
+    waits_for_archives,
 )
 from node.logs import log
 from node.priors.requests import request_priors
@@ -255,8 +256,9 @@ def complete_due(
 ) -> list[Bell]:
     """Turn every study whose deadline has passed into its next revision; publish what is returned.
 
-    A study whose previous revision is still being worked on waits for it. `priors`: rules by which
-    the study asks for earlier ones of its patient.
+    A study whose previous revision is still being worked on waits for it, unless that one only
+    waits for an archive that is away: the others get the late image's results. `priors`: rules by
+    which the study asks for earlier ones of its patient.
     """
     now = now or utc_now()
     with store.reading() as session:
@@ -300,7 +302,7 @@ def _complete(
 ) -> Bell | None:
     with store.writing() as session:
         last = last_job(session, study_uid)
-        if last is not None and last.state in ACTIVE:
+        if last is not None and last.state in ACTIVE and not waits_for_archives(last):
             return None
         # An image that arrived since the row was read has moved the deadline: then this changes
         # nothing and the next sweep looks again.

@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 
 from node.destinations import Destination
 from node.errors import DestinationRefusedError, DestinationUnavailableError
-from node.job import Lease, hold, record
+from node.job import Lease, earlier_is_delivered, hold, record
 from node.store.deliveries import CONFIRMED, PENDING, REFUSED, REPLACED, SENT
 from node.store.files import Files
 from node.store.session import Store
@@ -54,6 +54,8 @@ def write_rejection_notes(
     Raises EncodingError, LeaseLostError.
     """
     written = False
+    if not _may_replace(store, lease, destinations):
+        return written
     for destination in destinations:
         if destination.replace != "rejection-note":
             continue
@@ -74,6 +76,8 @@ def replace_superseded(
 
     Raises DestinationUnavailableError once all other destinations are done, LeaseLostError.
     """
+    if not _may_replace(store, lease, destinations):
+        raise DestinationUnavailableError("an earlier revision is still being delivered")
     refusals: list[str] = []
     unavailable: list[str] = []
     for destination in destinations:
@@ -89,6 +93,14 @@ def replace_superseded(
     if unavailable:
         raise DestinationUnavailableError("; ".join(unavailable))
     return refusals
+
+
+def _may_replace(store: Store, lease: Lease, destinations: Sequence[Destination]) -> bool:
+    """Not while an earlier revision may still bring what would be taken back."""
+    if all(destination.replace == "none" for destination in destinations):
+        return True
+    with store.reading() as session:
+        return earlier_is_delivered(session, lease)
 
 
 def _delete(store: Store, lease: Lease, destination: Destination) -> None:

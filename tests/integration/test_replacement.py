@@ -197,6 +197,35 @@ def test_a_late_image_replaces_what_orthanc_has(node: Archive) -> None:
     assert referenced(node.read(report), "PredecessorDocumentsSequence") == {study: {predecessor}}
 
 
+@pytest.mark.parametrize("replace", ["orthanc-delete", "rejection-note"])
+def test_nothing_is_replaced_while_an_earlier_revision_is_on_its_way(
+    node: Archive, replace: str
+) -> None:
+    """What it still brings would come after the deletion, and stay beside the new results."""
+    node.write_destinations({"replace": replace, "kinds": ["SEG", "SR"]})
+    lease = node.analysed(mammogram(), said=Said(findings=1))
+    node.release(lease)
+    node.analyse(lease.job_id)
+    study = lease.study_uid
+    with node.store.writing() as session:
+        job = session.get_one(Job, lease.job_id)
+        job.due_at = utc_now() + timedelta(hours=1)
+    later = node.analysed(mammogram(study, view="MLO"), said=Said(findings=1))
+    node.release(later)
+    node.analyse(later.job_id)
+    node.deliver(later.job_id)
+    assert node.state(study) == ("delivering", "an earlier revision is still being delivered")
+    old, new = node.uids(study, 1), node.uids(study, 2)
+    assert node.stored(study) == new
+    node.deliver(lease.job_id)
+    assert node.stored(study) == old | new
+    node.deliver(later.job_id)
+    assert node.state(study) == ("done", None)
+    assert node.deliveries(study, 1) == {"replaced"}
+    notes = node.uids(study, 2, "REJECTED")
+    assert node.stored(study) == (new if replace == "orthanc-delete" else old | new | notes)
+
+
 def test_an_object_of_someone_else_under_our_uid_stays(node: Archive) -> None:
     """Same SOP Instance UID, another series and manufacturer: it is left alone."""
     node.write_destinations({"replace": "orthanc-delete"})

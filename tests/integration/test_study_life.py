@@ -120,6 +120,28 @@ def test_late_image_opens_the_next_revision(node: Node) -> None:
     assert node.state(uid) == (QUEUED, 2)
 
 
+def test_late_image_does_not_wait_for_an_archive_that_is_away(node: Node, store: Store) -> None:
+    """One archive that is down for a day keeps the late image's results from no other."""
+    image = mammogram()
+    uid = image.StudyInstanceUID
+    node.receive(image)
+    (bell,) = node.sweep(31)
+    lease = node.lease(bell.job_id)
+    assert lease is not None
+    node.advance(lease, DELIVERING)
+    node.receive(mammogram(uid, "R"))
+    assert node.sweep(60) == [], "nothing is delivered yet"
+    lease = node.lease(bell.job_id, DELIVERING)
+    assert lease is not None
+    assert node.sweep(60) == [], "a worker is at it"
+    with store.writing() as session:
+        wait_until(session, hold(session, lease), utc_now() + timedelta(hours=1), "away")
+    assert len(node.sweep(60)) == 1
+    assert node.state(uid) == (QUEUED, 2)
+    with store.reading() as session:
+        assert session.get_one(Job, bell.job_id).state == DELIVERING
+
+
 def test_late_pdf_does_not_reopen(node: Node) -> None:
     """An object that no model wants is kept without a new revision."""
     image = mammogram()
