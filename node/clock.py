@@ -40,7 +40,9 @@ def bring_back(store: Store, settings: Settings, now: datetime | None = None) ->
     with store.writing() as session:
         for move in wrong:
             session.execute(move, execution_options={"synchronize_session": False})
-    log.warning("the clock was set back, or another machine's is ahead; nothing waits for that time")
+    log.warning(
+        "the clock was set back, or another machine's is ahead; nothing waits for that time"
+    )
 
 
 def _moves(settings: Settings, now: datetime) -> Sequence[tuple[Update, Any, Any]]:
