@@ -25,6 +25,8 @@ MAX_PIXELS = 200_000_000
 _BITS_ALLOCATED = (8, 16)  # PS3.3 C.8.11.3.1.5 and C.8.5.6.1.13; 1 is SEG, 32 is dose
 _GREY = ("MONOCHROME1", "MONOCHROME2")
 _YBR = ("YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_422", "YBR_PARTIAL_420")
+_PALETTE = ("Red", "Green", "Blue")
+_LARGEST_BYTE = 255
 # ITU-R BT.601, the luminance that YBR_FULL is defined with (PS3.3 C.7.6.3.1.2).
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 
@@ -233,7 +235,18 @@ def _through_palette(dataset: Dataset, values: NDArray[Any]) -> NDArray[np.float
         colours = apply_color_lut(values, dataset)
     except (ValueError, IndexError, TypeError, AttributeError) as error:
         raise DecodingError("the colour palette is damaged; send the instance again") from error
-    return _luminance(colours[..., :3], 8 * colours.dtype.itemsize)
+    bits = 8 if _holds_bytes(dataset) else 8 * colours.dtype.itemsize
+    return _luminance(colours[..., :3], bits)
+
+
+def _holds_bytes(dataset: Dataset) -> bool:
+    """Whether the palette's words are bytes, as older devices wrote them, whatever it says.
+
+    Words up to 255 of 65535 would be black all over (PS3.3 C.7.6.3.1.6).
+    """
+    tables = [dataset.get(f"{each}PaletteColorLookupTableData") for each in _PALETTE]
+    words = [np.frombuffer(table[: len(table) // 2 * 2], "<u2") for table in tables if table]
+    return bool(words) and all(table.max(initial=0) <= _LARGEST_BYTE for table in words)
 
 
 def _luminance(values: NDArray[Any], bits: int) -> NDArray[np.float32]:

@@ -379,6 +379,18 @@ def test_a_palette_is_applied(tmp_path: Path) -> None:
     assert read_frame(written(dataset, tmp_path)).pixels.tolist() == [[0.0, 1.0]]
 
 
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_palette_of_bytes_in_words_is_not_black(tmp_path: Path, bits: int) -> None:
+    """Older devices wrote bytes as words, and some called them words: a model saw nothing in it."""
+    dataset = colour(np.zeros((1, 2, 3), np.uint8), "PALETTE COLOR", SamplesPerPixel=1)
+    dataset.PixelData = bytes([0, 255])
+    for name in ("Red", "Green", "Blue"):
+        setattr(dataset, f"{name}PaletteColorLookupTableDescriptor", [256, 0, bits])
+        table = np.arange(256, dtype="<u2").tobytes()
+        setattr(dataset, f"{name}PaletteColorLookupTableData", table)
+    assert np.allclose(read_frame(written(dataset, tmp_path)).pixels, [[0.0, 1.0]])
+
+
 def colour(pixels: NDArray[np.uint8], photometric: str, **changes: Any) -> FileDataset:
     dataset = made(np.zeros(pixels.shape[:2], np.uint16), Modality="US", SamplesPerPixel=3)
     dataset.PhotometricInterpretation = photometric
