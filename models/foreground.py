@@ -106,15 +106,17 @@ def windowed(
     inside: NDArray[np.bool_],
     percentiles: tuple[float, float],
     top: float,
+    narrowest: float = 0.0,
 ) -> NDArray[np.uint8]:
     """Grey levels (rows, columns), 0 outside the breast.
 
     The lower percentile of the pixels `inside` becomes 0, the upper one `top` (in [0, 1]) of the
-    byte range; what is brighter still uses the rest.
+    byte range; what is brighter still uses the rest. Percentiles that are less than `narrowest`
+    apart are stretched as if they were not.
     """
     values = pixels[inside]
     low, high = np.percentile(values[:: max(1, values.size // SAMPLE_PX)], percentiles)
-    gain = np.float32(255.0 * top / max(float(high - low), 1e-3))
+    gain = np.float32(255.0 * top / max(float(high - low), narrowest, 1e-3))
     levels = np.clip((pixels - np.float32(low)) * gain, 0.0, 255.0) * inside
     result: NDArray[np.uint8] = np.rint(levels).astype(np.uint8)
     return result

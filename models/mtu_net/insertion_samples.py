@@ -29,9 +29,7 @@ from models.mtu_net.data import BITS, Sample, make_sample, tiles_of
 from models.mtu_net.spec import ASSUMED_BREAST_HEIGHT_MM
 from models.training.folds import Fold
 
-PHANTOM_SHARE = (
-    0.25  # of training samples: enough that synthetic studies stay in the model's domain
-)
+PHANTOM_SHARE = 0.2  # of training samples: enough that synthetic studies stay in the model's domain
 COARSE_SHARE = 0.1  # from pictures without spacing (RSNA at 448 px), where only coarse specks show
 
 _MAX_SPECKS = 5  # single ones, beside what the real breast holds already

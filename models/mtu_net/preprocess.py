@@ -21,6 +21,7 @@ from models.imaging.tiles import starts
 from models.mtu_net.spec import (
     ASSUMED_BREAST_HEIGHT_MM,
     MIN_BREAST_FRACTION,
+    PROCESSING_RANGE,
     SPEC,
     STRIDE_PX,
     TILE_PX,
@@ -56,8 +57,9 @@ def working_image(image: BreastImage) -> tuple[NDArray[np.uint8], NDArray[np.boo
     box = breast_box(mask)
     shape = _grid_shape(image, box)
     inside = box.crop(mask)
-    even = thickness_evened(image, mask)
-    window = windowed(box.crop(even), inside, WINDOW_PERCENTILES, WINDOW_TOP)
+    even = box.crop(thickness_evened(image, mask))
+    narrowest = PROCESSING_RANGE if image.for_processing else 0.0
+    window = windowed(even, inside, WINDOW_PERCENTILES, WINDOW_TOP, narrowest)
     columns_rows = (shape[1], shape[0])
     shrinks = shape[0] < window.shape[0]
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR

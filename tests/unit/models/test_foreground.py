@@ -46,6 +46,14 @@ def test_windowing_keeps_room_above() -> None:
     assert levels[301, 101] == 255
 
 
+def test_a_narrow_range_is_not_stretched_beyond_a_limit() -> None:
+    """Percentiles 0.1 apart, where 0.4 is the narrowest window, fill a quarter of the range."""
+    pixels = np.linspace(0.5, 0.6, 10_000, dtype=np.float32).reshape(100, 100)
+    levels = windowed(pixels, np.ones(pixels.shape, np.bool_), (0.0, 100.0), 1.0, narrowest=0.4)
+    assert levels.min() == 0
+    assert levels.max() == pytest.approx(255 / 4, abs=1)
+
+
 @pytest.mark.parametrize(
     "pixels", [np.zeros((300, 300), np.float32), np.full((300, 300), np.inf, np.float32)]
 )

@@ -4,10 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from models.mtu_net.data import BITS, TILES, for_processing, make_sample
 from models.mtu_net.preprocess import working_image
-from models.mtu_net.spec import TILE_PX
+from models.mtu_net.spec import TILE_PX, WINDOW_TOP
 from phantoms.headers import ImagePlace
 from phantoms.identity import StudyIdentity
 from phantoms.mammogram import mammogram
@@ -40,10 +41,12 @@ def test_images_for_processing_are_those_that_the_service_reads(tmp_path: Path) 
 
 
 def test_thickness_of_images_for_processing_is_evened() -> None:
-    """The thin rim takes less of the grey range, so that more of it is left to the tissue."""
+    """The thin rim falls off less, and what little range is left is not stretched to its noise."""
     phantom = mammogram(3, "L", "CC", (512, 416), [])
     image = for_processing(phantom)
     even, breast, _ = working_image(image)
     plain, _, _ = working_image(replace(image, for_processing=False))
-    spread = [np.subtract(*np.percentile(grey[breast], (80, 20))) for grey in (even, plain)]
-    assert spread[0] > 1.3 * spread[1]
+    falls = [np.subtract(*np.percentile(grey[breast], (50, 5))) for grey in (even, plain)]
+    assert falls[0] < 0.5 * falls[1]
+    assert np.percentile(plain[breast], 99.5) == pytest.approx(255 * WINDOW_TOP, abs=3)
+    assert np.percentile(even[breast], 99.5) < 0.8 * 255 * WINDOW_TOP
