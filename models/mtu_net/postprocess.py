@@ -35,6 +35,10 @@ MIN_AREA_MM2 = {"mc": 1.5, "bac": 3.0}
 # cluster is told from a few bright dots by how much of it there is.
 SCORED_AREA_MM2 = 12.0
 
+# Share of a tile that may be of no class at all, background included. Bytes hold no NaN: a network
+# that overflows, in half precision say, answers 0 throughout; that is not "nothing found".
+MAX_NOTHING = 0.01
+
 # A find with fewer specks than this is less sure in proportion: one alone is no cluster.
 GROUP_SPECKS = 4
 
@@ -192,4 +196,9 @@ def _checked(outputs: Mapping[str, NDArray[Any]], tiles: int) -> NDArray[np.uint
     if array is None or array.dtype != np.uint8 or array.shape != (tiles, *expected.shape):
         found = "nothing" if array is None else f"{array.dtype} {array.shape}"
         raise ModelOutputError(f"{expected.name} is {found}, expected uint8 of {tiles} tiles")
+    if (~array.any(axis=1)).mean(axis=(1, 2)).max(initial=0.0) > MAX_NOTHING:
+        raise ModelOutputError(
+            f"{expected.name} hold neither calcium nor background: the network overflowed; "
+            "serve it in FP32"
+        )
     return array

@@ -3,10 +3,12 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from models.contract import FindingKind, ModelOutputError, Prepared
 from models.foreground import Box
+from models.mtu_net.network import MTUNet, ServedMTUNet
 from models.mtu_net.postprocess import merge, postprocess
 from models.mtu_net.preprocess import Grid, tile_origins
 from models.mtu_net.spec import CLASSES, TILE_PX
@@ -30,6 +32,7 @@ def prepared(dotted: bool = True) -> Prepared:
 
 def tiles_of(maps: dict[str, NDArray[np.uint8]]) -> dict[str, NDArray[np.uint8]]:
     """Cut full maps (600, 400) of some classes into the tensor that the network would give."""
+    maps = {"background": np.full(SHAPE, 255, np.uint8), **maps}
     stack = np.stack([maps.get(name, np.zeros(SHAPE, np.uint8)) for name in CLASSES])
     return {
         "probabilities": np.stack(
@@ -136,3 +139,14 @@ def test_tensors_of_another_model_are_refused(outputs: dict[str, NDArray[np.uint
     """A missing tensor, a wrong number of tiles or a wrong type raises ModelOutputError."""
     with pytest.raises(ModelOutputError):
         postprocess(outputs, prepared())
+
+
+def test_a_network_that_overflows_does_not_find_nothing() -> None:
+    """NaN inside is 0 in every class as bytes, and an error instead of an empty answer."""
+    network = MTUNet()
+    with torch.no_grad():
+        for head in network.heads.values():
+            head.bias.fill_(torch.nan)
+        answer = ServedMTUNet(network.eval())(torch.from_numpy(prepared().tensors["tiles"]))
+    with pytest.raises(ModelOutputError, match="overflowed"):
+        postprocess({"probabilities": answer.numpy()}, prepared())
