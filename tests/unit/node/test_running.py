@@ -47,8 +47,12 @@ def test_what_the_user_says_wins(
     assert (settings.dicom_port, settings.http_port) == (104, 2002)
 
 
-# None, one above the largest process id, and another process that got the id of a killed one.
-@pytest.mark.parametrize("process", ["", "4194305\n", f"{os.getpid()}\n"])
+# Another process may have got the id of a supervisord that was killed.
+@pytest.mark.parametrize(
+    "process",
+    ["", "4194305\n", f"{os.getpid()}\n"],
+    ids=["no file", "above the largest id", "another process"],
+)
 def test_a_stack_that_has_ended_says_nothing(state: Path, process: str) -> None:
     """Its ports are nobody's now, or somebody else's."""
     if process:
