@@ -24,8 +24,12 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def supervisord() -> Iterator[int]:
     """Return the id of a process with the command line of a supervisord."""
-    argv = [sys.executable, "-c", "input()", "-m", "supervisor.supervisord"]
-    with subprocess.Popen(argv, stdin=subprocess.PIPE) as process:
+    script = "print('here', flush=True); input()"
+    argv = [sys.executable, "-c", script, "-m", "supervisor.supervisord"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(argv, **pipes) as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # else its command line may still be empty
         yield process.pid
         process.kill()
 

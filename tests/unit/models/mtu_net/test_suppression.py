@@ -44,7 +44,11 @@ def test_only_what_lies_on_the_artery_goes() -> None:
     cv2.line(artery, (60, 100), (330, 140), (250,), 9)
     cv2.circle(cluster, (200, 400), 25, (240,), cv2.FILLED)
     server = EverythingServer(
-        {"mc": np.maximum(cluster, np.where(artery > 0, 215, 0)).astype(np.uint8), "bac": artery}
+        {
+            "mc": np.maximum(cluster, np.where(artery > 0, 215, 0)).astype(np.uint8),
+            "bac": artery,
+            "background": np.maximum(255 - np.maximum(cluster, artery), 5),
+        }
     )
     server.origins = preprocess(image).geometry.origins
     masks = {
