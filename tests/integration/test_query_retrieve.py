@@ -628,8 +628,8 @@ def test_peers_that_leave_in_the_middle(node: Node, many: str) -> None:
     assert "Traceback" not in node.log.read_text()
 
 
-# The peer is in this process, the node is not: where the peer aborts while it answers the next object
-# its pynetdicom has no row for that in its state machine, and its thread ends with an error.
+# The peer is in this process, the node is not. Where the peer aborts while it answers the next
+# object, pynetdicom's state machine has no row for that, and its thread ends with an error.
 @pytest.mark.filterwarnings(
     "ignore:Exception in thread .*run_reactor:pytest.PytestUnhandledThreadExceptionWarning"
 )
