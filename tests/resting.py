@@ -14,7 +14,7 @@ from node.retention.removal import Rule
 from node.store.tables import Delivery, Instance, Job, Removal, Result, Study
 from tests.analysed import Analysed, Said
 from workers.records import add_results
-from workers.results import encode_results
+from workers.results import Encoding, encode_results
 
 KEEP_DAYS = 30
 
@@ -31,7 +31,7 @@ class Resting(Analysed):
         """Do what workers do to a queued job; one archive confirms every result."""
         lease = self.claimed(job_id)
         self.infer(lease, said)
-        written = encode_results(self.store, self.files, lease, ())
+        written = encode_results(Encoding(self.store, self.files, ()), lease)
         study_uid, revision = lease.study_uid, lease.revision
         self.files.write(self.files.picture_path(study_uid, revision, study_uid), b"a picture")
         with self.store.writing() as session:

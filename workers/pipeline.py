@@ -11,7 +11,7 @@ again; permanent -> the job fails with the reason; a lost lease -> another worke
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, SQLAlchemyError
@@ -64,11 +64,10 @@ from workers.records import (
     store_outcomes,
 )
 from workers.replacement import replace_superseded, write_rejection_notes
-from workers.results import encode_results, write_lost
+from workers.results import Encoding, encode_results, write_lost
 from workers.triton.balanced import BalancedClient
 
 Stage = Callable[[Lease], Bell | None]
-_Encoding = tuple[Store, Files, Lease, tuple[Destination, ...], int, Mapping[str, float]]
 
 # The database is away, full, or being replaced (PEP 249); other errors are about what was written.
 _DATABASE_AWAY = (OperationalError, InterfaceError, InternalError, PoolTimeoutError)
@@ -106,7 +105,7 @@ class Pipeline:
             job.error = nothing_accepted(job)
             if job.error is not None:
                 return move(session, job, SKIPPED, job.error)
-        results = encode_results(*self._encoding(lease))
+        results = encode_results(self._encoding(), lease)
         with self.store.writing() as session:
             job = hold(session, lease)
             add_results(session, job, results, self.destinations)
@@ -149,17 +148,16 @@ class Pipeline:
     def _delivered(self, lease: Lease) -> list[str] | None:
         """Send, then take back what is superseded; None while something waits."""
         parts = (self.store, self.files, lease, self.destinations)
-        write_lost(*self._encoding(lease))
+        write_lost(self._encoding(), lease)
         refusals = deliver_results(*parts, self.settings)
         if refusals == [] and write_rejection_notes(*parts):
             refusals = deliver_results(*parts, self.settings)
         return replace_superseded(*parts) if refusals == [] else refusals
 
-    def _encoding(self, lease: Lease) -> _Encoding:
-        """What the encoding of results depends on."""
+    def _encoding(self) -> Encoding:
         settings = self.settings
         choices = (settings.combine_window_days, settings.presentation_scores)
-        return (self.store, self.files, lease, self.destinations, *choices)
+        return Encoding(self.store, self.files, self.destinations, *choices)
 
     def _work(self, job_id: JobId, state: str, stage: Stage) -> None:
         """The outer shell of both tasks: the lease, and what is left when it is gone."""

@@ -9,6 +9,7 @@ the study was complete.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import cast
 
@@ -55,68 +56,55 @@ _STATE_VARIANTS: tuple[Variant, ...] = ("", "shutter")
 _FIRST_SEGMENTATION_SERIES = 9001
 
 
-def encode_results(
-    store: Store,
-    files: Files,
-    lease: Lease,
-    destinations: Sequence[Destination],
-    combine_window_days: int = 0,
-    presentation_scores: Mapping[str, float] | None = None,
-) -> list[WrittenResult]:
-    """Encode and write every object of a job. Raises EncodingError.
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """What the objects of a job depend on, beside the job.
 
     `combine_window_days`: how far mammogram and ultrasound of a patient may lie apart; 0: never.
     `presentation_scores`: by finding kind, from which score on a CAD report asks to show it.
     """
-    parts = (store, files, lease, destinations, combine_window_days, presentation_scores)
-    return [write_result(files, lease, each) for each in _encoded(*parts)]
+
+    store: Store
+    files: Files
+    destinations: Sequence[Destination]
+    combine_window_days: int = 0
+    presentation_scores: Mapping[str, float] | None = None
+
+    def objects(self, lease: Lease) -> Iterator[EncodedResult]:
+        """Those of a job, one after another. Raises EncodingError."""
+        wanted = wanted_by(self.destinations)
+        decided = None
+        if ("COMBINED", "") in wanted:
+            decided = decide_partner(self.store, lease, self.combine_window_days)
+        with self.store.reading() as session:
+            study = read_study(session, self.files, session.get_one(Job, lease.job_id))
+            partner = None if decided is None else _read_partner(session, self.files, decided)
+        yield from encode_study(study, wanted, partner, self.presentation_scores)
 
 
-def write_lost(
-    store: Store,
-    files: Files,
-    lease: Lease,
-    destinations: Sequence[Destination],
-    combine_window_days: int = 0,
-    presentation_scores: Mapping[str, float] | None = None,
-) -> None:
+def encode_results(encoding: Encoding, lease: Lease) -> list[WrittenResult]:
+    """Encode and write every object of a job. Raises EncodingError."""
+    return [write_result(encoding.files, lease, each) for each in encoding.objects(lease)]
+
+
+def write_lost(encoding: Encoding, lease: Lease) -> None:
     """Write what is still to be delivered and has no file: a restored backup may lack results.
 
-    Arguments and errors as for `encode_results`; the objects have the UIDs that they had.
+    The objects have the UIDs that they had. Raises EncodingError.
     """
-    with store.reading() as session:
+    with encoding.store.reading() as session:
         lost = {
             result.sop_instance_uid
             for result in session.get_one(Job, lease.job_id).results
             if any(each.state in (PENDING, SENT, ASKED) for each in result.deliveries)
-            and not files.absolute(result.path).exists()
+            and not encoding.files.absolute(result.path).exists()
         }
     if not lost:
         return
-    parts = (store, files, lease, destinations, combine_window_days, presentation_scores)
-    for each in _encoded(*parts):
+    for each in encoding.objects(lease):
         if str(each.dataset.SOPInstanceUID) in lost:
-            write_result(files, lease, each)
+            write_result(encoding.files, lease, each)
     log.warning("lost results written again", extra={"job": lease.job_id, "lost": len(lost)})
-
-
-def _encoded(
-    store: Store,
-    files: Files,
-    lease: Lease,
-    destinations: Sequence[Destination],
-    combine_window_days: int,
-    presentation_scores: Mapping[str, float] | None,
-) -> Iterator[EncodedResult]:
-    """The objects of a job, one after another."""
-    wanted = wanted_by(destinations)
-    decided = None
-    if ("COMBINED", "") in wanted:
-        decided = decide_partner(store, lease, combine_window_days)
-    with store.reading() as session:
-        study = read_study(session, files, session.get_one(Job, lease.job_id))
-        partner = None if decided is None else _read_partner(session, files, decided)
-    yield from encode_study(study, wanted, partner, presentation_scores)
 
 
 def wanted_by(destinations: Sequence[Destination]) -> frozenset[Form]:
@@ -134,7 +122,7 @@ def encode_study(
     """Every wanted object; those that others refer to come first. Raises EncodingError.
 
     `partner`: what goes with the study into a combined report; None: there is none.
-    `presentation_scores`: as for `encode_results`.
+    `presentation_scores`: as for `Encoding`.
     """
     for variant in _MEASURED_VARIANTS:
         if ("SEG", variant) in wanted or ("SR", variant) in wanted:

@@ -18,7 +18,7 @@ from node.store.tables import Job, Result
 from tests.analysed import Analysed, Said, scan
 from tests.datasets import mammogram
 from workers.records import add_results
-from workers.results import encode_results
+from workers.results import Encoding, encode_results
 
 WORKSTATION = Destination(
     name="workstation",
@@ -44,10 +44,10 @@ def _encode(node: Analysed, lease: Lease, scores: str = "") -> dict[str, list[st
     """Write and record every object of a job, end it; destinations by SOP Instance UID of CADSR."""
     destinations = (WORKSTATION, VIEWER)
     settings = load_settings(cad_presentation_scores=scores)
-    written = encode_results(
-        *(node.store, node.files, lease, destinations),
-        presentation_scores=settings.presentation_scores,
+    encoding = Encoding(
+        *(node.store, node.files, destinations), presentation_scores=settings.presentation_scores
     )
+    written = encode_results(encoding, lease)
     with node.store.writing() as session:
         job = hold(session, lease)
         add_results(session, job, written, destinations)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from node.identifiers import JobId
 from node.job import DONE, FAILED, retry
 from node.settings import Settings, load_settings
 from node.store.migrate import upgrade
-from node.store.session import Store, open_store
+from node.store.session import Store
 from node.store.tables import Job, Result
 from tests.analysed import Analysed, Said
 from tests.datasets import mammogram
@@ -39,14 +38,6 @@ def settings(tmp_path: Path, orthanc: Orthanc) -> Settings:
     )
     upgrade(settings)
     return settings
-
-
-@pytest.fixture
-def store(settings: Settings) -> Iterator[Store]:
-    """Its database."""
-    store = open_store(settings)
-    yield store
-    store.close()
 
 
 def test_lost_results_are_written_again(settings: Settings, store: Store, orthanc: Orthanc) -> None:
