@@ -17,8 +17,8 @@ WORKING_SPACING_MM = 0.15  # the smallest speck worth reporting covers 2 px
 MIN_BREAST_FRACTION = 0.02  # a tile with less breast than this is not sent
 WINDOW_PERCENTILES = (1.0, 99.5)  # of the pixels inside the breast
 WINDOW_TOP = 0.8  # where the upper one lands, so that calcium still stands out above it
-# The narrowest window of an evened image For Processing: 1.4 units of attenuation where air and the
-# densest tissue are 3.2 apart. Devices show no narrower one, for it would show the noise.
+# The narrowest window of an evened image For Processing: 1.3 to 1.6 units of attenuation on
+# phantoms, where air and the densest tissue are 3 to 3.8 apart. A narrower one shows the noise.
 PROCESSING_RANGE = 0.35
 ASSUMED_BREAST_HEIGHT_MM = 165.0  # of an image that does not tell its pixel spacing
 
