@@ -38,8 +38,9 @@ from node.identifiers import is_uid
 from node.routes import ROUTABLE
 from node.views import VIEW_BY_CODE
 
-# A deflated data set is inflated this far at most: a bomb must not cost memory.
-_INFLATED_BYTES = 1 << 24
+# Of a deflated data set so much is kept when it is inflated, and the rest counted, up to a GiB, in
+# pieces: a bomb must cost neither memory nor a processor for minutes.
+_INFLATED_BYTES, _COUNTED_BYTES, _PIECE_BYTES = 1 << 24, 1 << 30, 1 << 20
 
 # What is read of a file before the rest of it.
 _HEAD_BYTES = 1 << 16
@@ -236,9 +237,25 @@ def _unreadable(error: Exception) -> CannotUnderstandError:
 
 def _read(stream: BinaryIO, size_bytes: int, encoding: Encoding) -> Header:
     if encoding.deflated:
-        content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(stream.read(), _INFLATED_BYTES)
-        stream, size_bytes = BytesIO(content), len(content)
+        content, size_bytes = _inflated(stream)
+        stream = BytesIO(content)
     return _header(*walk(stream, size_bytes, encoding, _WANTED), encoding)
+
+
+def _inflated(stream: BinaryIO) -> tuple[bytes, int]:
+    """The beginning of a deflated data set, and its size, inflated. Raises zlib.error."""
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    head, size_bytes = bytearray(), 0
+    while deflated := inflater.unconsumed_tail or stream.read(_PIECE_BYTES):
+        piece = inflater.decompress(deflated, _PIECE_BYTES)
+        head += piece[: max(0, _INFLATED_BYTES - size_bytes)]
+        size_bytes += len(piece)
+        if inflater.eof:
+            break
+        if size_bytes > _COUNTED_BYTES:
+            # Whether it is whole is not looked at: no length of pixel data is longer than this.
+            return bytes(head), size_bytes + (1 << 32)
+    return bytes(head), size_bytes
 
 
 def _header(elements: Elements, pixels: PixelElement, encoding: Encoding) -> Header:

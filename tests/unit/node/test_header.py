@@ -117,6 +117,28 @@ def test_truncated_files_are_refused(tmp_path: Path, lost_bytes: int) -> None:
         read_file(path)
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_large_deflated_objects(tmp_path: Path, whole: bool) -> None:
+    """What inflates to more than is kept of it for the header is whole or not, as any other."""
+    image = mammogram(size_px=(4000, 3000))
+    image.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    path = saved(image, tmp_path)
+    if whole:
+        assert read_file(path)[0].attributes["HasPixelData"] == "true"
+        return
+    path.write_bytes(path.read_bytes()[:-10_000])
+    with pytest.raises(CannotUnderstandError, match="truncated"):
+        read_file(path)
+
+
+def test_large_deflated_document(tmp_path: Path) -> None:
+    """The same without pixels: a document that does not lie in what is kept to its end."""
+    document = encapsulated_pdf()
+    document.EncapsulatedDocument = bytes(20 << 20)
+    document.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    assert read_file(saved(document, tmp_path))[0].study_uid == document.StudyInstanceUID
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom warns before it gives up
 @pytest.mark.parametrize("content", [b"", b"GIF89a", b"\0" * 128 + b"DICM" + b"\xff" * 64])
 def test_rubbish_is_refused(tmp_path: Path, content: bytes) -> None:
