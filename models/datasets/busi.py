@@ -9,25 +9,32 @@ missing, empty, broken or of another size is unknown, not absent.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from models.contract import FindingKind
 from models.datasets.cases import LABELS, Case, Label, LeftOut, Lesion, Truth
-from models.datasets.pictures import decoded, files_of, lesion_of, read_picture, size_of
+from models.datasets.pictures import (
+    PICTURES,
+    files_below,
+    files_of,
+    folders_of,
+    lesion_of,
+    read_mask,
+    read_picture,
+    size_of,
+)
+from models.datasets.tables import DataSetError, place_of
 
 # With one of these the truth stands in a table, and the folders are somebody else's.
 _TABLES = ("labels.csv", "train.csv", "Info.txt")
 
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
-
-# Compression blurs the edge of a mask; without loss everything that is not 0 is meant.
-_LOSSY, _LOSSY_LEVEL = (".jpg", ".jpeg"), 127
+_MASK = re.compile("(.*)_mask", re.IGNORECASE | re.DOTALL)  # what stands before the last one
 
 
 class _MaskError(Exception):
@@ -36,12 +43,21 @@ class _MaskError(Exception):
 
 def is_busi(folder: Path) -> bool:
     """A folder of a class is there; a part of the set may lack the others."""
-    return bool(_folders(folder)) and not any((folder / name).is_file() for name in _TABLES)
+    return bool(_folders(folder)) and not any(place_of(folder, t).is_file() for t in _TABLES)
 
 
 def read_busi(folder: Path) -> Iterator[Case | LeftOut]:
-    """Every image, by class and name, and the masks that could not be used."""
+    """Every image, by class and name, and the masks that could not be used.
+
+    Raises DataSetError where there is no picture at all.
+    """
     folders = _folders(folder)
+    if not any(files_of(path, PICTURES) for path in folders.values()):
+        names = ", ".join(sorted(path.name for path in folders.values()))
+        raise DataSetError(
+            f"{folder}: {names} hold no picture; pictures and masks lie in them side by side, "
+            "not in folders below"
+        )
     for label in LABELS:
         if label in folders:
             yield from _class(folders[label], label)
@@ -49,19 +65,23 @@ def read_busi(folder: Path) -> Iterator[Case | LeftOut]:
 
 def _folders(folder: Path) -> dict[str, Path]:
     """Folders of the classes by name in lower case."""
-    found = {path.name.lower(): path for path in folder.iterdir() if path.is_dir()}
+    found = {path.name.lower(): path for path in folders_of(folder)}
     return {name: path for name, path in found.items() if name in LABELS}
 
 
 def _class(folder: Path, label: Label) -> Iterator[Case | LeftOut]:
-    paths = files_of(folder, _SUFFIXES)
+    for below in folders_of(folder):
+        if next(files_below(below, PICTURES), None):
+            yield LeftOut(f"{folder.name}/{below.name}", "pictures in a folder below their class")
+    images: dict[str, Path] = {}
     of_image: dict[str, list[Path]] = {}
-    for mask in paths:
-        if "_mask" in mask.stem:
-            of_image.setdefault(mask.stem[: mask.stem.rindex("_mask")], []).append(mask)
-    for path in paths:
-        if "_mask" in path.stem:
-            continue
+    for path in files_of(folder, PICTURES):
+        mask_of = _MASK.match(path.stem)
+        if mask_of:
+            of_image.setdefault(mask_of[1], []).append(path)
+        elif images.setdefault(path.stem, path) is not path:
+            yield LeftOut(f"{folder.name}/{path.name}", "another picture has this name")
+    for path in images.values():
         lesions: list[Lesion] = []
         own = of_image.pop(path.stem, [])
         # A normal image needs no mask; a lesion that nobody outlined is unknown, not absent.
@@ -82,7 +102,7 @@ def _class(folder: Path, label: Label) -> Iterator[Case | LeftOut]:
 def _lesions(path: Path, image: Path, label: Label) -> list[Lesion]:
     """The lesion of one mask; none in an empty one of a normal image. Raises _MaskError."""
     try:
-        mask = decoded(path.read_bytes(), cv2.IMREAD_GRAYSCALE)
+        mask = read_mask(path)
     except OSError as error:
         raise _MaskError("a mask that cannot be read") from error
     if mask is None:
@@ -90,8 +110,6 @@ def _lesions(path: Path, image: Path, label: Label) -> list[Lesion]:
     size = size_of(image)
     if size is not None and size != mask.shape:
         raise _MaskError("a mask of another size than its image")
-    if path.suffix.lower() in _LOSSY:
-        mask = np.asarray(mask > _LOSSY_LEVEL, np.uint8)
     return _outlined(mask, label)
 
 

@@ -16,13 +16,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.contract import BreastImage
 from models.datasets.cases import SUSPICIOUS, Case, Fold, Label, Truth
+from models.datasets.pictures import is_hidden
 from models.datasets.tables import DataSetError
 from models.datasets.tfrecords import Record, read_features, records
 
@@ -40,7 +41,7 @@ def ddsm_files(folder: Path) -> list[Path]:
     """TFRecord files and arrays, here or one folder below, as the set unpacks."""
     patterns = ("*.tfrecord*", f"*{_DATA}")
     found = (folder.glob(f"{below}{pattern}") for below in ("", "*/") for pattern in patterns)
-    return sorted({path for paths in found for path in paths})
+    return sorted({path for paths in found for path in paths if not is_hidden(path.name)})
 
 
 def read_ddsm(folder: Path) -> Iterator[Case]:
@@ -77,15 +78,29 @@ def _array(folder: Path, path: Path) -> Iterator[Case]:
     labels = next((place for place in places if place.is_file()), None)
     if labels is None:
         raise DataSetError(f"{name}, the labels of {path}, is missing")
-    values, count = np.load(labels), len(np.load(path, mmap_mode="r"))
-    if len(values) != count:
-        raise DataSetError(f"{labels} has {len(values)} labels for {count} patches")
-    for number, value in enumerate(values):
-        yield _case(path, number, _LABELS.get(int(value)), partial(_of_array, path, number), "test")
+    values, patches = _loaded(labels), _loaded(path, mmap_mode="r")
+    _, *sides = patches.shape or (0,)
+    if patches.dtype != np.uint8 or len(sides) not in (2, 3) or sides[2:] not in ([], [1]):
+        raise DataSetError(
+            f"{path} holds {patches.dtype} of {patches.shape}, and no grey patches in bytes"
+        )
+    if values.size != len(patches):
+        raise DataSetError(f"{labels} has {values.size} labels for {len(patches)} patches")
+    for number, value in enumerate(values.ravel()):
+        label = _label_of(value, labels)
+        yield _case(path, number, label, partial(_of_array, path, number), "test")
+
+
+def _loaded(path: Path, mmap_mode: Literal["r"] | None = None) -> NDArray[Any]:
+    """Raises DataSetError for what is no array."""
+    try:
+        return np.asarray(np.load(path, mmap_mode=mmap_mode))
+    except (EOFError, ValueError) as error:
+        raise DataSetError(f"{path} is no array that numpy has saved: {error}") from error
 
 
 def _of_array(path: Path, number: int) -> BreastImage:
-    return _image(np.asarray(np.load(path, mmap_mode="r")[number]).squeeze())
+    return _image(np.asarray(_loaded(path, mmap_mode="r")[number]).squeeze())
 
 
 def _case(path: Path, number: int, label: Label | None, read: Any, fold: Fold) -> Case:
@@ -101,7 +116,15 @@ def _label(record: Record) -> Label | None:
     features = read_features(record)
     label = features.get("label", [])
     if len(label) == 1:
-        return _LABELS.get(int(label[0]))
+        return _label_of(label[0], record.path)
     if features.get("label_normal") == [0]:
         return "normal"
     raise DataSetError(f"{record.path}: a record has neither label nor label_normal")
+
+
+def _label_of(value: Any, source: Path) -> Label:
+    """Raises DataSetError for a number that is none of the set's."""
+    label = _LABELS.get(value)
+    if label is None:
+        raise DataSetError(f"{source}: a label is {value!r}; known are 0 to {max(_LABELS)}")
+    return label

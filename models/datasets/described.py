@@ -14,13 +14,14 @@ category that nobody explained is an error that says where to explain it.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from models.contract import FindingKind, Modality
 from models.datasets.cases import LABELS, Label
-from models.datasets.tables import DataSetError
+from models.datasets.tables import DataSetError, number, read_text
 
 DESCRIPTION = "sentinode.toml"
 
@@ -77,25 +78,48 @@ def read_description(folder: Path) -> Description:
         raise DataSetError(
             f'{folder} needs a file {DESCRIPTION} that says modality = "MG" or modality = "US"'
         )
-    table = tomllib.loads(path.read_text())
+    try:
+        table = tomllib.loads(read_text(path))
+    except tomllib.TOMLDecodeError as error:
+        raise DataSetError(f"{path} is not TOML: {error}") from error
     if table.get("modality") not in ("MG", "US"):
         raise DataSetError(f'{path} does not say modality = "MG" or modality = "US"')
-    spacing = table.get("pixel_spacing_mm")
+    categories = table.get("categories", {})
+    if not isinstance(categories, Mapping):
+        raise DataSetError(f"{path}: categories is no table; begin it with a line [categories]")
     return Description(
         table["modality"],
-        (float(spacing[0]), float(spacing[1])) if spacing else None,
-        {
-            name.lower(): _explained(words, name, path)
-            for name, words in table.get("categories", {}).items()
-        },
+        _spacing(table.get("pixel_spacing_mm"), path),
+        {name.lower(): _explained(words, name, path) for name, words in categories.items()},
     )
 
 
-def _explained(words: Sequence[str], name: str, path: Path) -> Meaning:
+def _spacing(found: Any, path: Path) -> tuple[float, float] | None:
+    """Raises DataSetError for what is not two lengths."""
+    if found is None:
+        return None
+    pair = [number(str(value)) for value in found] if isinstance(found, list) else []
+    if len(pair) != 2 or any(value is None or value <= 0 for value in pair):
+        raise DataSetError(
+            f"{path}: pixel_spacing_mm is {found!r}; write two lengths, such as [0.1, 0.1]"
+        )
+    return float(found[0]), float(found[1])
+
+
+def _explained(words: Any, name: str, path: Path) -> Meaning:
+    words = [words] if isinstance(words, str) else words
+    if not isinstance(words, list):
+        raise DataSetError(f'{path}: {name} is {words!r}; write a list, such as ["mass", "benign"]')
     strangers = [word for word in words if word not in _WORDS and word not in LABELS]
     if strangers:
         known = ", ".join(sorted({*_WORDS, *LABELS}))
         raise DataSetError(f"{path}: {name} = {strangers} is none of {known}")
-    kinds = [_WORDS[word] for word in words if word in _WORDS]
+    kinds = {_WORDS[word] for word in words if word in _WORDS}
     labels = [label for label in LABELS if label in words]
-    return (kinds[0] if kinds else None), (labels[0] if labels else None)
+    if len(kinds) > 1 or len(labels) > 1:
+        raise DataSetError(f"{path}: {name} = {words} means several things; write one kind, label")
+    label = labels[0] if labels else None
+    if kinds:
+        return kinds.pop(), label
+    # As in names that nobody explained: a benign or malignant something is a mass.
+    return (FindingKind.MASS if label in LABELS[1:] else None), label

@@ -19,15 +19,15 @@ from typing import Any
 from models.datasets.busi import is_busi, read_busi
 from models.datasets.cases import Case, LeftOut
 from models.datasets.cbis_ddsm import is_cbis_ddsm, read_cbis_ddsm
-from models.datasets.coco import is_coco, read_coco
+from models.datasets.coco import is_coco, pictures_of_coco, read_coco
 from models.datasets.ddsm import ddsm_files, read_ddsm
 from models.datasets.inbreast import is_inbreast, read_inbreast
 from models.datasets.mini_mias import INFO, read_archive, read_mini_mias
 from models.datasets.mini_mias import NEEDED as CIRCLES
-from models.datasets.pictures import files_of
+from models.datasets.pictures import PICTURES, files_of, folders_of
 from models.datasets.rsna import NEEDED, TABLE, read_original, read_rsna
-from models.datasets.tables import DataSetError, Row, read_table
-from models.datasets.via import entries_of, read_via
+from models.datasets.tables import DataSetError, Row, place_of, read_table
+from models.datasets.via import entries_of, pictures_of_via, read_via
 
 LAYOUTS = (
     *("busi", "mini_mias", "rsna", "cbis_ddsm", "inbreast", "ddsm"),
@@ -36,10 +36,10 @@ LAYOUTS = (
 
 Reader = Callable[[], Iterable[Case | LeftOut]]
 
-_PICTURES = (".png", ".jpg", ".jpeg", ".pgm", ".bmp", ".tif", ".tiff")
-
 # What `sentinode phantom` writes last, of one study and of several (phantoms/dataset.py).
 _OF_PHANTOMS = ("index.json", "*/index.json")
+
+_HINTS = 3
 
 _log = logging.getLogger(__name__)
 
@@ -114,9 +114,18 @@ def _hint(folder: Path) -> str:
             "; these are phantoms, which `models evaluate` takes: training draws its own, as many "
             "as the model's train.toml says"
         )
-    below = [path for path in sorted(folder.iterdir()) if path.is_dir()]
-    known = next((path for path in below if _recognised(path)[1] is not None), None)
-    return f"; did you mean {known}?" if known else ""
+    below = folders_of(folder)
+    below += [path for place in below for path in folders_of(place)]
+    known = [str(path) for path in below if _is_known(path)][:_HINTS]
+    return f"; did you mean {' or '.join(known)}?" if known else ""
+
+
+def _is_known(folder: Path) -> bool:
+    """Also where a file of the layout is broken."""
+    try:
+        return _recognised(folder)[1] is not None
+    except DataSetError:
+        return True
 
 
 def _by_folders(folder: Path) -> tuple[str, Reader | None]:
@@ -127,10 +136,10 @@ def _by_folders(folder: Path) -> tuple[str, Reader | None]:
         return "cbis_ddsm", lambda: read_cbis_ddsm(folder)
     if is_inbreast(folder):
         return "inbreast", lambda: read_inbreast(folder)
-    if (folder / INFO).is_file():
+    if place_of(folder, INFO).is_file():
         return "mini_mias", lambda: read_archive(folder)
-    if (folder / TABLE).is_file():
-        table = folder / TABLE
+    table = place_of(folder, TABLE)
+    if table.is_file():
         return "rsna", lambda: read_original(folder, read_table(table, NEEDED), table)
     if ddsm_files(folder):
         return "ddsm", lambda: read_ddsm(folder)
@@ -139,7 +148,7 @@ def _by_folders(folder: Path) -> tuple[str, Reader | None]:
 
 def _by_labels(folder: Path) -> tuple[str, Reader | None]:
     """Pictures with a `labels.csv`, told apart by its columns."""
-    table = folder / "labels.csv"
+    table = place_of(folder, "labels.csv")
     if not table.is_file():
         return "", None
     rows = read_table(table, ("file",))
@@ -154,7 +163,7 @@ def _by_labels(folder: Path) -> tuple[str, Reader | None]:
 def _extra(table: Path, rows: Sequence[Row]) -> Iterator[LeftOut]:
     """Pictures beside a table that no line of it names."""
     named = {row["file"] for row in rows}
-    for path in files_of(table.parent, _PICTURES):
+    for path in files_of(table.parent, PICTURES):
         if path.name not in named:
             yield LeftOut(path.name, f"{table.name} does not name it")
 
@@ -163,31 +172,57 @@ def _by_annotations(folder: Path) -> tuple[str, Reader | None]:
     """JSON of annotations here or one folder below."""
     via: list[tuple[Path, list[dict[str, Any]]]] = []
     coco: list[tuple[Path, dict[str, Any]]] = []
-    for path in sorted((*folder.glob("*.json"), *folder.glob("*/*.json"))):
+    below = [path for place in folders_of(folder) for path in files_of(place, (".json",))]
+    for path in sorted([*files_of(folder, (".json",)), *below]):
         try:
             document = json.loads(path.read_bytes())
-        except ValueError as error:
-            raise DataSetError(f"{path} is not JSON: {error}") from error
+        except (RecursionError, ValueError) as error:
+            raise DataSetError(
+                f"{path} is not JSON ({error}); repair it, or take it out of the folder"
+            ) from error
         entries = entries_of(document)
         if entries is not None:
             via.append((path, entries))
         elif is_coco(document):
             coco.append((path, document))
     if via:
-        return "via", lambda: _annotated(read_via, via)
+        others = [LeftOut(path.name, "COCO's format beside VIA's: not read") for path, _ in coco]
+        return "via", lambda: chain(_annotated(read_via, pictures_of_via, via), others)
     if coco:
-        return "coco", lambda: _annotated(read_coco, coco)
+        return "coco", lambda: _annotated(read_coco, pictures_of_coco, coco)
     return "", None
 
 
 def _annotated(
-    reader: Callable[[Path, Any], Iterable[Case]], documents: Iterable[tuple[Path, Any]]
-) -> Iterator[Case]:
-    """Cases of several JSON files. Raises DataSetError for an entry without what it needs."""
+    reader: Callable[[Path, Any], Iterable[Case | LeftOut]],
+    pictures: Callable[[Path, Any], list[Path]],
+    documents: Sequence[tuple[Path, Any]],
+) -> Iterator[Case | LeftOut]:
+    """Cases of several JSON files. Raises DataSetError for an entry without what it needs.
+
+    Also for a picture that is annotated twice: it would count twice, and which truth is its own?
+    """
+    told: dict[Path, Path] = {}
     for path, found in documents:
         try:
+            for picture in map(Path.resolve, pictures(path, found)):
+                if picture in told:
+                    raise DataSetError(_twice(picture, told[picture], path))
+                told[picture] = path
             yield from reader(path, found)
-        except (AttributeError, IndexError, KeyError, TypeError) as error:
+        except DataSetError:
+            raise
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise DataSetError(
                 f"{path}: an entry is not as its format wants it ({type(error).__name__}: {error})"
             ) from error
+    for folder in sorted({picture.parent for picture in told}):
+        for picture in files_of(folder, PICTURES):
+            if picture not in told:
+                yield LeftOut(picture.name, "no annotation names it")
+
+
+def _twice(picture: Path, first: Path, second: Path) -> str:
+    if first == second:
+        return f"{first} lists {picture.name} twice"
+    return f"{picture.name} is annotated in {first} and in {second}; take one of them away"

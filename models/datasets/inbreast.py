@@ -3,7 +3,8 @@
 In: a folder with `AllDICOMs`, `AllXML` (OsiriX contours) and `INbreast.xls`, `.xlsx` or `.csv`.
 Out: cases. What must hold: the label is the radiologist's BI-RADS assessment, not a biopsy: 1 is
 normal, 2 and 3 benign, 4 to 6 malignant; single calcifications, which the set marks by the
-thousand, are no findings, their clusters are.
+thousand, are no findings, their clusters are. Only the normal images come without contours: of
+another one that lacks them the lesions are unknown.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ from typing import Any, cast
 from xml.parsers.expat import ExpatError
 
 import numpy as np
-from python_calamine import CalamineWorkbook
+from python_calamine import CalamineError, CalamineWorkbook
 
 from models.contract import FindingKind, Laterality
 from models.datasets.cases import SUSPICIOUS, Case, Label, LeftOut, Lesion, Truth
 from models.datasets.dicom import read_dicom
-from models.datasets.outlines import polygon
+from models.datasets.outlines import OutlineError, polygon
 from models.datasets.pictures import files_of
-from models.datasets.tables import DataSetError, Row, number, read_text
+from models.datasets.tables import DataSetError, Row, number, place_of, read_text
 
 DICOMS = "AllDICOMs"
 CONTOURS = "AllXML"
@@ -38,35 +39,46 @@ _POINT = re.compile(r"[-+.\deE]+")
 _NEEDED = ("file name", "bi-rads")
 _LEAST_POINTS = 3  # fewer enclose nothing
 
+_NO_CONTOURS = (
+    *(plistlib.InvalidFileException, ExpatError, OutlineError),
+    *(AttributeError, KeyError, TypeError, ValueError),
+)
+
 
 def is_inbreast(folder: Path) -> bool:
     """The folder of the images is there."""
-    return (folder / DICOMS).is_dir()
+    return place_of(folder, DICOMS).is_dir()
 
 
 def read_inbreast(folder: Path) -> Iterator[Case | LeftOut]:
     """Every image that the table lists, by name. Raises DataSetError naming what is missing."""
-    if not (folder / CONTOURS).is_dir():
+    contours, images = place_of(folder, CONTOURS), place_of(folder, DICOMS)
+    if not contours.is_dir():
         raise DataSetError(f"{folder / CONTOURS} is missing: without it no lesion is outlined")
-    rows = {_key(row["file name"]): row for row in _rows(folder) if row.get("file name")}
-    paths = {_key(path.name): path for path in files_of(folder / DICOMS, (".dcm",))}
+    rows = _rows_by_image(folder)
+    paths = {_key(path.name): path for path in files_of(images, (".dcm",))}
     if not set(paths) & set(rows):
-        raise DataSetError(f"{folder / DICOMS} holds none of the images that the table lists")
+        raise DataSetError(f"{images} holds none of the DICOM files that the table lists")
     for key in sorted(set(paths) - set(rows)):
         yield LeftOut(paths[key].name, "the table does not list it")
     for key in sorted(set(rows) - set(paths)):
         yield LeftOut(key, "the table lists it, and it is not there")
+    outlined = {_key(path.stem): path for path in files_of(contours, (".xml",))}
     for key in sorted(set(paths) & set(rows)):
-        yield _case(folder, paths[key], rows[key])
+        label = _label(rows[key]["bi-rads"])
+        # Nothing was found, and so nothing drawn, in the normal images alone.
+        if key not in outlined and label != "normal":
+            yield LeftOut(key, f"its contours are missing in {CONTOURS}: its lesions are unknown")
+        yield _case(paths[key], rows[key], outlined.get(key))
 
 
-def _case(folder: Path, path: Path, row: Row) -> Case:
+def _case(path: Path, row: Row, contours: Path | None) -> Case:
     """The file's name is image_patient_MG_side_view_ANON.dcm."""
     key, patient, _, side, view, *_ = [*path.stem.split("_"), "", "", "", ""]
     label = _label(row["bi-rads"])
-    # An image without a contour file has no annotation: nothing was found in it.
-    contours = folder / CONTOURS / f"{key}.xml"
-    lesions = tuple(_lesions(contours, label)) if contours.is_file() else ()
+    lesions: tuple[Lesion, ...] | None = () if label == "normal" else None
+    if contours is not None:
+        lesions = tuple(_lesions(contours, label))
     laterality = cast(Laterality, side) if side in ("L", "R") else None
     read = partial(read_dicom, path, "MG", laterality, view or None, SPACING_MM)
     clinical: dict[str, float | str] = {"view": view, "laterality": side}
@@ -89,33 +101,50 @@ def _lesions(path: Path, label: Label | None) -> Iterator[Lesion]:
     """Contours of an OsiriX property list: images, their ROIs, points "(x, y)" in px."""
     try:
         images = plistlib.loads(path.read_bytes())["Images"]
-    except (plistlib.InvalidFileException, ExpatError, ValueError, KeyError) as error:
-        raise DataSetError(f"{path} is no OsiriX list of contours: {error}") from error
-    for roi in (roi for image in images for roi in image["ROIs"]):
-        kind = _KINDS.get(str(roi.get("Name", "")).strip().lower())
-        points = _points(roi.get("Point_px", ()))
-        if kind is not None and len(points) >= _LEAST_POINTS:
-            lesion = polygon(kind, points, label)
-            if lesion is not None:
-                yield lesion
+        for roi in (roi for image in images for roi in image["ROIs"]):
+            kind = _KINDS.get(str(roi.get("Name", "")).strip().lower())
+            points = _points(roi.get("Point_px", ()))
+            if kind is not None and len(points) >= _LEAST_POINTS:
+                lesion = polygon(kind, points, label)
+                if lesion is not None:
+                    yield lesion
+    except _NO_CONTOURS as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise DataSetError(f"{path} is no OsiriX list of contours ({reason})") from error
 
 
 def _points(texts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float64]]:
     return np.array([[float(part) for part in _POINT.findall(text)[:2]] for text in texts])
 
 
+def _rows_by_image(folder: Path) -> dict[str, Row]:
+    """Raises DataSetError, also where two rows of an image have another assessment."""
+    rows: dict[str, Row] = {}
+    for row in _rows(folder):
+        if row.get("file name"):
+            key = _key(row["file name"])
+            grades = rows.setdefault(key, row)["bi-rads"], row["bi-rads"]
+            if grades[0] != grades[1]:
+                raise DataSetError(
+                    f"{folder}: two rows of {key} say BI-RADS {grades[0]} and {grades[1]}"
+                )
+    return rows
+
+
 def _rows(folder: Path) -> list[Row]:
-    path = next((folder / name for name in TABLES if (folder / name).is_file()), None)
+    places = (place_of(folder, name) for name in TABLES)
+    path = next((place for place in places if place.is_file()), None)
     if path is None:
         raise DataSetError(f"{folder} has none of {', '.join(TABLES)}")
-    cells = _csv(path) if path.suffix == ".csv" else _workbook(path)
+    cells = _csv(path) if path.suffix.lower() == ".csv" else _workbook(path)
     if not cells:
         raise DataSetError(f"{path} is empty")
     columns = [name.strip().lower() for name in cells[0]]
     missing = [name for name in _NEEDED if name not in columns]
     if missing:
         raise DataSetError(f"{path} has no column {', '.join(missing)}; it has {columns}")
-    return [dict(zip(columns, row, strict=False)) for row in cells[1:]]
+    empty = dict.fromkeys(columns, "")
+    return [empty | dict(zip(columns, row, strict=False)) for row in cells[1:]]
 
 
 def _csv(path: Path) -> list[list[str]]:
@@ -128,7 +157,10 @@ def _csv(path: Path) -> list[list[str]]:
 
 def _workbook(path: Path) -> list[list[str]]:
     """First sheet; numbers as Excel keeps them are floats."""
-    rows = CalamineWorkbook.from_path(str(path)).get_sheet_by_index(0).to_python()
+    try:
+        rows = CalamineWorkbook.from_path(str(path)).get_sheet_by_index(0).to_python()
+    except CalamineError as error:
+        raise DataSetError(f"{path} is no workbook: {error}") from error
     return [[str(cell).strip() for cell in row] for row in rows]
 
 

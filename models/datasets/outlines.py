@@ -15,10 +15,24 @@ from models.contract import FindingKind
 from models.datasets.cases import Label, Lesion
 from models.datasets.pictures import lesion_of
 
+# No picture is larger, and the mask that a slip of the pen asks for would fill the memory.
+LARGEST_PX = 16_384
+LARGEST_RADIUS_PX = 4_096
+
+
+# Of a picture with an outline that is empty or wholly beside it.
+NOWHERE = "an outline encloses nothing of the picture: its lesions are unknown"
+
+
+class OutlineError(ValueError):
+    """An outline that cannot be meant."""
+
 
 def polygon(kind: FindingKind, points: ArrayLike, label: Label | None = None) -> Lesion | None:
     """A closed polygon of (x, y) rows; None where nothing of it lies inside the image."""
-    corners = np.rint(np.asarray(points, np.float64)).astype(np.int32).reshape(-1, 2)
+    exact = np.asarray(points, np.float64).reshape(-1, 2)
+    _refuse_endless(exact)
+    corners = np.rint(exact).astype(np.int32)
     if not len(corners) or (corners.max(axis=0) < 0).any():
         return None
     left, top = np.maximum(corners.min(axis=0), 0)
@@ -36,6 +50,8 @@ def ellipse(
     label: Label | None = None,
 ) -> Lesion | None:
     """`centre` and `radii` as (x, y); `angle` in radians, clockwise as the image is seen."""
+    _refuse_endless([*centre, angle])
+    _refuse_endless(radii, LARGEST_RADIUS_PX)
     reach = int(np.ceil(max(radii))) + 1
     column, row = round(centre[0]), round(centre[1])
     line = np.arange(-reach, reach + 1)
@@ -50,10 +66,31 @@ def rectangle(
     kind: FindingKind, box: tuple[float, float, float, float], label: Label | None = None
 ) -> Lesion | None:
     """`box`: x, y of the top left corner, width, height."""
+    _refuse_endless(box)
     x, y, width, height = box
     left, top = max(0, round(x)), max(0, round(y))
     size = (max(0, round(y + height) - top), max(0, round(x + width) - left))
     return _placed(np.ones(size, np.bool_), (top, left), kind, label)
+
+
+def within(lesion: Lesion | None, size: tuple[int, int] | None) -> Lesion | None:
+    """What of a lesion lies inside a picture of (rows, columns), if anything does.
+
+    Of a picture whose size nobody knows all of it.
+    """
+    if lesion is None or size is None:
+        return lesion
+    (top, left), (rows, columns) = lesion.offset_px, size
+    inside = lesion.mask[: max(0, rows - top), : max(0, columns - left)]
+    return _placed(inside, lesion.offset_px, lesion.kind, lesion.label)
+
+
+def _refuse_endless(numbers: ArrayLike, largest_px: float = LARGEST_PX) -> None:
+    """Raise OutlineError for what is no number, or outside of every picture."""
+    values = np.asarray(numbers, np.float64)
+    wrong = values[~(np.abs(values) <= largest_px)]  # NaN is not below anything
+    if wrong.size:
+        raise OutlineError(f"an outline has the number {wrong[0]:g}, larger than any picture")
 
 
 def _placed(

@@ -6,20 +6,31 @@ mask. What must hold: 0 is air and 1 the brightest, whatever the file's depth or
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from models.contract import BreastImage, FindingKind, Laterality, Modality
 from models.datasets.cases import Label, Lesion
 from models.imaging.intensity import is_inverted
 
+PICTURES = (".png", ".jpg", ".jpeg", ".pgm", ".bmp", ".tif", ".tiff", ".webp")
+
 _FEWEST_BITS = 10  # of a picture with more than 8
+
+_COLOUR_AXES, _COLOURS = 3, 3  # rows, columns, and blue, green, red before an alpha channel
+
+_LOSSY, _LOSSY_LEVEL = (".jpg", ".jpeg"), 127
+
+# Of the EXIF orientations those that turn a picture by a quarter (EXIF 2.32, tag 0x0112).
+_ORIENTATION, _QUARTER_TURNS = 0x0112, (5, 6, 7, 8)
 
 
 def read_picture(
@@ -57,7 +68,10 @@ def decoded(data: bytes, flags: int) -> NDArray[Any] | None:
 
     Instead of `cv2.imread`, which ends the process at a path that is not UTF-8.
     """
-    return cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+    try:
+        return cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+    except cv2.error:  # more pixels than OpenCV takes, or than there is memory for
+        return None
 
 
 def _is_cut_short(data: bytes) -> bool:
@@ -81,24 +95,67 @@ def _brightest(levels: NDArray[np.generic]) -> float:
 
 
 def size_of(path: Path) -> tuple[int, int] | None:
-    """(rows, columns) by the header of a picture; None where it cannot be read."""
+    """(rows, columns) that `read_levels` would give; None where the header cannot be read."""
     try:
-        with Image.open(path) as picture:
-            return picture.height, picture.width
-    except (OSError, UnidentifiedImageError, ValueError):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Pillow, about large pictures and odd headers
+            with Image.open(path) as picture:
+                turned = picture.getexif().get(_ORIENTATION) in _QUARTER_TURNS
+                size = picture.height, picture.width
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return None
+    return size[::-1] if turned else size
 
 
 def files_of(folder: Path, suffixes: Sequence[str]) -> list[Path]:
-    """Files with one of the suffixes in either case, by name; without what systems hide there.
-
-    macOS puts a file `._NAME` beside each NAME on foreign disks.
-    """
+    """Files with one of the suffixes in either case, by name; without what systems hide there."""
     return sorted(
         path
         for path in folder.iterdir()
-        if path.suffix.lower() in suffixes and path.is_file() and not path.name.startswith(".")
+        if path.suffix.lower() in suffixes and path.is_file() and not is_hidden(path.name)
     )
+
+
+def folders_of(folder: Path) -> list[Path]:
+    """Folders in a folder, by name; without what systems hide there."""
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not is_hidden(path.name))
+
+
+def files_below(folder: Path, suffixes: Sequence[str]) -> Iterator[Path]:
+    """As `files_of`, at any depth; a linked folder is followed, once."""
+    seen: set[str] = set()
+    for where, below, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(where)
+        below[:] = [] if real in seen else sorted(n for n in below if not is_hidden(n))
+        if real not in seen:
+            yield from (
+                Path(where, name)
+                for name in sorted(names)
+                if Path(name).suffix.lower() in suffixes and not is_hidden(name)
+            )
+        seen.add(real)
+
+
+def is_hidden(name: str) -> bool:
+    """macOS puts `._NAME` beside each NAME on foreign disks, and `__MACOSX` into archives."""
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def read_mask(path: Path) -> NDArray[np.bool_] | None:
+    """What a mask picture marks (rows, columns); None where it is no readable picture.
+
+    Whatever its depth and colours, all that is not black and not transparent is meant. Compression
+    with loss blurs the edge, so that there one half of the range decides. Raises OSError.
+    """
+    levels = decoded(path.read_bytes(), cv2.IMREAD_UNCHANGED)
+    if levels is None:
+        return None
+    channels = levels if levels.ndim == _COLOUR_AXES else levels[..., np.newaxis]
+    colours = channels[..., :_COLOURS]
+    marked = (colours > (_LOSSY_LEVEL if path.suffix.lower() in _LOSSY else 0)).any(axis=2)
+    if channels.shape[2] > _COLOURS:
+        marked &= channels[..., _COLOURS] != 0
+    return np.asarray(marked)
 
 
 def lesion_of(

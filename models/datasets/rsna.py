@@ -1,8 +1,9 @@
 """RSNA screening mammography challenge (2022): images with biopsy results, nothing outlined.
 
 In: a folder with `labels.csv` and the pictures that it names, or as the challenge ships it:
-`train.csv` and `train_images/<patient>/<image>.dcm` (or .png, as many convert it). Out: cases. What
-must hold: biopsy tells benign from malignant, and an image that was not biopsied counts as normal.
+`train.csv` and `train_images/<patient>/<image>.dcm`, or pictures of such names, or
+`<patient>_<image>.png` in one folder, as many convert it. Out: cases. What must hold: biopsy tells
+benign from malignant, and an image that was not biopsied counts as normal.
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ from numpy.typing import NDArray
 from models.contract import BreastImage, Laterality, Modality
 from models.datasets.cases import Case, Label, LeftOut, Truth
 from models.datasets.dicom import read_dicom
-from models.datasets.pictures import read_picture
-from models.datasets.tables import DataSetError, Row, flag, number
+from models.datasets.pictures import PICTURES, files_of, folders_of, read_picture
+from models.datasets.tables import DataSetError, Row, flag, number, place_of
 
 TABLE = "train.csv"
 IMAGES = "train_images"
+
+_DICOM = ".dcm"
 
 # Columns to rows of a detector of 24 x 30 cm; nobody tells by how much each picture was squashed.
 DETECTOR_ASPECT = 0.8
@@ -43,13 +46,9 @@ def read_rsna(folder: Path, rows: list[Row], source: Path) -> Iterator[Case | Le
         file = row["file"]
         if not file:
             raise DataSetError(f"{source}: a row names no file")
-        label = label_of(row, source)
-        if file in seen:
-            if seen[file] != label:
-                raise DataSetError(f"{source}: two rows of {file} say {seen[file]} and {label}")
+        if _is_told_before(seen, file, row, source):
             yield LeftOut(file, "a second row of the table")
             continue
-        seen[file] = label
         laterality, view = _side_and_view(row)
         picture = partial(_read_picture, folder / file, "MG", laterality=laterality, view=view)
         yield _case(Path(file).stem, row, picture, source)
@@ -58,18 +57,29 @@ def read_rsna(folder: Path, rows: list[Row], source: Path) -> Iterator[Case | Le
 def read_original(folder: Path, rows: list[Row], source: Path) -> Iterator[Case | LeftOut]:
     """Every row whose image is there, in the table's order. Raises DataSetError if none is."""
     found = False
+    images = _images(folder)
+    seen: dict[str, Label | None] = {}
     for row in rows:
-        path, name = _image(folder, row), f"{row['patient_id']}_{row['image_id']}"
+        name = f"{row['patient_id']}_{row['image_id']}"
+        path = images.get(name)
+        if _is_told_before(seen, name, row, source):
+            yield LeftOut(name, "a second row of the table")
+            continue
         if path is None:
             yield LeftOut(name, f"{TABLE} names it, and it is not there")
             continue
         found = True
         laterality, view = _side_and_view(row)
-        reader = read_dicom if path.suffix == ".dcm" else _read_picture
+        reader = read_dicom if path.suffix.lower() == _DICOM else _read_picture
         picture = partial(reader, path, "MG", laterality=laterality, view=view)
         yield _case(name, row, picture, source)
+    for name in sorted(set(images) - set(seen)):
+        yield LeftOut(images[name].name, f"{TABLE} does not name it")
     if not found:
-        raise DataSetError(f"{folder / IMAGES} holds none of the images of {TABLE}")
+        raise DataSetError(
+            f"{folder / IMAGES} holds none of the images of {TABLE}, neither as PATIENT/IMAGE.dcm "
+            "(or .png, .jpg) nor as PATIENT_IMAGE.png"
+        )
 
 
 def _case(name: str, row: Row, picture: Callable[[], BreastImage], source: Path) -> Case:
@@ -111,14 +121,26 @@ def _unsquashed(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
-def _image(folder: Path, row: Row) -> Path | None:
-    patient, image = row["patient_id"], row["image_id"]
-    places = (
-        folder / IMAGES / patient / f"{image}.dcm",
-        folder / IMAGES / patient / f"{image}.png",
-        folder / IMAGES / f"{patient}_{image}.png",
-    )
-    return next((place for place in places if place.is_file()), None)
+def _images(folder: Path) -> dict[str, Path]:
+    """Files below IMAGES, or beside the table, by patient and image; DICOM before pictures."""
+    place = place_of(folder, IMAGES)
+    place = place if place.is_dir() else folder
+    endings = (*PICTURES, _DICOM)
+    named = [(path.stem, path) for path in files_of(place, endings)]
+    named += [
+        (f"{patient.name}_{path.stem}", path)
+        for patient in folders_of(place)
+        for path in files_of(patient, endings)
+    ]
+    return dict(sorted(named, key=lambda entry: entry[1].suffix.lower() == _DICOM))
+
+
+def _is_told_before(seen: dict[str, Label | None], name: str, row: Row, source: Path) -> bool:
+    """Whether an earlier row told of the image. Raises DataSetError where it told another class."""
+    label, is_second = label_of(row, source), name in seen
+    if seen.setdefault(name, label) != label:
+        raise DataSetError(f"{source}: two rows of {name} say {seen[name]} and {label}")
+    return is_second
 
 
 def label_of(row: Row, source: Path) -> Label | None:

@@ -23,6 +23,14 @@ class DataSetError(ValueError):
     """A data set is not as its layout promises; the text names the file and what is missing."""
 
 
+def place_of(folder: Path, name: str) -> Path:
+    """A file or folder by its name, in capitals or not; the name as it is where there is none."""
+    if (folder / name).exists() or not folder.is_dir():
+        return folder / name
+    alike = sorted(path for path in folder.iterdir() if path.name.lower() == name.lower())
+    return alike[0] if alike else folder / name
+
+
 def read_text(path: Path) -> str:
     """A text file in one of the two encodings. Raises DataSetError."""
     data = path.read_bytes()
@@ -39,29 +47,46 @@ def read_text(path: Path) -> str:
 def read_table(path: Path, needed: Iterable[str] = ()) -> list[Row]:
     """Every row that is not blank; names and values without surrounding blanks.
 
-    Raises DataSetError, also for a table without rows.
+    Raises DataSetError, also for a table without rows, for a quoted text without an end and for a
+    row with more values than there are columns: both would move values to where they do not belong.
     """
     if not path.is_file():
         raise DataSetError(f"{path} is missing")
     text = read_text(path)
     first = text.partition("\n")[0]
     separator = max(_SEPARATORS, key=first.count)
-    reader = csv.DictReader(text.splitlines(keepends=True), delimiter=separator)
+    reader = csv.DictReader(text.splitlines(keepends=True), delimiter=separator, strict=True)
     try:
         columns = [name.strip() for name in reader.fieldnames or ()]
         missing = [name for name in needed if name not in columns]
         if missing:
             raise DataSetError(f"{path} has no column {', '.join(missing)}; it has {columns}")
-        rows = [
-            {str(name).strip(): (value or "").strip() for name, value in row.items() if name}
-            for row in reader
-        ]
+        rows = []
+        for row in reader:
+            if any(value.strip() for value in row.pop(None, ())):
+                raise DataSetError(
+                    f"{path}, line {reader.line_num}: more values than columns; a value that holds "
+                    f"a {separator!r} stands in quotes"
+                )
+            rows.append(
+                {name.strip(): (value or "").strip() for name, value in row.items() if name}
+            )
     except csv.Error as error:
         raise DataSetError(f"{path} is not a CSV table: {error}") from error
     rows = [row for row in rows if any(row.values())]
     if not rows:
         raise DataSetError(f"{path} has no rows: each image needs one")
     return rows
+
+
+def without_repeats(rows: Iterable[Row]) -> tuple[list[Row], list[Row]]:
+    """Each row once, and those that stand there again, word for word."""
+    first: dict[tuple[str, ...], Row] = {}
+    again: list[Row] = []
+    for row in rows:
+        if first.setdefault(tuple(row.values()), row) is not row:
+            again.append(row)
+    return list(first.values()), again
 
 
 def number(text: str) -> float | None:

@@ -2,7 +2,8 @@
 
 In: a folder with VIA's JSON (regions by picture) beside the pictures, or `train` and `val` folders
 of that form, and `sentinode.toml`. Out: cases. What must hold: the category is the region's one
-attribute, or that called class, label, type or name; a picture without regions has no lesion.
+attribute, or that called class, label, type or name; a picture without regions has no lesion, and
+of one with a region that encloses nothing of it the lesions are unknown.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from models.contract import FindingKind
-from models.datasets.cases import Case, Fold, Label, Lesion, Truth, gravest
+from models.datasets.cases import Case, Fold, Label, LeftOut, Lesion, Truth, gravest
 from models.datasets.described import Description, read_description
-from models.datasets.outlines import ellipse, polygon, rectangle
-from models.datasets.pictures import read_picture
+from models.datasets.outlines import NOWHERE, ellipse, polygon, rectangle, within
+from models.datasets.pictures import read_picture, size_of
 from models.datasets.tables import DataSetError
 
 _FOLDERS: dict[str, Fold] = {"train": "train", "val": "test", "test": "test"}
@@ -37,7 +38,12 @@ def _is_entry(entry: Any) -> bool:
     return isinstance(entry, dict) and {"filename", "regions"} <= set(entry)
 
 
-def read_via(path: Path, entries: list[dict[str, Any]]) -> Iterator[Case]:
+def pictures_of_via(path: Path, entries: list[dict[str, Any]]) -> list[Path]:
+    """Where the pictures lie that the file names, there or not."""
+    return [path.parent / str(entry["filename"]) for entry in entries]
+
+
+def read_via(path: Path, entries: list[dict[str, Any]]) -> Iterator[Case | LeftOut]:
     """One case per picture that the file names. Raises DataSetError."""
     description = read_description(path.parent)
     for entry in entries:
@@ -46,12 +52,20 @@ def read_via(path: Path, entries: list[dict[str, Any]]) -> Iterator[Case]:
     outlined = _kinds(entries, description, path)
     for entry in sorted(entries, key=lambda entry: str(entry["filename"])):
         picture = path.parent / str(entry["filename"])
-        lesions = [
-            lesion for region in _regions(entry) if (lesion := _lesion(region, description, path))
+        size = size_of(picture)
+        drawn = [
+            (within(_drawn(region["shape_attributes"], kind, label, path), size), label)
+            for region in _regions(entry)
+            for kind, label in (description.meaning(_category(region, path), path),)
+            if kind is not None
         ]
-        label = gravest([lesion.label for lesion in lesions]) if lesions else "normal"
+        lesions = tuple(lesion for lesion, _ in drawn if lesion is not None)
+        known = len(lesions) == len(drawn)
+        if not known:
+            yield LeftOut(picture.name, NOWHERE)
+        label = gravest([label for _, label in drawn]) if drawn else "normal"
         read = partial(read_picture, picture, description.modality, description.pixel_spacing_mm)
-        truth = Truth(label, tuple(lesions), outlined)
+        truth = Truth(label, lesions if known else None, outlined)
         fold = _FOLDERS.get(path.parent.name, "")
         # Pictures of equal name may stand on both sides.
         name = f"{path.parent.name}/{picture.stem}" if fold else picture.stem
@@ -73,13 +87,6 @@ def _kinds(
         for region in _regions(entry)
     )
     return frozenset(kind for kind, _ in meanings if kind is not None) or None
-
-
-def _lesion(region: dict[str, Any], description: Description, path: Path) -> Lesion | None:
-    kind, label = description.meaning(_category(region, path), path)
-    if kind is None:
-        return None
-    return _drawn(region["shape_attributes"], kind, label, path)
 
 
 def _category(region: dict[str, Any], path: Path) -> str:

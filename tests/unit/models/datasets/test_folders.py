@@ -12,10 +12,12 @@ from models.datasets.pictures import read_picture
 from models.datasets.tables import DataSetError
 from tests.unit.models.datasets.lookalikes import breast, write_dicom
 
+FILM = (1024, 1024)  # of every picture of mini-MIAS
 
-def picture(path: Path, level: int = 100) -> None:
+
+def picture(path: Path, level: int = 100, shape: tuple[int, int] = (100, 80)) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    canvas = np.zeros((100, 80), np.uint8)
+    canvas = np.zeros(shape, np.uint8)
     canvas[20:80, :50] = level
     cv2.imwrite(str(path), canvas)
 
@@ -130,7 +132,7 @@ def test_busi_as_its_authors_name_it(tmp_path: Path) -> None:
 def test_mini_mias_as_the_archive_ships_it(tmp_path: Path) -> None:
     """`Info.txt` counts y from the bottom; pictures that are not there are left out."""
     for number in (1, 3, 59):
-        picture(tmp_path / f"mdb{number:03}.pgm")
+        picture(tmp_path / f"mdb{number:03}.pgm", shape=FILM)
     (tmp_path / "Info.txt").write_text(
         "INFORMATION:\nmdb001 is described below\n\n"
         "mdb001 G CIRC B 535 425 197\nmdb002 G CIRC B 522 280 69\nmdb003 D NORM\n"
@@ -152,7 +154,7 @@ def test_mini_mias_as_the_archive_ships_it(tmp_path: Path) -> None:
 def test_both_forms_of_mini_mias_agree(tmp_path: Path, real_data: Path) -> None:
     """The circles of the archive's own list are those of the prepared table."""
     (prepared,) = (case for case in read_folder(real_data / "mini_mias") if case.name == "mdb001")
-    picture(tmp_path / "mdb001.pgm")
+    picture(tmp_path / "mdb001.pgm", shape=FILM)
     (tmp_path / "Info.txt").write_text("mdb001 G CIRC B 535 425 197\n")
     (original,) = read_folder(tmp_path)
     assert original.truth.lesions is not None
