@@ -8,6 +8,7 @@
     messages      which message the next P-DATA belongs to, and what a storage service must offer
     stream        one association's C-STORE messages: from P-DATA to the storage service
     sending       objects of any size, sent with bounded memory
+    cancelling    C-CANCEL, in the order in which it came
     pausing       associations that call: no answer is lost
     provider      DULServiceProvider: waits for events; hands P-DATA to `stream`
     acceptor      Association and ACSE: waits for events; negotiates asynchronous operations

@@ -19,6 +19,7 @@ from pynetdicom.association import Association
 from pynetdicom.pdu_primitives import AsynchronousOperationsWindowNegotiation
 from pynetdicom.presentation import PresentationContext
 
+from node.upper_layer.cancelling import HeedingProvider
 from node.upper_layer.connection import Connection
 from node.upper_layer.messages import ProtocolError, StorageService
 from node.upper_layer.provider import StreamingProvider
@@ -62,6 +63,19 @@ class KnockingQueue(queue.Queue[Any]):
         """Put and knock."""
         super().put(item, block, timeout)
         self._gate.knock()
+
+
+class RequestQueue(KnockingQueue):
+    """Requests in the order in which they came; the DUL's thread puts them, and the C-CANCELs."""
+
+    def __init__(self, gate: WorkGate, provider: HeedingProvider) -> None:
+        super().__init__(gate)
+        self._provider = provider
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        """Put a context ID with its request, and knock."""
+        self._provider.has_come(item[1])
+        super().put(item, block, timeout)
 
 
 class WindowACSE(ACSE):
@@ -116,7 +130,8 @@ class StreamingAssociation(Association):
         self.dul = StreamingProvider(self)
         bound_sending(self)
         self.dul.to_user_queue = KnockingQueue(gate)
-        self.dimse.msg_queue = KnockingQueue(gate)
+        self.dimse = HeedingProvider(self)
+        self.dimse.msg_queue = RequestQueue(gate, self.dimse)
         # Their timers belong to the provider that was just replaced.
         self.acse_timeout = entity.acse_timeout
         self.network_timeout = entity.network_timeout
@@ -174,12 +189,10 @@ class StreamingAssociation(Association):
         if serve is None or context is None or self._sent_release or not msg.is_valid_request:
             super()._serve_request(msg, context_id)
             return
-        self.dimse.cancel_req = {}
         # The service may call `send_c_store`, which waits until this loop stands still.
         self._is_paused = True
         serve(self, msg, context)
         self._is_paused = False
-        self.dimse.cancel_req = {}
 
     def _has_work(self) -> bool:
         return (

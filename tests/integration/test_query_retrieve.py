@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import signal
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -35,6 +36,7 @@ from node.settings import load_settings
 from node.store.files import Files
 from node.store.session import Store, open_store
 from node.store.tables import Instance, Job, Series, Study
+from node.upper_layer.command_set import elements
 from tests.datasets import encapsulated_pdf, mammogram, saved
 from tests.deliveries import result_row
 from tests.peers.asking import (
@@ -53,6 +55,17 @@ from tests.peers.orthanc import Orthanc
 from tests.peers.ports import free_port
 from tests.peers.postgresql import missing as postgresql_missing
 from tests.peers.postgresql import running_postgresql
+from tests.peers.raw import (
+    C_FIND_RQ,
+    P_DATA,
+    STUDY_ROOT_FIND,
+    RawPeer,
+    c_cancel,
+    command,
+    pdu,
+    pdv,
+)
+from tests.peers.wire import encoded
 from tests.stored import original
 
 MG = DigitalMammographyXRayImageStorageForPresentation
@@ -363,6 +376,34 @@ def test_cancelled_query_ends(node: Node, many: str) -> None:
                 time.sleep(0.002)
     assert statuses[-1] == 0xFE00
     assert len(statuses) < MANY
+
+
+def test_cancelled_in_the_same_breath(node: Node, many: str) -> None:
+    """A C-CANCEL that comes with its request counts; one of an earlier request does not."""
+    asked = encoded(identifier("STUDY", PatientID=many, StudyInstanceUID=""))
+    query = pdu(P_DATA, pdv(1, 3, command(C_FIND_RQ, STUDY_ROOT_FIND, 7)) + pdv(1, 2, asked))
+    cancel = pdu(P_DATA, pdv(1, 3, c_cancel(7)))
+    with RawPeer(node.port) as peer:
+        peer.associate(STUDY_ROOT_FIND)
+        for _ in range(5):
+            peer.send(query + cancel)
+            statuses = _until_final(peer)
+            assert statuses[-1] == 0xFE00
+            assert len(statuses) < MANY
+        peer.send(cancel + query)
+        assert _until_final(peer)[-1] == 0x0000
+
+
+def _until_final(peer: RawPeer) -> list[int]:
+    """The statuses of all responses to one request."""
+    found: list[int] = []
+    while not found or found[-1] in (0xFF00, 0xFF01):
+        kind, body = peer.receive()
+        assert kind == P_DATA
+        length, _, control = struct.unpack_from(">IBB", body)
+        if control & 1:
+            found.append(int.from_bytes(elements(body[6 : 4 + length])[0x0900], "little"))
+    return found
 
 
 def test_move_gives_back_the_bytes(node: Node) -> None:

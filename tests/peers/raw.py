@@ -62,6 +62,14 @@ def command(field: int, sop_class_uid: str, message_id: int = 1, instance: str =
     return _element(0x0000, struct.pack("<I", len(body))) + body
 
 
+def c_cancel(message_id: int) -> bytes:
+    """The command set of a C-CANCEL-RQ for the request of this Message ID (PS3.7 9.3.2.3)."""
+    body = _element(0x0100, struct.pack("<H", 0x0FFF))
+    body += _element(0x0120, struct.pack("<H", message_id))
+    body += _element(0x0800, struct.pack("<H", 0x0101))
+    return _element(0x0000, struct.pack("<I", len(body))) + body
+
+
 C_STORE_RQ, C_FIND_RQ, C_ECHO_RQ = 0x0001, 0x0020, 0x0030
 
 
