@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import click
 import pydicom
@@ -22,7 +23,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from models.contract import BreastImage, FindingKind, Model
+from models.contract import BreastImage, FindingKind, Model, ModelOutputError
 from models.datasets.cases import Case, LeftOut, Lesion, Truth
 from models.datasets.catalogue import SETS
 from models.datasets.folders import Contents, read_contents
@@ -31,16 +32,16 @@ from models.datasets.tables import DataSetError
 from models.evaluation import examples
 from models.evaluation.local import LocalServer, NotExportedError, weights_digest
 from models.evaluation.opening import Side, chosen, grouped
+from models.evaluation.page import as_text, write_pages
 from models.evaluation.page import table as report_rows
-from models.evaluation.page import write_pages
 from models.evaluation.report import NOTICE, Report, Subject, make_report
 from models.evaluation.run import Outcome, Server
 from models.evaluation.run import evaluate as run_cases
 from models.mtu_net.insertion_samples import split_of
 from models.registry import MODELS, get_model
-from node.errors import ConfigurationError
+from node.errors import ConfigurationError, DecodingError
 from node.running import load_running_settings
-from phantoms.dataset import ImageTruth, read_truth
+from phantoms.dataset import ImageTruth, TruthError, read_truth
 from workers.dicom.decoding import read_source
 from workers.triton.balanced import BalancedClient, for_people
 
@@ -120,6 +121,7 @@ def evaluate(
     tell_left_out(contents.left_out)
     if not cases:
         raise click.ClickException(_nothing(data, contents, model.spec.modality, part))
+    named = as_text(data.resolve().name)
     out = out or Path("runs") / name / "report" / data.resolve().name
     _make_folder(out)
     server = open_server(name, way)
@@ -128,7 +130,7 @@ def evaluate(
     through_what = f"{way.through} on overlapping parts" if tiled else way.through
     digest = "" if weights else weights_digest(load_running_settings().model_repository, name)
     subject = Subject(
-        *(data.resolve().name, contents.layout, part, through_what, digest),
+        *(named, contents.layout, part, through_what, digest),
         limit=limit,
         n_other_modality=sum(case.modality != model.spec.modality for case in contents.cases),
         left_out=dict(Counter(entry.reason for entry in contents.left_out)),
@@ -149,6 +151,10 @@ def run(model: Model, server: Server, cases: list[Case], *, tiled: bool = False)
         task = progress.add_task(model.spec.name, total=len(cases))
         try:
             return run_cases(model, server, cases, lambda: progress.advance(task), tiled=tiled)
+        except ModelOutputError as error:
+            raise ConfigurationError(
+                f"the answer of {model.spec.name} is none: {error}; these weights cannot be judged"
+            ) from error
         except NotExportedError as error:
             raise ConfigurationError(
                 f"{error}; `sentinode models export {model.spec.name}` writes it; outside the "
@@ -175,12 +181,12 @@ def open_server(name: str, way: Way) -> Server:
 
 def find_contents(folder: Path) -> Contents:
     """What a folder holds. Raises ConfigurationError."""
-    truths = read_truth(folder)
-    if truths:
-        return Contents("phantoms", list(phantom_cases(folder, truths)), [])
     try:
+        truths = read_truth(folder)
+        if truths:
+            return Contents("phantoms", list(phantom_cases(folder, truths)), [])
         return read_contents(folder)
-    except (DataSetError, OSError) as error:
+    except (DataSetError, OSError, TruthError) as error:
         raise ConfigurationError(str(error)) from error
 
 
@@ -202,6 +208,8 @@ def tell_left_out(left_out: Sequence[LeftOut]) -> None:
 def _nothing(data: Path, contents: Contents, modality: str, part: Side) -> str:
     """Why there is nothing to evaluate, and what to do."""
     fitting = sum(case.modality == modality for case in contents.cases)
+    if not contents.cases:
+        return f"{data} ({contents.layout}) holds no image that can be used"
     if not fitting:
         others = len(contents.cases)
         return (
@@ -227,8 +235,12 @@ def _make_folder(out: Path) -> None:
     """Before hours of work, not after them. Raises ConfigurationError."""
     try:
         out.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=out):
+            pass
     except OSError as error:
-        raise ConfigurationError(f"{out} cannot be made: {error.strerror}") from error
+        raise ConfigurationError(
+            f"{out} cannot be written to: {error.strerror}; name another --out"
+        ) from error
 
 
 def _that_ran(cases: Sequence[Case], outcome: Outcome) -> list[Case]:
@@ -277,7 +289,11 @@ def _examples(
 
 
 def _read(path: Path) -> BreastImage:
-    return read_source(path).image
+    """Raises OSError."""
+    try:
+        return read_source(path).image
+    except DecodingError as error:
+        raise OSError(f"{path}: {error}") from error
 
 
 def _lesions(truth: ImageTruth) -> Iterator[Lesion]:

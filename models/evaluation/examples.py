@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from models.contract import Model, Region
 from models.datasets.cases import Case, Lesion
+from models.evaluation.page import as_text
 from models.evaluation.run import Server, run_case, thresholds_by_kind
 
 COLUMNS = 3
@@ -60,14 +61,16 @@ def _draw(axes: Any, model: Model, server: Server, case: Case) -> None:
             _outline(axes, region, _MARK)
             top, left = region.offset_px
             axes.text(left, top, f"{region.score:.2f}", color=_MARK, fontsize=8, va="bottom")
-    axes.set_title(_title(case, output.classification), fontsize=8)
+    # A dollar sign in a name is no formula.
+    axes.set_title(_title(case, output.classification), fontsize=8, parse_math=False)
 
 
 def _title(case: Case, probabilities: Any) -> str:
+    name = as_text(case.name)
     if not probabilities:
-        return f"{case.name}: {case.truth.label}"
+        return f"{name}: {case.truth.label}"
     guess = max(probabilities, key=probabilities.get)
-    return f"{case.name}: {case.truth.label}, read as {guess} ({probabilities[guess]:.2f})"
+    return f"{name}: {case.truth.label}, read as {guess} ({probabilities[guess]:.2f})"
 
 
 def _outline(axes: Any, item: Lesion | Region, colour: str) -> None:

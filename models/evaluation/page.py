@@ -70,6 +70,11 @@ def write_pages(
         (folder / name).write_text(text, encoding="utf-8")
 
 
+def as_text(name: str) -> str:
+    """A file's name that can be written in UTF-8: of another encoding its bytes, escaped."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 def table(report: Report) -> list[tuple[str, str, str]]:
     """(figure, value, interval) as text, for figures that are defined."""
     rows = _rows(report["metrics"], report["intervals"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from node.errors import ConfigurationError
 from workers.evaluation import evaluate
 
 if find_spec("onnxruntime") is None:
@@ -140,3 +142,40 @@ def test_a_mask_r_cnn_may_look_at_parts_and_no_other_model(tmp_path: Path) -> No
     result = CliRunner().invoke(evaluate, ["resnet50", *arguments])
     assert result.exit_code == 2
     assert "for models that mark masses" in result.output
+
+
+def test_names_that_are_no_formula_and_no_text(tmp_path: Path) -> None:
+    """Dollar signs, and folders and files named on an old disk: the report is whole."""
+    write_busi(tmp_path / "busi")
+    folder = (tmp_path / "busi").rename(tmp_path / os.fsdecode(b"caf\xe9 <b>$x^$"))
+    for number, name in enumerate((r"a$\frac$", os.fsdecode(b"caf\xe9"))):
+        for end in (".png", "_mask.png"):
+            (folder / "benign" / f"benign ({number}){end}").rename(folder / "benign" / (name + end))
+    arguments = ["mask_rcnn_us", "--data", str(folder), "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(evaluate, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert (report["data"], report["n_images"]) == (r"caf\udce9 <b>$x^$", 3)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert r"<h1>mask_rcnn_us" in page
+    assert r"on caf\udce9 &lt;b&gt;$x^$</h1>" in page
+    assert (tmp_path / "out" / "examples.png").is_file()
+
+
+def test_a_report_that_cannot_be_written_is_told_before_the_work(tmp_path: Path) -> None:
+    """The folder is there, and nothing can be put into it: no image is looked at."""
+    write_busi(tmp_path / "busi")
+    arguments = ["mask_rcnn_us", "--data", str(tmp_path / "busi"), "--out", "/proc/self"]
+    result = CliRunner().invoke(evaluate, arguments)
+    assert isinstance(result.exception, ConfigurationError)
+    assert "/proc/self cannot be written to" in str(result.exception)
+    assert "name another --out" in str(result.exception)
+
+
+def test_truth_of_phantoms_that_is_broken_is_named(tmp_path: Path) -> None:
+    """Not a traceback."""
+    (tmp_path / "s" / "truth").mkdir(parents=True)
+    (tmp_path / "s" / "truth" / "a.json").write_text("{")
+    result = CliRunner().invoke(evaluate, ["mask_rcnn_us", "--data", str(tmp_path)])
+    assert isinstance(result.exception, ConfigurationError)
+    assert "a.json: " in str(result.exception)

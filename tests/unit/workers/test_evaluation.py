@@ -1,18 +1,21 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from models.contract import BreastImage
+from models.contract import BreastImage, ModelSpec
 from models.datasets.cases import Case, Truth
 from models.datasets.folders import UnknownLayoutError, read_folder
 from models.evaluation.opening import chosen, grouped, thinned
+from models.registry import get_model
 from node.errors import ConfigurationError
 from phantoms.study import StudyOptions, write_study
-from workers.evaluation import find_cases
+from workers.evaluation import find_cases, run
 
 
 def test_phantom_studies_are_found_with_their_truth(tmp_path: Path) -> None:
@@ -92,3 +95,32 @@ def test_a_side_is_that_of_the_whole_folder() -> None:
     assert not validation & training
     of_all = {case.name for case in chosen(cases, "US", "validation")}
     assert len(validation | of_all) == 12
+
+
+class Overflown:
+    """Answers as a network does whose weights have grown beyond all numbers."""
+
+    def infer(
+        self, spec: ModelSpec, tensors: Mapping[str, NDArray[Any]]
+    ) -> tuple[dict[str, NDArray[Any]], str]:
+        types = {"FP32": np.float32, "INT32": np.int32, "UINT8": np.uint8}
+        shapes = {tensor: (1, *tensor.shape) for tensor in spec.outputs}
+        return {
+            tensor.name: np.full(shape, np.nan, np.float32)
+            if tensor.datatype == "FP32"
+            else np.zeros(shape, types[tensor.datatype])
+            for tensor, shape in shapes.items()
+        }, "1"
+
+
+@pytest.mark.parametrize("name", ["mask_rcnn_us", "mask_rcnn_mg", "mtu_net", "resnet50"])
+def test_answers_that_are_no_numbers_are_told(name: str) -> None:
+    """Of weights that diverged: one sentence, and no figures."""
+    y, x = np.mgrid[:512, :400]
+    noise = np.random.default_rng(0).random((512, 400))
+    pixels = np.where((y - 256) ** 2 + x**2 < 230**2, 0.3 + 0.5 * noise, 0.0).astype(np.float32)
+    model = get_model(name)
+    modality = model.spec.modality
+    case = Case("a", modality, Truth("normal", ()), lambda: BreastImage(pixels, modality))
+    with pytest.raises(ConfigurationError, match=f"answer of {name} is none: .* cannot be judged"):
+        run(model, Overflown(), [case])
