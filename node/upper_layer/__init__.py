@@ -4,6 +4,7 @@
     fairness      turns between hosts for what processors and disks do for them
     limits        how many connections a host may have; telling of those that are refused
     connection    AssociationSocket: reads from that buffer, with deadlines and a PDU cap
+    request       an association request, without what nothing here looks at
     command_set   the C-STORE command set: read a request, write a response
     messages      which message the next P-DATA belongs to, and what a storage service must offer
     stream        one association's C-STORE messages: from P-DATA to the storage service

@@ -20,6 +20,7 @@ from pynetdicom.pdu_primitives import A_P_ABORT
 
 from node.upper_layer.connection import Connection
 from node.upper_layer.messages import ProtocolError, StorageService
+from node.upper_layer.request import fault, simplified
 from node.upper_layer.stream import StoreStream
 
 _PDU_HEADER = struct.Struct(">BBI")
@@ -34,8 +35,8 @@ _CLOSED, _INVALID_PDU = "Evt17", "Evt19"
 _MOST_WAITING = 64
 # Timers are looked at this often while nothing happens.
 _TICK_SECONDS = 1.0
-# PS3.8 table 9-11: called and calling AE title in an A-ASSOCIATE-RQ, 16 characters each.
-_A_ASSOCIATE_RQ, _AE_TITLES = 0x01, (slice(10, 26), slice(26, 42))
+# PS3.8 table 9-11.
+_A_ASSOCIATE_RQ = 0x01
 # What a connection may begin with, and the first byte of a TLS handshake (RFC 8446 5.1).
 _AWAITING_REQUEST, _PDU_TYPES, _TLS_HANDSHAKE = "Sta2", range(0x01, 0x08), 0x16
 
@@ -186,16 +187,14 @@ class StreamingProvider(DULServiceProvider):
             connection.tell(ProtocolError("what it sent first is no DICOM association request"))
 
     def _decode_pdu(self, bytestream: bytearray) -> tuple[Any, str]:
-        """Decode a PDU; AE titles may be padded with NUL, as some devices do. Raises any error."""
-        is_request = bytestream[0] == _A_ASSOCIATE_RQ
-        if is_request:
-            for title in _AE_TITLES:
-                bytestream[title] = bytestream[title].replace(b"\0", b" ")
-        try:
+        """Decode a PDU; of a request what is looked at. Raises any error."""
+        if bytestream[0] != _A_ASSOCIATE_RQ:
             return super()._decode_pdu(bytestream)
+        request = simplified(bytestream)
+        try:
+            return super()._decode_pdu(request)
         except Exception:
-            if is_request:
-                self.connection.tell(ProtocolError(_fault_of_request(bytestream)))
+            self.connection.tell(ProtocolError(fault(request)))
             raise
 
     def _is_p_data(self, deadline: float) -> bool:
@@ -231,13 +230,3 @@ class StreamingProvider(DULServiceProvider):
         pdu, event = self._decode_pdu(bytearray(encoded))
         self.event_queue.put(event)
         self._recv_pdu.put(pdu)
-
-
-def _fault_of_request(encoded: bytes | bytearray) -> str:
-    """Why an A-ASSOCIATE-RQ cannot be decoded, in a few fixed sentences: they are counted."""
-    titles = [bytes(encoded[title]) for title in _AE_TITLES]
-    if not all(title.strip() for title in titles):
-        return "the association request has an empty AE title"
-    if not all(title.isascii() and title.decode("ascii").isprintable() for title in titles):
-        return "an AE title of the association request is not ASCII"
-    return "the association request cannot be decoded"

@@ -34,6 +34,7 @@ from tests.peers.raw import (
     RawPeer,
     associate_rq,
     command,
+    item,
     pdu,
     pdv,
 )
@@ -112,6 +113,28 @@ def test_titles_padded_with_nul(guarded: RunningReceiver) -> None:
     assert answer(guarded, called="SENTINODE".ljust(16, "\0"), calling="MAMMO1\0\0") == ACCEPTED
 
 
+@pytest.mark.parametrize(
+    "user",
+    [
+        item(0x55, b"A_NAME_OF_20_LETTERS"),  # Implementation Version Name, 16 at most
+        item(0x55, b"VERSION_1\0"),
+        item(0x55, "GRÖSSE_1".encode("latin-1")),
+        item(0x55, b"SUITE\\1"),
+        item(0x58, b"\x09\1\0\1A\0\0"),  # User Identity of a type that is not defined
+        item(0x58, b"\x01"),
+        item(0x56, b"\0\x05A"),  # SOP Class Extended Negotiation, cut off
+        item(0x5F, b"whatever comes after PS3.7 2026"),
+    ],
+)
+def test_what_is_not_used_of_a_request_is_not_judged(guarded: RunningReceiver, user: bytes) -> None:
+    """A device whose version name is too long connects, and one that is newer than the node."""
+    with RawPeer(guarded.port, "127.0.0.1") as peer:
+        peer.send(associate_rq(calling="MAMMO1", user=user))
+        assert peer.receive()[0] == ASSOCIATE_AC
+        peer.send(pdu(P_DATA, pdv(1, 3, command(C_ECHO_RQ, VERIFICATION))))
+        assert peer.receive()[0] == P_DATA
+
+
 def test_another_application_context(guarded: RunningReceiver) -> None:
     """It is rejected as PS3.8 says, and not served as if it were DICOM's."""
     with RawPeer(guarded.port, "127.0.0.1") as peer:
@@ -136,7 +159,8 @@ def test_another_protocol_version(guarded: RunningReceiver) -> None:
     [
         (associate_rq(calling=""), "empty AE title"),
         (associate_rq(called="SENTI\nNODE"), "not ASCII"),
-        (associate_rq()[:-4] + b"\xff\xff\xff\xff", "cannot be decoded"),
+        (associate_rq(calling="MAMMO\\1"), "has a backslash"),
+        (associate_rq().replace(b"\x30\0\0", b"\x30\0\xff"), "cannot be decoded"),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "speaks TLS to a port without TLS"),
         (b"GET / HTTP/1.1\r\n\r\n", "no DICOM association request"),
     ],

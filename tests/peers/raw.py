@@ -38,15 +38,16 @@ def associate_rq(
     called: str = "SENTINODE",
     calling: str = "RAW",
     syntax: str = ExplicitVRLittleEndian,
+    user: bytes = b"",
 ) -> bytes:
-    """An A-ASSOCIATE-RQ; the n-th class has the context id 2n + 1."""
+    """An A-ASSOCIATE-RQ; the n-th class has the context id 2n + 1. `user`: more of these items."""
     body = struct.pack(">HH16s16s32x", 1, 0, _ae(called), _ae(calling))
-    body += _item(0x10, _APPLICATION_CONTEXT)
+    body += item(0x10, _APPLICATION_CONTEXT)
     for number, sop_class_uid in enumerate(classes):
-        names = _item(0x30, sop_class_uid.encode()) + _item(0x40, syntax.encode())
-        body += _item(0x20, struct.pack(">B3x", 2 * number + 1) + names)
-    user = _item(0x51, struct.pack(">I", 1 << 16)) + _item(0x52, _IMPLEMENTATION)
-    return pdu(ASSOCIATE_RQ, body + _item(0x50, user))
+        names = item(0x30, sop_class_uid.encode()) + item(0x40, syntax.encode())
+        body += item(0x20, struct.pack(">B3x", 2 * number + 1) + names)
+    user = item(0x51, struct.pack(">I", 1 << 16)) + item(0x52, _IMPLEMENTATION) + user
+    return pdu(ASSOCIATE_RQ, body + item(0x50, user))
 
 
 def command(field: int, sop_class_uid: str, message_id: int = 1, instance: str = "") -> bytes:
@@ -154,7 +155,8 @@ def _ae(title: str) -> bytes:
     return title.ljust(16).encode()
 
 
-def _item(kind: int, content: bytes) -> bytes:
+def item(kind: int, content: bytes) -> bytes:
+    """An item or sub-item of an association request (PS3.8 9.3.2)."""
     return struct.pack(">BBH", kind, 0, len(content)) + content
 
 
