@@ -46,9 +46,10 @@ def chart_schema() -> Schema:
 def closed_schema() -> Schema:
     """values.schema.json."""
     schema = _closed(chart_schema())
-    # Helm itself puts `global` into every chart's values.
-    schema["properties"]["global"] = {"type": "object"}
-    schema["propertyNames"]["enum"].append("global")
+    # Helm itself puts `global` into every chart's values, and a chart that has this one as a
+    # dependency the condition for it: while that is false nothing of this chart is looked at.
+    schema["properties"] |= {"global": {"type": "object"}, "enabled": {"const": True}}
+    schema["propertyNames"]["enum"] += ["global", "enabled"]
     for path, hint in renamed().items():
         _refuse(schema, path.split("."), hint)
     return {"$schema": DIALECT, "title": "Values of the chart sentinode", **schema}
@@ -92,9 +93,20 @@ def _closed(node: Schema) -> Schema:
             # Says the same again, but its error lists the names that are known.
             "propertyNames": {"enum": list(properties)},
         }
+        if needed := [name for name, child in properties.items() if _has_content(child)]:
+            node["required"] = [*node.get("required", []), *needed]
     if isinstance(node.get("items"), dict):
         node["items"] = _closed(node["items"])
     return node
+
+
+def _has_content(node: Schema) -> bool:
+    """Whether a value is something when nobody sets it: a key without anything after it, which Helm
+    reads as null, takes that away, and templates would stop somewhere without saying where.
+    """
+    if "default" in node:
+        return node["default"] not in ("", [], {})
+    return "properties" in node
 
 
 def _refuse(schema: Schema, path: list[str], hint: str) -> None:

@@ -1,13 +1,20 @@
-"""Network policies of the chart: what a value opens, and that an empty list opens nothing."""
+"""Network policies of the chart: what a value opens, and that an empty list opens nothing. IPv6."""
 
 from __future__ import annotations
 
+import socket
+import subprocess
+import time
+from importlib.util import find_spec
 from ipaddress import ip_address, ip_network
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from stack.triton import link_python_backend, tritonserver_command
 from tests.conformance.chart import OPERATORS, Manifest, find, objects, render, values_of
+from tests.peers.ports import free_ports
 
 _FITTING = {"database": {"host": "db"}, "broker": {"host": "mq"}}
 
@@ -45,6 +52,13 @@ def test_the_viewer_reaches_an_archive_elsewhere() -> None:
         "to": [{"ipBlock": {"cidr": "10.0.0.0/24"}}],
     }
     assert opened in _policies(values)["web"]["egress"]
+
+
+def test_every_triton_elsewhere_is_reached() -> None:
+    """`triton.url` may name several, each with a port of its own."""
+    triton = {"enabled": False, "url": "a.example:8001, b.example:8001,[fd00::7]:9001"}
+    policy = _policies({**_FITTING, "triton": triton})["worker-analysis"]
+    assert _ports(policy["egress"]) >= {8001, 9001}
 
 
 def test_an_archive_in_the_cluster_can_be_named() -> None:
@@ -104,3 +118,43 @@ def test_services_for_people_outside_want_a_network() -> None:
     assert service["spec"]["type"] == "NodePort"
     [rule] = _policies(values)["web"]["ingress"]
     assert outside[0] in rule["from"]
+
+
+@pytest.mark.skipif(find_spec("pytriton") is None, reason="nvidia-pytriton is not installed")
+def test_triton_takes_ipv6(tmp_path: Path) -> None:
+    """Where pods have no other addresses: the real server listens with what the chart writes."""
+    backends = link_python_backend(tmp_path / "backends")
+    repository = tmp_path / "models"
+    repository.mkdir()
+    ports = free_ports(3)
+    argv, variables = tritonserver_command(repository, backends, *ports)
+    argv = [word for word in argv if "-address=" not in word] + _addresses("::")
+    server = subprocess.Popen(
+        argv, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
+    )
+    try:
+        for port in ports:
+            assert _listens("::1", port), f"{ports.index(port)} of http, gRPC and metrics"
+    finally:
+        server.terminate()
+        server.wait(30)
+    assert _addresses("0.0.0.0") == []  # as the server does by itself
+    assert len(_addresses("10.0.0.1")) == 3
+
+
+def _addresses(address: str) -> list[str]:
+    """Options of the chart's Triton that say where it listens."""
+    found = objects(render({**_FITTING, "triton": {"listenAddress": address}}))
+    spec = find(found, "Deployment", "triton")["spec"]["template"]["spec"]
+    return [word for word in spec["containers"][0]["args"] if "-address=" in word]
+
+
+def _listens(host: str, port: int) -> bool:
+    for _ in range(300):
+        try:
+            socket.create_connection((host, port), 1).close()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return True
+    return False

@@ -9,13 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helm_python import HelmRenderError
 
 from node.web import metrics
 from tests.conformance.chart import (
+    CUSTOM_KINDS,
     SCENARIOS,
+    VERSIONS,
     Manifest,
     environment,
     find,
+    kubernetes_errors,
     objects,
     pods,
     render,
@@ -30,6 +34,15 @@ _FIXED = {
     "Deployment": ("selector",),
     "StatefulSet": ("selector", "serviceName", "volumeClaimTemplates", "podManagementPolicy"),
     "PersistentVolumeClaim": ("accessModes", "storageClassName", "selector"),
+}
+_PARTS = ("receiver", "web", "sweeper", "triton", "redis", "postgresql", "orthanc", "test")
+_AFFINITY: dict[str, Any] = {
+    "nodeAffinity": {
+        "requiredDuringSchedulingIgnoredDuringExecution": {
+            "nodeSelectorTerms": [{"matchExpressions": [{"key": "a", "operator": "Exists"}]}]
+        }
+    },
+    "podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []},
 }
 _HOST_PATH = {"kind": "hostPath", "hostPath": "/srv", "node": "a"}
 _GROWN: dict[str, Any] = {
@@ -165,7 +178,7 @@ def test_the_migration_may_reach_the_database_before_anything_exists() -> None:
     """Its policy is a hook too, of lower weight; it goes where the sweeper's pods may go."""
     nodes = {"kubernetes.io/arch": "amd64"}
     tolerated = [{"key": "clinic", "operator": "Exists"}]
-    sweeper = {"nodeSelector": nodes, "tolerations": tolerated}
+    sweeper = {"nodeSelector": nodes, "tolerations": tolerated, "affinity": _AFFINITY}
     found = objects(render({**_FITTING, "sweeper": sweeper}))
     job, policy = (find(found, kind, "migration") for kind in ("Job", "NetworkPolicy"))
     on_job, on_policy = (item["metadata"]["annotations"] for item in (job, policy))
@@ -174,14 +187,91 @@ def test_the_migration_may_reach_the_database_before_anything_exists() -> None:
     assert int(on_policy["helm.sh/hook-weight"]) < int(on_job.get("helm.sh/hook-weight", 0))
     pod = job["spec"]["template"]["spec"]
     assert (pod["nodeSelector"], pod["tolerations"]) == (nodes, tolerated)
+    # Not beside pods: there are none yet.
+    assert pod["affinity"] == {"nodeAffinity": _AFFINITY["nodeAffinity"]}
 
 
 def test_the_test_goes_where_its_image_runs() -> None:
     """On the nodes of the workers, whose image it has."""
     nodes = {"kubernetes.io/arch": "amd64"}
-    values = {**_FITTING, "workers": {"analysis": {"nodeSelector": nodes}}}
+    analysis = {"nodeSelector": nodes, "affinity": _AFFINITY}
+    values = {**_FITTING, "workers": {"analysis": analysis}}
     [pod] = [spec for name, spec in pods(objects(render(values))) if name.endswith("-test")]
     assert pod["nodeSelector"] == nodes
+    assert pod["affinity"] == {"nodeAffinity": _AFFINITY["nodeAffinity"]}
+
+
+def test_what_runs_for_a_moment_has_the_marks_of_what_stays() -> None:
+    """Labels that a cluster demands of every pod, and annotations that keep a mesh out of them."""
+    marked = {"podLabels": {"team": "breast"}, "podAnnotations": {"mesh/inject": "false"}}
+    found = objects(render({**_FITTING, "sweeper": marked, "workers": {"analysis": marked}}))
+    [test] = [item for item in found if item["kind"] == "Pod"]
+    for pod in (find(found, "Job", "migration")["spec"]["template"], test):
+        assert pod["metadata"]["labels"]["team"] == "breast"
+        assert pod["metadata"]["annotations"]["mesh/inject"] == "false"
+
+
+@pytest.mark.parametrize(
+    ("account", "name"),
+    [
+        ({}, "default"),
+        ({"name": "clinic"}, "default"),
+        ({"create": False, "name": "clinic"}, "clinic"),
+        ({"create": False}, "default"),
+    ],
+)
+def test_the_migration_has_an_account_that_exists(account: dict[str, Any], name: str) -> None:
+    """Yours where you made one, with its rights; one that the chart makes comes after the hook."""
+    found = objects(render({**_FITTING, "serviceAccount": account}))
+    pod = find(found, "Job", "migration")["spec"]["template"]["spec"]
+    assert pod["serviceAccountName"] == name
+
+
+@everywhere
+def test_a_quota_can_be_met(scenario: str) -> None:
+    """Where a namespace wants every container to have a limit of CPU, values can give it."""
+    values = values_of(scenario)
+    workers = values.setdefault("workers", {})
+    parts = [values.setdefault(name, {}) for name in _PARTS]
+    parts += [workers.setdefault(name, {}) for name in ("analysis", "delivery")]
+    for part in parts:
+        part["resources"] = {"limits": {"cpu": "2", "memory": "4Gi"}}
+    for name, pod in pods(objects(render(values))):
+        for container in [*pod["containers"], *pod.get("initContainers", [])]:
+            assert container["resources"]["limits"].keys() >= {"cpu", "memory"}, name
+
+
+@everywhere
+def test_rendering_again_changes_nothing(scenario: str) -> None:
+    """But generated passwords, for which GitOps needs existing Secrets."""
+    first, second = (
+        [item for item in objects(render(values_of(scenario))) if item["kind"] != "Secret"]
+        for _ in range(2)
+    )
+    assert first == second
+
+
+@everywhere
+@pytest.mark.parametrize("name", ["null", "x" * 53])
+def test_release_names_fit(scenario: str, name: str) -> None:
+    """Words of YAML are names like others, and what is made of long ones is short enough."""
+    for item in objects(render(values_of(scenario), name=name)):
+        own = item["metadata"]
+        assert own["labels"]["app.kubernetes.io/instance"] == name
+        # Pods of a StatefulSet carry its name and a hash of eleven characters as a label.
+        longest = 52 if item["kind"] == "StatefulSet" else 63
+        assert len(own["name"]) <= longest or item["kind"] == "PriorityClass", own["name"]
+        if item["kind"] not in CUSTOM_KINDS:
+            assert kubernetes_errors(item, VERSIONS[-1]) == []
+
+
+@pytest.mark.parametrize("name", ["1st-floor", "clinic.example"])
+def test_release_names_that_services_cannot_have(name: str) -> None:
+    """Helm takes them and the API server does not, after half of the objects."""
+    with pytest.raises(HelmRenderError, match="Set fullnameOverride"):
+        render(_FITTING, name=name)
+    found = objects(render({**_FITTING, "fullnameOverride": "clinic"}, name=name))
+    assert "clinic-receiver" in [item["metadata"]["name"] for item in found]
 
 
 def test_redis_is_the_first_process(tmp_path: Path) -> None:

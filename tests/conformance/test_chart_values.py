@@ -11,16 +11,21 @@ from typing import Any
 
 import helm_python
 import pytest
+import yaml
 from helm_python import HelmRenderError, HelmValuesError
 from kombu import Connection
+from sqlalchemy import make_url
 
 from scripts import chart_schema
 from tests.conformance.chart import (
     CHART,
+    CUSTOM_KINDS,
     OPERATORS,
     SCENARIOS,
+    VERSIONS,
     environment,
     find,
+    kubernetes_errors,
     objects,
     pods,
     render,
@@ -91,11 +96,76 @@ def test_unknown_key_is_refused(path: tuple[str, ...]) -> None:
     assert ", ".join(f"'{name}'" for name in schema["propertyNames"]["enum"]) in text
 
 
+def _defaults(schema: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Path and default of every value that has one; what is below a default is the user's."""
+    for name, child in schema.get("properties", {}).items():
+        if "default" in child:
+            yield (*path, name), child["default"]
+        else:
+            yield from _defaults(child, (*path, name))
+
+
+def test_a_key_without_a_value_is_refused_where_it_matters() -> None:
+    """A line whose children somebody commented out takes a default away, and says where."""
+    full = [path for path, default in _defaults(_SCHEMA) if default not in ("", [], {})]
+    assert ("dicom", "port") in full
+    with pytest.raises(HelmValuesError) as refusal:
+        render(_tree(full, None))
+    lines = [line for line in str(refusal.value).splitlines() if "missing propert" in line]
+    for *parents, name in full:
+        [line] = [line for line in lines if f"at '/{'/'.join(parents)}':" in line]
+        assert f"'{name}'" in line
+
+
+def test_a_key_without_a_value_is_the_empty_one_elsewhere() -> None:
+    """`settings:` and `nodeSelector:` with nothing after them are no settings and no selector."""
+    empty = [path for path, default in _defaults(_SCHEMA) if default in ("", [], {})]
+    assert {("settings",), ("receiver", "affinity"), ("networkPolicy", "archivePorts")} <= set(
+        empty
+    )
+    for scenario in ({}, {"orthanc": {"enabled": True}}, values_of("external")):
+        base = {**_FITTING, **scenario}
+        given = _tree([path for path in empty if not _given(base, path)], None)
+        assert _without_secret(_merged(given, base)) == _without_secret(base)
+
+
+def _given(values: Any, path: tuple[str, ...]) -> bool:
+    for name in path:
+        if not isinstance(values, dict) or name not in values:
+            return False
+        values = values[name]
+    return True
+
+
+def _merged(one: Any, other: Any) -> Any:
+    if not (isinstance(one, dict) and isinstance(other, dict)):
+        return other
+    both = {name: _merged(one[name], other[name]) for name in one.keys() & other.keys()}
+    return {**one, **other, **both}
+
+
+def _without_secret(values: dict[str, Any]) -> list[Any]:
+    return [item for item in objects(render(values)) if item["kind"] != "Secret"]
+
+
 @pytest.mark.parametrize("path", list(_RENAMED))
 def test_renamed_key_says_what_to_write(path: str) -> None:
     """A key that has moved is refused with the new one."""
     place = "/" + path.replace(".", "/")
     assert f"at '{place}': value must be '{_RENAMED[path]}'" in _refusal_of_renamed()
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_a_chart_of_the_site_can_hold_this_one(tmp_path: Path, enabled: bool) -> None:
+    """As a dependency under the usual condition, beside values for all charts."""
+    dependency = {"name": "sentinode", "version": "*", "condition": "sentinode.enabled"}
+    about = {"apiVersion": "v2", "name": "clinic", "version": "1.0.0"}
+    (tmp_path / "Chart.yaml").write_text(yaml.safe_dump({**about, "dependencies": [dependency]}))
+    shutil.copytree(CHART, tmp_path / "charts" / "sentinode")
+    values = {"global": {"site": "a"}, "sentinode": {**_FITTING, "enabled": enabled}}
+    with helm_python.Chart.load(str(tmp_path)) as chart:
+        written = chart.render(values, name="trial", namespace="clinic")
+    assert any("/receiver/deployment.yaml" in path for path in written) == enabled
 
 
 def test_renamed_keys_are_refused_without_the_schema(tmp_path: Path) -> None:
@@ -145,10 +215,21 @@ def test_renamed_keys_are_refused_without_the_schema(tmp_path: Path) -> None:
             "dicom.port and dicom.tls.port are the same",
         ),
         (
+            {"dicom": {"tls": {"enabled": True, "secretName": "a", "listenPort": 11112}}},
+            "dicom.listenPort and dicom.tls.listenPort are the same",
+        ),
+        ({"dicom": {"ipFamilyPolicy": "PreferDualStack"}}, "Set dicom.listenAddress to ::"),
+        ({"dicom": {"ipFamilies": ["IPv6"]}}, "Set dicom.listenAddress to ::"),
+        (
+            {"receiver": {"autoscaling": {"enabled": True, "minReplicas": 5}}},
+            "receiver.autoscaling.minReplicas is more than maxReplicas",
+        ),
+        (
             {"dicom": {"exposure": "NodePort", "loadBalancer": {"ip": "10.0.0.1"}}},
             "needs dicom.exposure LoadBalancer",
         ),
         ({"triton": {"enabled": False}}, "needs triton.url"),
+        ({"triton": {"enabled": False, "url": "a:8001,b"}}, "needs triton.url"),
         ({"triton": {"url": "a:1"}}, "Set triton.enabled to false"),
         ({"triton": {"modelRepository": {"source": "pvc"}}}, "modelRepository.claimName"),
         ({"triton": {"modelRepository": {"source": "s3"}}}, "modelRepository.uri"),
@@ -201,6 +282,10 @@ def test_contradiction_says_what_to_set(values: dict[str, Any], hint: str) -> No
         ({"settings": {"ae_title": 5}}, "at '/settings/ae_title'"),
         ({"dicom": {"exposure": "Ingress"}}, "'LoadBalancer', 'NodePort', 'HostPort', 'ClusterIP'"),
         ({"destinations": [{"name": "a"}]}, "missing property 'protocol'"),
+        ({"fullnameOverride": "Sentinode"}, "at '/fullnameOverride'"),
+        ({"fullnameOverride": "a" * 41}, "at '/fullnameOverride'"),
+        ({"receiver": {"nodeSelector": {"gpu": True}}}, "at '/receiver/nodeSelector/gpu'"),
+        ({"networkPolicy": {"archiveCIDRs": ["10.0.0.7"]}}, "at '/networkPolicy/archiveCIDRs/0'"),
     ],
 )
 def test_wrong_value_is_refused(values: dict[str, Any], text: str) -> None:
@@ -208,6 +293,83 @@ def test_wrong_value_is_refused(values: dict[str, Any], text: str) -> None:
     with pytest.raises(HelmValuesError) as refusal:
         render({**_FITTING, **values})
     assert text in str(refusal.value)
+
+
+@pytest.mark.parametrize("text", ["1234", "null"])
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_names_may_look_like_something_else(scenario: str, text: str) -> None:
+    """A Secret may be called 1234 and a claim null; YAML must not read a number or nothing."""
+    values = _named(values_of(scenario), text)
+    values["image"] = {**values.get("image", {}), "pullSecrets": [text]}
+    values["serviceAccount"] = {"create": False, "name": text}
+    found = [item for item in objects(render(values)) if item["kind"] not in CUSTOM_KINDS]
+    assert [error for item in found for error in kubernetes_errors(item, VERSIONS[-1])] == []
+    for _, pod in pods(found):
+        assert pod["imagePullSecrets"] == [{"name": text}]
+
+
+def _named(node: Any, text: str) -> Any:
+    """Values with this name for everything that the cluster already has."""
+    if isinstance(node, list):
+        return [_named(child, text) for child in node]
+    if not isinstance(node, dict):
+        return node
+    names = ("secretname", "claim", "claimname", "classname", "class", "key", "subpath")
+    return {
+        key: text if isinstance(child, str) and key.lower().endswith(names) else _named(child, text)
+        for key, child in node.items()
+    }
+
+
+@pytest.mark.parametrize("part", ["state", "postgresql", "orthanc"])
+@pytest.mark.parametrize(("given", "asked"), [("", None), ("-", ""), ("fast", "fast")])
+def test_a_claim_asks_for_a_class(part: str, given: str, asked: str | None) -> None:
+    """The cluster's own, one by name, or none: volumes made by hand have none."""
+    persistence = {"enabled": True, "persistence": {"storageClassName": given}}
+    values = {
+        "state": {"storageClassName": given},
+        "broker": {"host": "mq"},
+        "postgresql": persistence,
+        "orthanc": persistence,
+    }
+    found = objects(render(values))
+    if part == "state":
+        spec = find(found, "PersistentVolumeClaim", "state")["spec"]
+    else:
+        [claim] = find(found, "StatefulSet", part)["spec"]["volumeClaimTemplates"]
+        spec = claim["spec"]
+    assert spec.get("storageClassName") == asked
+
+
+def test_modalities_of_both_families() -> None:
+    """The Service has what is asked for, and the receiver listens to both."""
+    dual = {"ipFamilyPolicy": "PreferDualStack", "ipFamilies": ["IPv4", "IPv6"]}
+    found = objects(render({**_FITTING, "dicom": {**dual, "listenAddress": "::"}}))
+    assert find(found, "Service", "receiver")["spec"].items() >= dual.items()
+    assert environment(found, "receiver")["SENTINODE_DICOM_HOST"] == "::"
+    plain = find(written("production"), "Service", "receiver")["spec"]
+    assert not plain.keys() & dual.keys()
+
+
+def test_addresses_of_ipv6_are_hosts_too() -> None:
+    """In a URL they stand in brackets, which nobody need write."""
+    for host in ("fd00::7", "[fd00::7]"):
+        workers = {"analysis": {"autoscaling": {"enabled": True}}}
+        elsewhere = {"database": {"host": host}, "broker": {"host": host}, "workers": workers}
+        found = objects(render(elsewhere))
+        seen = environment(found, "sweeper")
+        assert make_url(seen["SENTINODE_DATABASE_URL"]).host == "fd00::7"
+        assert Connection(seen["SENTINODE_BROKER_URL"]).hostname == "fd00::7"
+        scaled = find(found, "ScaledObject", "worker-analysis")["spec"]
+        assert scaled["triggers"][0]["metadata"]["address"] == "[fd00::7]:6379"
+
+
+def test_one_port_with_tls_alone() -> None:
+    """Where nothing listens without TLS, TLS may have the usual port."""
+    tls = {"enabled": True, "secretName": "a", "plain": False, "port": 11112, "listenPort": 11112}
+    found = objects(render({**_FITTING, "dicom": {"tls": tls}}))
+    [port] = find(found, "Service", "receiver")["spec"]["ports"]
+    assert (port["name"], port["port"]) == ("dicom-tls", 11112)
 
 
 def test_one_node_keeps_its_pods_together() -> None:

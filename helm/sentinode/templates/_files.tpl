@@ -4,7 +4,7 @@
 routes.yaml: |
   {{- toYaml (dict "rules" .) | nindent 2 }}
 {{- end }}
-{{- $destinations := .Values.destinations }}
+{{- $destinations := .Values.destinations | default list }}
 {{- if .Values.orthanc.enabled }}
 {{- $url := printf "http://%s-orthanc:8042/dicom-web" (include "sentinode.fullname" .) }}
 {{- $secret := "/etc/sentinode/secrets/orthanc/password" }}

@@ -85,8 +85,14 @@ spec:
   to:
     {{- include "sentinode.pods" (dict "root" . "names" (list "triton")) | nindent 4 }}
 {{- else }}
+{{- $ports := list }}
+{{- range splitList "," .Values.triton.url }}
+{{- $ports = append $ports (regexFind "[0-9]+$" (trim .)) }}
+{{- end }}
 - ports:
-    - {protocol: TCP, port: {{ regexFind ":[0-9]+$" .Values.triton.url | trimPrefix ":" }}}
+{{- range $ports | uniq }}
+    - {protocol: TCP, port: {{ . }}}
+{{- end }}
 {{- with .Values.networkPolicy.tritonTo }}
   to:
     {{- toYaml . | nindent 4 }}
@@ -109,7 +115,7 @@ spec:
 
 {{/* The archive whose images the viewer shows, where it is not the trial's. */}}
 {{- define "sentinode.egressViewer" -}}
-{{- with .Values.settings.orthanc_url }}
+{{- with (.Values.settings).orthanc_url }}
 {{- include "sentinode.egressTo" (dict "root" $ "ports" (list (include "sentinode.urlPort" .))) }}
 {{- end }}
 {{- end -}}

@@ -1,10 +1,16 @@
 {{/* Where the parts are that the node calls, and which Secrets say how. */}}
 
+{{/* A host as URLs have it: an IPv6 address in brackets. */}}
+{{- define "sentinode.urlHost" -}}
+{{- $host := . | default "" -}}
+{{- if and (contains ":" $host) (not (hasPrefix "[" $host)) -}}[{{ $host }}]{{- else -}}{{ $host }}{{- end -}}
+{{- end -}}
+
 {{- define "sentinode.databaseHost" -}}
 {{- if .Values.postgresql.enabled -}}
 {{ include "sentinode.fullname" . }}-postgresql
 {{- else -}}
-{{ .Values.database.host }}
+{{ include "sentinode.urlHost" .Values.database.host }}
 {{- end -}}
 {{- end -}}
 
@@ -24,13 +30,13 @@ postgresql+psycopg://{{ $db.user | urlquery }}@{{ include "sentinode.databaseHos
 {{- if .Values.redis.enabled -}}
 {{ include "sentinode.fullname" . }}-redis
 {{- else -}}
-{{ .Values.broker.host }}
+{{ include "sentinode.urlHost" .Values.broker.host }}
 {{- end -}}
 {{- end -}}
 
 {{- define "sentinode.brokerHostAnywhere" -}}
 {{- $host := include "sentinode.brokerHost" . -}}
-{{- if contains "." $host -}}{{ $host }}{{- else -}}{{ $host }}.{{ .Release.Namespace }}.svc{{- end -}}
+{{- if or (contains "." $host) (contains ":" $host) -}}{{ $host }}{{- else -}}{{ $host }}.{{ .Release.Namespace }}.svc{{- end -}}
 {{- end -}}
 
 {{- define "sentinode.brokerPort" -}}
@@ -108,6 +114,13 @@ hook
 {{- end -}}
 {{- end -}}
 
+{{/* A line of a claim: left out, the cluster adds its default class; with "-" there is none. */}}
+{{- define "sentinode.storageClass" -}}
+{{- with . -}}
+storageClassName: {{ ternary "" . (eq . "-") | quote }}
+{{- end -}}
+{{- end -}}
+
 {{/* All pods that share the state folder must be on one node. */}}
 {{- define "sentinode.oneNode" -}}
 {{- if or (eq .Values.state.kind "hostPath") (eq .Values.state.accessMode "ReadWriteOnce") -}}true{{- end -}}
@@ -163,7 +176,7 @@ hook
 
 {{/* JSON list: ports of destinations and peers, for network policies. */}}
 {{- define "sentinode.archivePorts" -}}
-{{- $ports := .Values.networkPolicy.archivePorts -}}
+{{- $ports := .Values.networkPolicy.archivePorts | default list -}}
 {{- range .Values.destinations -}}
 {{- if .port -}}{{- $ports = append $ports .port -}}{{- end -}}
 {{- if .url -}}

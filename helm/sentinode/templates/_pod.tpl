@@ -20,14 +20,14 @@ seccompProfile:
 
 {{/* Top of a pod's spec. root, name, values, uid, class */}}
 {{- define "sentinode.podHead" -}}
-serviceAccountName: {{ include "sentinode.serviceAccountName" .root }}
+serviceAccountName: {{ include "sentinode.serviceAccountName" .root | quote }}
 automountServiceAccountToken: false
 # Names of Services would become SENTINODE_*_PORT and be read as settings.
 enableServiceLinks: false
 {{- with .root.Values.image.pullSecrets }}
 imagePullSecrets:
 {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
 {{- end }}
 {{- end }}
 securityContext:
@@ -37,11 +37,11 @@ securityContext:
 {{- $class = include "sentinode.priorityClass" . }}
 {{- end }}
 {{- with $class }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- end -}}
 
-{{/* Values of the component on whose nodes a hook's pod goes too. */}}
+{{/* Values of the component on whose nodes a hook's pod goes too. Its pods need not be there. */}}
 {{- define "sentinode.sameNodes" -}}
 {{- with .nodeSelector }}
 nodeSelector:
@@ -51,12 +51,17 @@ nodeSelector:
 tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- with (.affinity).nodeAffinity }}
+affinity:
+  nodeAffinity:
+    {{- toYaml . | nindent 4 }}
+{{- end }}
 {{- end -}}
 
 {{/* Where the pods go. root, name, values, state: whether they need the state folder */}}
 {{- define "sentinode.placement" -}}
 {{- $oneNode := and .state (include "sentinode.oneNode" .root) -}}
-{{- $nodes := deepCopy .values.nodeSelector -}}
+{{- $nodes := deepCopy (.values.nodeSelector | default dict) -}}
 {{- if and .state (eq .root.Values.state.kind "hostPath") -}}
 {{- $_ := set $nodes "kubernetes.io/hostname" .root.Values.state.node -}}
 {{- end -}}
@@ -68,7 +73,7 @@ nodeSelector:
 tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- $affinity := deepCopy .values.affinity }}
+{{- $affinity := deepCopy (.values.affinity | default dict) }}
 {{- if $oneNode }}
 {{- $labels := dict "app.kubernetes.io/instance" .root.Release.Name "sentinode/state" "shared" }}
 {{- $term := dict "labelSelector" (dict "matchLabels" $labels) "topologyKey" "kubernetes.io/hostname" }}
@@ -110,16 +115,16 @@ topologySpreadConstraints:
 - name: state
 {{- if eq .root.Values.state.kind "hostPath" }}
   hostPath:
-    path: {{ .root.Values.state.hostPath }}
+    path: {{ .root.Values.state.hostPath | quote }}
     type: Directory
 {{- else }}
   persistentVolumeClaim:
-    claimName: {{ .root.Values.state.existingClaim | default (printf "%s-state" (include "sentinode.fullname" .root)) }}
+    claimName: {{ .root.Values.state.existingClaim | default (printf "%s-state" (include "sentinode.fullname" .root)) | quote }}
 {{- end }}
 {{- range include "sentinode.secretMounts" . | fromJsonArray }}
 - name: secret-{{ .name }}
   secret:
-    secretName: {{ .secretName }}
+    secretName: {{ .secretName | quote }}
     defaultMode: 0440
 {{- with .items }}
     items:
@@ -157,7 +162,7 @@ env:
 {{- define "sentinode.initContainer" -}}
 {{- $upgrades := and (eq (include "sentinode.migration" .root) "init") (eq .name "sweeper") -}}
 - name: {{ ternary "upgrade-database" "wait-for-database" $upgrades }}
-  image: {{ include "sentinode.image" (dict "root" .root "image" .root.Values.image.node) }}
+  image: {{ include "sentinode.image" (dict "root" .root "image" .root.Values.image.node) | quote }}
   imagePullPolicy: {{ .root.Values.image.pullPolicy }}
   command: [sentinode]
   args: {{ ternary (list "db" "upgrade") (list "db" "wait") $upgrades | toJson }}
@@ -165,8 +170,8 @@ env:
   securityContext:
     {{- include "sentinode.containerSecurity" . | nindent 4 }}
   resources:
-    requests: {cpu: 50m, memory: 128Mi}
-    limits: {memory: 512Mi}
+    {{- /* Those of the container after it: a pod is counted by the larger, and where quotas ask for a limit both have it. */}}
+    {{- toYaml .values.resources | nindent 4 }}
   volumeMounts:
     {{- include "sentinode.mounts" . | nindent 4 }}
 {{- end -}}

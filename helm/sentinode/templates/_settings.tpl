@@ -54,7 +54,7 @@ SENTINODE_PEERS: /etc/sentinode/config/peers.yaml
 {{- if .Values.priors }}
 SENTINODE_PRIORS: /etc/sentinode/config/priors.yaml
 {{- end }}
-{{- if and .Values.orthanc.enabled (not .Values.settings.orthanc_url) }}
+{{- if and .Values.orthanc.enabled (not (.Values.settings).orthanc_url) }}
 SENTINODE_ORTHANC_URL: http://{{ include "sentinode.fullname" . }}-orthanc:8042
 SENTINODE_ORTHANC_USERNAME: sentinode
 SENTINODE_ORTHANC_PASSWORD_FILE: /etc/sentinode/secrets/orthanc/password
@@ -73,7 +73,7 @@ SENTINODE_{{ upper $name }}: {{ include "sentinode.text" $value | quote }}
 {{- if and $broker.url.secretName (not .Values.redis.enabled) }}
 - name: SENTINODE_BROKER_URL
   valueFrom:
-    secretKeyRef: {name: {{ $broker.url.secretName }}, key: {{ $broker.url.key }}}
+    secretKeyRef: {name: {{ $broker.url.secretName | quote }}, key: {{ $broker.url.key | quote }}}
 {{- else }}
 {{- $tls := and $broker.tls (not .Values.redis.enabled) }}
 {{- $scheme := ternary "rediss" "redis" $tls }}
@@ -89,7 +89,7 @@ SENTINODE_{{ upper $name }}: {{ include "sentinode.text" $value | quote }}
 {{- if $password.secretName }}
 - name: BROKER_PASSWORD
   valueFrom:
-    secretKeyRef: {name: {{ $password.secretName }}, key: {{ $password.key }}}
+    secretKeyRef: {name: {{ $password.secretName | quote }}, key: {{ $password.key | quote }}}
 - name: SENTINODE_BROKER_URL
   value: {{ printf "%s://:$(BROKER_PASSWORD)@%s" $scheme $place | quote }}
 {{- else }}
@@ -103,13 +103,13 @@ SENTINODE_{{ upper $name }}: {{ include "sentinode.text" $value | quote }}
 {{- if .Values.database.url.secretName }}
 - name: SENTINODE_DATABASE_URL
   valueFrom:
-    secretKeyRef: {name: {{ .Values.database.url.secretName }}, key: {{ .Values.database.url.key }}}
+    secretKeyRef: {name: {{ .Values.database.url.secretName | quote }}, key: {{ .Values.database.url.key | quote }}}
 {{- else }}
 {{- $password := include "sentinode.databasePassword" . | fromJson }}
 {{- if $password.secretName }}
 - name: PGPASSWORD
   valueFrom:
-    secretKeyRef: {name: {{ $password.secretName }}, key: {{ $password.key }}}
+    secretKeyRef: {name: {{ $password.secretName | quote }}, key: {{ $password.key | quote }}}
 {{- end }}
 {{- end }}
 {{- end -}}

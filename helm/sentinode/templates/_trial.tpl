@@ -7,12 +7,10 @@ volumeClaimTemplates:
       name: data
     spec:
       accessModes: [ReadWriteOnce]
-      {{- with .persistence.storageClassName }}
-      storageClassName: {{ . | quote }}
-      {{- end }}
+      {{- include "sentinode.storageClass" .persistence.storageClassName | nindent 6 }}
       resources:
         requests:
-          storage: {{ .persistence.size }}
+          storage: {{ .persistence.size | quote }}
 {{- end -}}
 {{- end -}}
 

@@ -27,6 +27,18 @@
 {{- end -}}
 {{- end -}}
 
+{{- /* Names: those of Services begin with a letter and have no dot. */ -}}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" (include "sentinode.fullname" .)) -}}
+{{- $wrong = append $wrong (printf "%s cannot begin the names of Services: lower-case letters, digits and -, a letter first. Set fullnameOverride" (include "sentinode.fullname" .)) -}}
+{{- end -}}
+
+{{- /* Autoscaling */ -}}
+{{- range $name, $one := dict "receiver" .Values.receiver "web" .Values.web "triton" $triton "workers.analysis" .Values.workers.analysis "workers.delivery" .Values.workers.delivery -}}
+{{- if and $one.autoscaling.enabled (gt (int $one.autoscaling.minReplicas) (int $one.autoscaling.maxReplicas)) -}}
+{{- $wrong = append $wrong (printf "%s.autoscaling.minReplicas is more than maxReplicas. Set one of them otherwise" $name) -}}
+{{- end -}}
+{{- end -}}
+
 {{- /* Database */ -}}
 {{- if eq $database.kind "sqlite" -}}
 {{- if not $oneNode -}}
@@ -87,8 +99,15 @@
 {{- if and (not $dicom.tls.enabled) (or (not $dicom.tls.plain) $dicom.tls.secretName $dicom.tls.clientCASecretName) -}}
 {{- $wrong = append $wrong "dicom.tls is set up but off. Set dicom.tls.enabled to true, or remove the rest of dicom.tls" -}}
 {{- end -}}
-{{- if and $dicom.tls.enabled (eq (int $dicom.port) (int $dicom.tls.port)) -}}
-{{- $wrong = append $wrong "dicom.port and dicom.tls.port are the same. Set one of them otherwise" -}}
+{{- if and $dicom.tls.enabled $dicom.tls.plain -}}
+{{- range list "port" "listenPort" -}}
+{{- if eq (int (get $dicom .)) (int (get $dicom.tls .)) -}}
+{{- $wrong = append $wrong (printf "dicom.%s and dicom.tls.%s are the same. Set one of them otherwise" . .) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if and (or (has $dicom.ipFamilyPolicy (list "PreferDualStack" "RequireDualStack")) (has "IPv6" $dicom.ipFamilies)) (not (contains ":" $dicom.listenAddress)) -}}
+{{- $wrong = append $wrong "a Service with IPv6 needs a receiver that takes such calls. Set dicom.listenAddress to ::, which takes IPv4 as well" -}}
 {{- end -}}
 {{- if and (eq $dicom.exposure "HostPort") $oneNode (or (gt (int .Values.receiver.replicaCount) 1) .Values.receiver.autoscaling.enabled) -}}
 {{- $wrong = append $wrong "only one receiver can hold a host port of the one node. Set receiver.replicaCount to 1 and settings.dicom_processes to the number of processes" -}}
@@ -98,7 +117,7 @@
 {{- end -}}
 
 {{- /* Triton */ -}}
-{{- if and (not $triton.enabled) (not (regexMatch ":[0-9]+$" $triton.url)) -}}
+{{- if and (not $triton.enabled) (not (regexMatch "^[^,]+:[0-9]+ *(,[^,]+:[0-9]+ *)*$" $triton.url)) -}}
 {{- $wrong = append $wrong "triton.enabled false needs triton.url, host:port of the gRPC of an existing server" -}}
 {{- end -}}
 {{- if and $triton.enabled $triton.url -}}
@@ -113,7 +132,7 @@
 
 {{- /* Monitoring */ -}}
 {{- $rule := .Values.monitoring.prometheusRule -}}
-{{- if and $rule.enabled (le (int64 $rule.freeDiskBytes) (int64 (.Values.settings.min_free_bytes | default 0))) -}}
+{{- if and $rule.enabled (le (int64 $rule.freeDiskBytes) (int64 ((.Values.settings).min_free_bytes | default 0))) -}}
 {{- $wrong = append $wrong "monitoring.prometheusRule.freeDiskBytes is not above settings.min_free_bytes: modalities would be refused before the alert. Set it to more" -}}
 {{- end -}}
 
@@ -144,8 +163,8 @@
 {{- end -}}
 {{- $mounted = append $mounted .name -}}
 {{- end -}}
-{{- $settings := dict "password_file" .Values.settings.orthanc_password_file "token_file" .Values.settings.stow_token_file "key_file" .Values.settings.web_session_key_file -}}
-{{- range append (concat .Values.destinations .Values.peers) $settings -}}
+{{- $settings := dict "password_file" (.Values.settings).orthanc_password_file "token_file" (.Values.settings).stow_token_file "key_file" (.Values.settings).web_session_key_file -}}
+{{- range append (concat (.Values.destinations | default list) (.Values.peers | default list)) $settings -}}
 {{- range list .password_file .token_file .ca_file .certificate_file .key_file -}}
 {{- if hasPrefix "/etc/sentinode/secrets/" (. | default "") -}}
 {{- if not (has (index (splitList "/" .) 4) $mounted) -}}

@@ -44,7 +44,7 @@ spec:
         {{- include "sentinode.initContainer" . | nindent 8 }}
       containers:
         - name: {{ .name }}
-          image: {{ include "sentinode.image" . }}
+          image: {{ include "sentinode.image" . | quote }}
           imagePullPolicy: {{ .root.Values.image.pullPolicy }}
           command: [sentinode]
           args: {{ .args | toJson }}
@@ -156,7 +156,7 @@ spec:
     - type: redis
       metadata:
         # KEDA asks from a namespace of its own, where a bare name is another Service's.
-        address: {{ include "sentinode.brokerHostAnywhere" .root }}:{{ include "sentinode.brokerPort" .root }}
+        address: {{ printf "%s:%s" (include "sentinode.brokerHostAnywhere" .root) (include "sentinode.brokerPort" .root) | quote }}
         {{- if (include "sentinode.brokerPassword" .root | fromJson).secretName }}
         # Read from the environment of the worker's own container.
         passwordFromEnv: BROKER_PASSWORD

@@ -12,5 +12,12 @@ readiness its pod would serve none and be restarted for ever. */}}
 {{- if not $triton.gpu.enabled -}}
 {{- $args = concat $args (list "--allow-gpu-metrics=false" "--pinned-memory-pool-byte-size=0") -}}
 {{- end -}}
-{{ concat $args $triton.options | toJson }}
+{{- /* Of the three only gRPC takes IPv6 by itself; the other two want it said so. */ -}}
+{{- if contains ":" $triton.listenAddress -}}
+{{- $args = concat $args (list (printf "--http-address=ipv6:%s" $triton.listenAddress) (printf "--grpc-address=[%s]" $triton.listenAddress)
+      (printf "--metrics-address=ipv6:%s" $triton.listenAddress)) -}}
+{{- else if ne $triton.listenAddress "0.0.0.0" -}}
+{{- range list "http" "grpc" "metrics" -}}{{- $args = append $args (printf "--%s-address=%s" . $triton.listenAddress) -}}{{- end -}}
+{{- end -}}
+{{ concat $args ($triton.options | default list) | toJson }}
 {{- end -}}
