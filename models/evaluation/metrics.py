@@ -111,16 +111,21 @@ class Ranking:
         below = np.cumsum(negative) - negative / 2.0
         return float((positive * below).sum() / pairs) if pairs else math.nan
 
-    def sensitivity_at(self, false_rates: NDArray[np.float64], weight: Weight) -> Weight:
-        """True positive rate at each false positive rate, steps joined by straight lines."""
+    def curve(self, weight: Weight) -> tuple[Weight, Weight]:
+        """False and true positive rates from (0, 0) to (1, 1), whose area is `auc`.
+
+        One point per distinct score; NaN where there is no positive or no negative case.
+        """
         positive, negative = (steps[::-1] for steps in self._steps(weight))
         if not positive.sum() or not negative.sum():
-            return np.full(len(false_rates), math.nan)
+            return np.full(2, math.nan), np.full(2, math.nan)
         true = np.append(0.0, np.cumsum(positive)) / positive.sum()
         false = np.append(0.0, np.cumsum(negative)) / negative.sum()
-        # Of several points above one another the highest is the curve's.
-        last = np.append(np.diff(false) > 0, True)
-        return np.interp(false_rates, false[last], true[last])
+        return false, true
+
+    def sensitivity_at(self, false_rates: NDArray[np.float64], weight: Weight) -> Weight:
+        """True positive rate at each false positive rate: where the curve rises, its upper end."""
+        return np.asarray(np.interp(false_rates, *self.curve(weight)))
 
     def _steps(self, weight: Weight) -> tuple[Weight, Weight]:
         """Weight of positives and of negatives at each distinct score, ascending."""

@@ -97,8 +97,7 @@ def _roc(spec: ModelSpec, results: Sequence[ImageResult]) -> Figure:
         if name == "malignant":
             low, high = bootstrap.band(groups_of(results), partial(ranking.sensitivity_at, rates))
             axes.fill_between(rates, low, high, alpha=0.2, linewidth=0, color=f"C{number}")
-        curve = ranking.sensitivity_at(rates, once)
-        axes.plot(rates, curve, color=f"C{number}", label=f"{name}: AUC {area:.3f}")
+        axes.plot(*ranking.curve(once), color=f"C{number}", label=f"{name}: AUC {area:.3f}")
     axes.plot([0, 1], [0, 1], ":", color="grey")
     axes.set(xlabel="1 - specificity", ylabel="sensitivity", title="ROC, each class")
     if axes.get_legend_handles_labels()[0]:

@@ -10,7 +10,7 @@ from scipy import stats
 
 from models.contract import FindingKind
 from models.evaluation.matching import ImageResult
-from models.evaluation.metrics import Counts, auc, bcr, jaccard, mcc, roc, youden
+from models.evaluation.metrics import Counts, Ranking, auc, bcr, jaccard, mcc, roc, youden
 from models.evaluation.tally import Tally
 
 MASS = FindingKind.MASS
@@ -36,6 +36,21 @@ def test_binary_figures(seed: int) -> None:
     assert youden(counts) == pytest.approx(true_rate + true_negative - 1.0)
     common, either = (actual & marked).sum(), (actual | marked).sum()
     assert jaccard(counts) == pytest.approx(common / either)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_curve_that_is_drawn_has_the_area_that_stands_beside_it(seed: int) -> None:
+    """With ties and weights; between two of its points it does not run above the lower one's."""
+    rng = np.random.default_rng(seed)
+    actual = np.append(rng.random(10) < 0.4, [True, False])
+    score, weight = np.round(rng.random(12), 1), np.append(rng.integers(0, 3, 10), [1, 1])
+    ranking = Ranking(actual, score)
+    false, true = ranking.curve(weight.astype(float))
+    area = float((true[1:] + true[:-1]) / 2.0 @ np.diff(false))
+    assert area == pytest.approx(ranking.auc(weight.astype(float)))
+    fine = np.linspace(0.0, 1.0, 20_001)
+    heights = ranking.sensitivity_at(fine, weight.astype(float))
+    assert float(heights.mean()) == pytest.approx(area, abs=1e-3)
 
 
 @pytest.mark.parametrize("seed", range(20))
