@@ -5,8 +5,10 @@ The files are the stages, in this order:
     association  1  who may connect, with which contexts; the listener
     instance     2  C-STORE: validate, make durable, record, answer
     study        3  completeness, revision, eligibility, routing
+    completion   3  ... when the deadline has passed
     job          4  states and legal moves, leases; publishes by task name after commit
 
+    retry           another chance for what failed
     recording       the transaction of stages 2 and 3
     retention/      the end: what nobody has touched for long leaves
     upper_layer/    DICOM's own: what a listener reads and writes

@@ -23,13 +23,13 @@ from node.doorbell import Doorbell
 from node.errors import ConfigurationError, IllegalMoveError, NotFoundError
 from node.identifiers import AETitle
 from node.job import ACTIVE, FAILED, RECEIVING
-from node.job import retry as retry_study
 from node.listing import PAGE_SIZE, StudyLine, StudyList, list_studies
 from node.logs import keep_libraries_quiet
 from node.priors.requests import ask_again
 from node.process import stop_on_signals
 from node.retention.expiry import Expiry, look
 from node.retention.removal import BY_HAND, Rule
+from node.retry import retry as retry_study
 from node.running import load_running_settings
 from node.send import Peer, find_instances, parse_ae_title, parse_peer, send_instances
 from node.settings import MOST_DAYS, Settings, load_settings
@@ -37,6 +37,7 @@ from node.status import score, study_status
 from node.store.deliveries import known_destinations, studies_with_dead_letters
 from node.store.files import Files
 from node.store.migrate import upgrade
+from node.store.runs import LACKING
 from node.store.session import Store, open_store
 from node.store.version import require_migrated, require_tables, unanswered
 
@@ -270,8 +271,8 @@ def print_status(found: dict[str, Any], console: Console) -> None:
         shares = ", ".join(f"{name} {score(share)}" for name, share in row["probabilities"].items())
         console.print(f"{row['model']}: {shares}  {row['source_sop_uid']}", soft_wrap=True)
     for run in found["model_runs"]:
-        if run["state"] == "failed":
-            said = f"{run['model']} failed on {run['source_sop_uid']}: {run['error']}"
+        if run["state"] in LACKING:
+            said = f"{run['model']} {run['state']} on {run['source_sop_uid']}: {run['error']}"
             console.print(escape(said), style="red", soft_wrap=True)
     for result in found["results"]:
         where = result["destination"] or "no destination"

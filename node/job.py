@@ -1,14 +1,14 @@
 """Stage 4: the states of a study's work, the legal moves between them, leases and the doorbell.
 
-In: a job row that `study.complete_due` made. Out: moves, each one compare-and-set UPDATE, so that
-two processes can never both make it. The row is the truth; the Celery message published after the
+In: a job row that `completion` made. Out: moves, each one compare-and-set UPDATE, so that two
+processes can never both make it. The row is the truth; the Celery message published after the
 commit only says "look at this row", and may be lost or doubled without harm.
 
     receiving -> queued -> running -> delivering -> done
                    ^  \\_______/  \\________/  |
                    |   retry later            `-> failed -> queued, delivering  (by a person)
                    |          `-> skipped: every model declined every image
-                   `---- a late image: a new job with the next revision
+                   `---- a late image, or a model that was away: a new job, the next revision
     done, skipped; failed by a person -> removed: by retention, with all that was kept
 
 What must hold: a job in progress has a lease that its worker renews; when the lease runs out the
@@ -22,14 +22,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, case, delete, or_, select, update
+from sqlalchemy import Select, case, or_, select, update
 from sqlalchemy.orm import Session
 
-from node.errors import IllegalMoveError, LeaseLostError, NotFoundError
+from node.errors import IllegalMoveError, LeaseLostError
 from node.identifiers import JobId
 from node.settings import Settings
+from node.store.runs import AWAY
 from node.store.session import Store
-from node.store.tables import Combination, Delivery, DestinationState, Event, Instance, Job, Study
+from node.store.tables import Event, Instance, Job, Study
 
 QUEUED, RUNNING, DELIVERING = "queued", "running", "delivering"
 DONE, FAILED = "done", "failed"
@@ -169,7 +170,7 @@ def postpone(session: Session, job: Job, reason: str, settings: Settings) -> Non
     job.failing_since = job.failing_since or now
     job.error = reason
     job.crashes = 0
-    failing_for = (now - job.failing_since).total_seconds()
+    failing_for = failing_seconds(job)
     if failing_for > settings.retry_give_up_seconds:
         move(session, job, FAILED, f"given up after {failing_for:.0f} s: {reason}")
         return
@@ -178,6 +179,11 @@ def postpone(session: Session, job: Job, reason: str, settings: Settings) -> Non
     job.rung_at = None
     job.lease_owner = job.lease_until = None
     record(session, job.study_uid, job.revision, job.state, f"again in {pause:.0f} s: {reason}")
+
+
+def failing_seconds(job: Job) -> float:
+    """For how long every try of the job has failed; 0 where none has."""
+    return 0.0 if job.failing_since is None else (utc_now() - job.failing_since).total_seconds()
 
 
 def wait_until(session: Session, job: Job, due_at: datetime, reason: str) -> None:
@@ -210,31 +216,6 @@ def unrung(session: Session, settings: Settings) -> list[Job]:
     )
 
 
-def retry(store: Store, study_uid: str) -> Bell:
-    """Give a failed study another chance, from the stage that failed.
-
-    Undelivered results are sent again as they are. Failed model runs are run again: in the same
-    revision if nothing left the node yet, else as a new revision, because an archive keeps the
-    first object it gets under a UID. Raises NotFoundError, IllegalMoveError.
-    """
-    with store.writing() as session:
-        # Locked: a person may be removing it at this moment.
-        job = session.scalar(_last_job(study_uid).with_for_update())
-        if job is None:
-            raise NotFoundError(
-                "this study has no job to retry: it is unknown, still receiving, was skipped or "
-                "removed"
-            )
-        bell = _hurry(session, job) if job.state == DELIVERING else None
-        if bell is not None:
-            return bell
-        if job.state != FAILED:
-            raise IllegalMoveError(f"only a failed study can be retried; this one is {job.state}")
-        bell = _restart(session, job)
-        assert bell is not None
-        return bell
-
-
 def remove(session: Session, study: Study, jobs: Sequence[Job], text: str) -> None:
     """Move a study at rest and all of its jobs to `removed`; stored again, it begins anew.
 
@@ -248,14 +229,17 @@ def remove(session: Session, study: Study, jobs: Sequence[Job], text: str) -> No
     study.state, study.revision, study.views, study.error = REMOVED, 0, [], None
 
 
-def new_job(session: Session, study: Study, text: str) -> Bell:
-    """Open the next revision of a study. The caller has moved `study.revision` on."""
+def new_job(session: Session, study: Study, text: str, pause: timedelta = timedelta()) -> Bell:
+    """Open the next revision of a study, due after `pause`.
+
+    The caller has moved `study.revision` on.
+    """
     now = utc_now()
     job = Job(
         study_uid=study.study_uid,
         revision=study.revision,
         state=QUEUED,
-        due_at=now,
+        due_at=now + pause,
         rung_at=now,
         complete_at=now,
     )
@@ -266,9 +250,37 @@ def new_job(session: Session, study: Study, text: str) -> Bell:
     return bell_of(job)
 
 
+def follow_up(session: Session, job: Job, settings: Settings) -> None:
+    """Have the next revision ask the models that were away; nothing where none was."""
+    away = sorted({run.model for run in job.model_runs if run.state == AWAY})
+    # Locked: reception and sweepers write this row too.
+    study = session.get_one(Study, job.study_uid, with_for_update=True, populate_existing=True)
+    if not away or study.revision != job.revision:
+        return
+    study.revision += 1
+    pause = timedelta(seconds=settings.retry_max_seconds)
+    new_job(session, study, f"waits for {', '.join(away)}", pause)
+
+
+def seize(session: Session, job: Job) -> bool:
+    """Lock a job that waits to be analysed until the transaction ends; False where none waits."""
+    waits = (Job.lease_owner.is_(None), Job.due_at > utc_now(), Job.inferred_at.is_(None))
+    return _changed(
+        session,
+        update(Job)
+        .where(Job.id == job.id, Job.state.in_((QUEUED, RUNNING)), *waits)
+        .values(due_at=Job.due_at),
+    )
+
+
 def last_job(session: Session, study_uid: str) -> Job | None:
     """The job of the highest revision, of those that were not removed."""
-    return session.scalar(_last_job(study_uid))
+    return session.scalar(last_job_query(study_uid))
+
+
+def last_reported(session: Session, study_uid: str) -> Job | None:
+    """The job of the highest revision that has result objects, of those that were not removed."""
+    return session.scalar(last_job_query(study_uid).where(Job.encoded_at.is_not(None)))
 
 
 def show_state(session: Session, study_uid: str) -> None:
@@ -310,56 +322,15 @@ def instances_of(session: Session, job: Job) -> Sequence[Instance]:
     ).all()
 
 
-def _last_job(study_uid: str) -> Select[Job]:
+def brings_images(session: Session, job: Job) -> bool:
+    """Whether models look at an image of it that no earlier revision has."""
+    return any(each.models and each.revision == job.revision for each in instances_of(session, job))
+
+
+def last_job_query(study_uid: str) -> Select[Job]:
+    """Selects the job of the highest revision, of those that were not removed."""
     mine = select(Job).where(Job.study_uid == study_uid, Job.state != REMOVED)
     return mine.order_by(Job.revision.desc()).limit(1)
-
-
-def _restart(session: Session, job: Job) -> Bell | None:
-    failed = [run for run in job.model_runs if run.state == "failed"]
-    deliveries = [delivery for result in job.results for delivery in result.deliveries]
-    if job.results and not failed:
-        _send_again(session, deliveries)
-        job.error = None
-        return move(session, job, DELIVERING, "retry of the delivery")
-    if any(delivery.state != "pending" for delivery in deliveries):
-        job.study.revision += 1
-        return new_job(session, job.study, "retry as a new revision")
-    # Whole images are looked at again: their picture shows the findings of all models.
-    again = {run.source_sop_uid for run in failed}
-    job.model_runs = [run for run in job.model_runs if run.source_sop_uid not in again]
-    job.results.clear()
-    # Other findings may go with another study's into a combined report.
-    job.inferred_at = None
-    session.execute(delete(Combination).where(Combination.job_id == job.id))
-    job.error = None
-    session.flush()
-    return move(session, job, QUEUED, "retry")
-
-
-def _hurry(session: Session, job: Job) -> Bell | None:
-    """Try now what was given up or waits; None when a worker is at it or nothing is left."""
-    deliveries = [delivery for result in job.results for delivery in result.deliveries]
-    if job.lease_owner is not None or not _send_again(session, deliveries):
-        return None
-    job.due_at = job.rung_at = utc_now()
-    record(session, job.study_uid, job.revision, job.state, "retry of the delivery")
-    return bell_of(job)
-
-
-def _send_again(session: Session, deliveries: Sequence[Delivery]) -> bool:
-    """Make what did not arrive due at once, its destinations too; whether there was any."""
-    settled = ("sent", "confirmed", "asked", "replaced")
-    unfinished = [each for each in deliveries if each.state not in settled]
-    for delivery in unfinished:
-        delivery.state, delivery.error = "pending", None
-        delivery.due_at = delivery.failing_since = None
-        delivery.failures = 0
-    names = {delivery.destination for delivery in unfinished}
-    session.execute(
-        update(DestinationState).where(DestinationState.name.in_(names)).values(due_at=utc_now())
-    )
-    return bool(unfinished)
 
 
 def _held(lease: Lease) -> Any:

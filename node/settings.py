@@ -259,6 +259,12 @@ class Settings(BaseSettings):
         86400.0, description="A job that still fails after this long is failed (dead letter)."
     )
 
+    partial_report_seconds: Seconds = Field(
+        1800.0,
+        description="A study that waited this long for a model is reported without it, as "
+        "incomplete, and once more when the model answers.",
+    )
+
     crash_limit: Annotated[int, Field(ge=1)] = Field(
         5, description="A job whose worker died this often is failed instead of tried again."
     )

@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from node.errors import NotFoundError
-from node.job import last_job
+from node.job import last_job, last_reported
 from node.store.tables import Delivery, Event, FindingRow, Instance, Job, ModelRun, Result, Study
 
 # Codes as PS3.16 names them; the node may not import the worker's table, a test compares both.
@@ -35,23 +35,28 @@ def score(value: float) -> str:
 
 
 def study_status(session: Session, study_uid: str) -> dict[str, Any]:
-    """Everything the node knows of a study's last revision. Raises NotFoundError."""
+    """Everything the node knows of a study's last revision. Raises NotFoundError.
+
+    While that one is in work, runs and results are those of the one before: what archives have.
+    """
     study = session.get(Study, study_uid)
     if study is None:
         raise NotFoundError(f"no study {study_uid} has been received")
     job = last_job(session, study_uid)
-    runs = job.model_runs if job else []
+    shown = last_reported(session, study_uid) or job
+    runs = shown.model_runs if shown else []
     return {
         "study_uid": study_uid,
         "state": study.state,
         "revision": study.revision,
+        "shown_revision": shown.revision if shown else None,
         "instances": _instances(session, study_uid),
         "error": study.error,
         "timings": _timings(study, job),
         "findings": [_finding(run, row) for run in runs for row in run.findings],
         "classification": [_classification(run) for run in runs if run.probabilities],
         "model_runs": [_run(run) for run in runs],
-        "results": _results(job),
+        "results": _results(shown),
         "skipped_instances": _skipped(session, study_uid),
         "events": _events(session, study_uid),
     }

@@ -1,7 +1,7 @@
-"""Stage 3: when a study is complete, which revision an image belongs to, and which models apply.
+"""Stage 3: when a study will be complete, and which revision an image belongs to.
 
-In: one registered instance, or the clock. Out: a study row with a deadline, and, when the deadline
-passes, a job on the next revision (or the state `skipped` with the reason).
+In: registered instances. Out: a study row with a deadline; what follows when it passes is told in
+`completion`.
 
 No signal in DICOM says that a study is complete, so each image that some model wants moves a
 deadline kept in the database: quiet time after the last image, never later than a hard cap after
@@ -21,29 +21,16 @@ from sqlalchemy.orm import Session
 
 from node.header import STUDY_KEYS
 from node.job import (
-    ACTIVE,
     RECEIVING,
     REMOVED,
     SKIPPED,
-    Bell,
-    last_job,
-    new_job,
     record,
     show_state,
-    utc_now,
-    waits_for_archives,
 )
-from node.logs import log
-from node.priors.requests import request_priors
-from node.priors.rules import PriorRule
-from node.routes import PRIOR_ROUTE, Routes
 from node.settings import Settings
-from node.store.session import Store
 from node.store.statements import Statement, insert_missing
-from node.store.tables import Event, Instance, Job, Study
+from node.store.tables import Event, Job, Study
 
-# Until a study is looked at again that could not be completed.
-_PUT_OFF_SECONDS = 60.0
 PRIOR_REASON = "prior study, kept for comparison"
 
 
@@ -144,7 +131,7 @@ def _move_deadline(
     elif study.revision == 0:
         # It has no job yet: what `show_state` would look for. Every study begins here.
         _BEGIN.run(connection, [values | {"state": RECEIVING}])
-        first = _next_revision(connection, study_uid, 0) if study.state == REMOVED else 1
+        first = next_revision(connection, study_uid, 0) if study.state == REMOVED else 1
         event = {"study_uid": study_uid, "revision": first, "at": now}
         _EVENT.run(connection, [event | {"stage": RECEIVING, "text": "first image"}])
     else:
@@ -248,129 +235,13 @@ def _of(study_uid: str) -> Update:
     return update(Study).where(Study.study_uid == study_uid)
 
 
-def complete_due(
-    store: Store,
-    routes: Routes,
-    now: datetime | None = None,
-    priors: Sequence[PriorRule] = (),
-) -> list[Bell]:
-    """Turn every study whose deadline has passed into its next revision; publish what is returned.
-
-    A study whose previous revision is still being worked on waits for it, unless that one only
-    waits for an archive that is away: the others get the late image's results. `priors`: rules by
-    which the study asks for earlier ones of its patient.
-    """
-    now = now or utc_now()
-    with store.reading() as session:
-        due = session.execute(
-            select(Study.study_uid, Study.revision, Study.deadline_at).where(
-                Study.deadline_at <= now
-            )
-        ).all()
-    bells = []
-    for study_uid, revision, deadline_at in due:
-        try:
-            bell = _complete(store, routes, priors, study_uid, revision, deadline_at)
-        except Exception as error:  # noqa: BLE001  # a shell: no study may hold up the others
-            log.exception("study not completed", extra={"study": study_uid})
-            _put_off(store, study_uid, deadline_at, now, type(error).__name__)
-        else:
-            bells += [bell] if bell is not None else []
-    return bells
-
-
-def _put_off(
-    store: Store, study_uid: str, deadline_at: datetime | None, now: datetime, reason: str
-) -> None:
-    """Look at a study again later, and say why. Raises SQLAlchemyError."""
-    error = f"it cannot be completed: unexpected {reason}; see the sweeper's log"
-    with store.writing() as session:
-        session.execute(
-            _of(study_uid)
-            .where(Study.deadline_at == deadline_at)
-            .values(deadline_at=now + timedelta(seconds=_PUT_OFF_SECONDS), error=error)
-        )
-
-
-def _complete(
-    store: Store,
-    routes: Routes,
-    priors: Sequence[PriorRule],
-    study_uid: str,
-    revision: int,
-    deadline_at: datetime | None,
-) -> Bell | None:
-    with store.writing() as session:
-        last = last_job(session, study_uid)
-        if last is not None and last.state in ACTIVE and not waits_for_archives(last):
-            return None
-        # An image that arrived since the row was read has moved the deadline: then this changes
-        # nothing and the next sweep looks again.
-        moved = session.execute(
-            update(Study)
-            .where(Study.study_uid == study_uid)
-            .where(Study.revision == revision, Study.deadline_at == deadline_at)
-            .values(
-                revision=_next_revision(session.connection(), study_uid, revision),
-                deadline_at=None,
-                hard_deadline_at=None,
-            )
-        )
-        if moved.rowcount != 1:  # type: ignore[attr-defined]  # Result of an UPDATE is a CursorResult
-            return None
-        return _open_revision(session, routes, priors, session.get_one(Study, study_uid))
-
-
-def _next_revision(connection: Connection, study_uid: str, revision: int) -> int:
-    """One more than any before it: archives still have the results of a study that was removed."""
-    last = connection.scalar(select(func.max(Job.revision)).where(Job.study_uid == study_uid))
-    return max(revision, last or 0) + 1
-
-
-def _open_revision(
-    session: Session, routes: Routes, priors: Sequence[PriorRule], study: Study
-) -> Bell | None:
-    session.execute(
-        update(Instance)
-        .where(Instance.study_uid == study.study_uid, Instance.revision.is_(None))
-        .values(revision=study.revision)
-    )
-    members = session.scalars(
-        select(Instance).where(Instance.study_uid == study.study_uid, Instance.conflict.is_(False))
-    ).all()
-    leave_out_superfluous(members, routes)
-    # Reception does not write this for each image. A study of twins alone has none.
-    study.last_instance_at = max(
-        (member.received_at for member in members), default=study.last_instance_at
-    )
-    session.flush()
-    sent = [member for member in members if member.route != PRIOR_ROUTE]
-    request_priors(session, study, sent, priors)
-    if any(member.models for member in members):
-        return new_job(session, study, f"complete with {len(members)} instances")
-    study.error = skip_reason(members)
-    show_state(session, study.study_uid)
-    record(session, study.study_uid, study.revision, SKIPPED, study.error)
-    return None
-
-
-def leave_out_superfluous(members: Sequence[Instance], routes: Routes) -> None:
-    """Take the models from an image whose better twin (`only_without`) is in the study."""
-    views = {(member.route, view_of(member.attributes)) for member in members}
-    for member in members:
-        better = routes.only_without(member.route)
-        if better and member.models and (better, view_of(member.attributes)) in views:
-            member.models = []
-            member.skip_reason = f"the same view is analysed as '{better}'"
-
-
-def skip_reason(members: Sequence[Instance]) -> str:
-    """Why nothing of a study is analysed, one sentence per distinct reason."""
-    reasons = sorted({member.skip_reason or "no model applies" for member in members})
-    return "; ".join(reasons) or "every object conflicts with an earlier one of the same UID"
-
-
 def view_of(attributes: Mapping[str, Any]) -> str:
     """Laterality and view of an image, e.g. "L-CC"."""
     laterality = attributes.get("ImageLaterality") or attributes.get("Laterality") or ""
     return f"{laterality}-{attributes.get('ViewPosition') or ''}"
+
+
+def next_revision(connection: Connection, study_uid: str, revision: int) -> int:
+    """One more than any before it: archives still have the results of a study that was removed."""
+    last = connection.scalar(select(func.max(Job.revision)).where(Job.study_uid == study_uid))
+    return max(revision, last or 0) + 1

@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from node.clock import bring_back
 from node.commitment.callback import report_until
 from node.commitment.provider import Archive
+from node.completion import complete_due
 from node.doorbell import Doorbell
 from node.job import Bell, bell_of, unrung, utc_now
 from node.logs import log
@@ -31,7 +32,6 @@ from node.settings import Settings
 from node.store.files import Files
 from node.store.session import Store, open_store
 from node.store.tables import Job
-from node.study import complete_due
 
 
 def run_sweeper(settings: Settings, stop: threading.Event) -> None:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
+from node.completion import complete_due
 from node.instance import Claim, Inbox, Reception
 from node.job import Bell, utc_now
 from node.priors.rules import PriorRule
@@ -16,7 +17,6 @@ from node.settings import Settings
 from node.store.files import Files
 from node.store.session import Store
 from node.store.spool import Spool
-from node.study import complete_due
 from tests.peers.wire import encoded
 
 

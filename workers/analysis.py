@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from models.registry import get_model
+from node.completion import leave_out_superfluous
 from node.errors import DecodingError, RefusedError
 from node.header import read_file
 from node.job import utc_now
@@ -20,7 +21,6 @@ from node.routes import load_routes
 from node.send import find_instances
 from node.settings import Settings
 from node.store.tables import Instance
-from node.study import leave_out_superfluous
 from workers.analyses import ImageAnalysis, StudyAnalysis
 from workers.assessment import holds_both
 from workers.combined import Partner

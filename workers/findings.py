@@ -73,6 +73,7 @@ class RunOutcome:
     """One model on one image: findings and probabilities, or the error that prevented them.
 
     `declined`: the error says that the image is none for this model (no breast in it, say).
+    `away`: the model did not answer for so long that the study is reported without it.
     """
 
     model: str
@@ -83,6 +84,7 @@ class RunOutcome:
     findings: tuple[Finding, ...]
     probabilities: Mapping[str, float]
     declined: bool = False
+    away: bool = False
 
 
 def measure(

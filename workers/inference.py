@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
@@ -18,6 +19,8 @@ from models.contract import Model, ModelInputError, ModelOutputError, ModelSpec
 from node.errors import ModelRefusedError
 from workers.findings import RunOutcome, measure
 from workers.images import SourceImage
+
+_AWAY = "the model was not available; another report follows when it is"
 
 
 class Server(Protocol):
@@ -88,3 +91,9 @@ def failed_run(
         probabilities={},
         declined=declined,
     )
+
+
+def away_run(spec: ModelSpec, sop_uid: str) -> RunOutcome:
+    """The outcome for a model that did not answer. Its reader needs no gRPC status, but to know
+    that there is more to come."""
+    return replace(failed_run(spec, sop_uid, _AWAY), away=True)

@@ -38,6 +38,7 @@ from node.job import (
     Bell,
     Lease,
     claim,
+    follow_up,
     hold,
     move,
     postpone,
@@ -50,10 +51,11 @@ from node.settings import Settings
 from node.store.files import Files
 from node.store.originals import as_path, place_of
 from node.store.session import Store, open_store
+from workers.absence import Absences, absences_of
 from workers.delivery import deliver_results
 from workers.dicom.decoding import read_source
 from workers.findings import RunOutcome
-from workers.inference import Server, failed_run, run_model
+from workers.inference import Server, failed_run
 from workers.pictures.png import overlay_picture
 from workers.records import (
     ImageWork,
@@ -94,10 +96,7 @@ class Pipeline:
         self._work(job_id, DELIVERING, self._deliver)
 
     def _analyse(self, lease: Lease) -> Bell | None:
-        for work in images_to_do(self.store, lease):
-            outcomes = self._look_at(work, lease)
-            with self.store.writing() as session:
-                store_outcomes(session, hold(session, lease), outcomes)
+        self._run_models(lease)
         with self.store.writing() as session:
             job = hold(session, lease)
             # Not again after a crash: others compare it with when they looked.
@@ -110,9 +109,27 @@ class Pipeline:
             job = hold(session, lease)
             add_results(session, job, results, self.destinations)
             job.encoded_at = utc_now()
+            follow_up(session, job, self.settings)
             return move(session, job, DELIVERING, f"{len(results)} result objects written")
 
-    def _look_at(self, work: ImageWork, lease: Lease) -> list[RunOutcome]:
+    def _run_models(self, lease: Lease) -> None:
+        """Every image that is left; last those of which nothing is known without absent models."""
+        absences = absences_of(self.store, lease, self.settings)
+        unseen: list[RunOutcome] = []
+        for work in images_to_do(self.store, lease):
+            outcomes = self._look_at(work, lease, absences)
+            if any(each.away for each in outcomes) and all(each.error for each in outcomes):
+                unseen += outcomes
+                continue
+            with self.store.writing() as session:
+                store_outcomes(session, hold(session, lease), outcomes)
+        if unseen:
+            with self.store.writing() as session:
+                job = hold(session, lease)
+                absences.require_an_answer(job)
+                store_outcomes(session, job, unseen)
+
+    def _look_at(self, work: ImageWork, lease: Lease, absences: Absences) -> list[RunOutcome]:
         models = _models(work)
         try:
             with as_path(self.files, place_of(self.store, work.instance_id)) as path:
@@ -121,7 +138,7 @@ class Pipeline:
             return [failed_run(model.spec, work.sop_instance_uid, str(error)) for model in models]
         uid, revision = lease.study_uid, lease.revision
         outcomes = [
-            run_model(model, source, self.server, study_uid=uid, revision=revision)
+            absences.run(model, source, self.server, study_uid=uid, revision=revision)
             for model in models
         ]
         findings = [finding for outcome in outcomes for finding in outcome.findings]

@@ -10,12 +10,10 @@ from sqlalchemy.orm import Session
 from node.destinations import Destination, ResultKind, Variant
 from node.job import Lease, instances_of
 from node.store.deliveries import PENDING
+from node.store.runs import AWAY, DECLINED, FAILED, SUCCEEDED
 from node.store.session import Store
 from node.store.tables import Delivery, Job, ModelRun, Result
 from workers.findings import RunOutcome, from_row, to_row
-
-# States of a model run. A declined image is one that the model says is none for it.
-SUCCEEDED, DECLINED, FAILED = "succeeded", "declined", "failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +72,8 @@ def store_outcomes(session: Session, job: Job, outcomes: Sequence[RunOutcome]) -
         job.model_runs.append(run)
     # Of a large study each worker may do a part and be ended; this image kills none.
     job.crashes = 0
+    if not any(outcome.away for outcome in outcomes):
+        job.failing_since = None
 
 
 def outcome_of(run: ModelRun) -> RunOutcome:
@@ -87,6 +87,7 @@ def outcome_of(run: ModelRun) -> RunOutcome:
         findings=tuple(from_row(row, run) for row in run.findings),
         probabilities=run.probabilities,
         declined=run.state == DECLINED,
+        away=run.state == AWAY,
     )
 
 
@@ -127,6 +128,8 @@ def failure_summary(job: Job) -> tuple[list[str], bool]:
 def _state(outcome: RunOutcome) -> str:
     if outcome.error is None:
         return SUCCEEDED
+    if outcome.away:
+        return AWAY
     return DECLINED if outcome.declined else FAILED
 
 

@@ -25,6 +25,7 @@ from node.errors import DestinationRefusedError, DestinationUnavailableError
 from node.job import Lease, earlier_is_delivered, hold, record
 from node.store.deliveries import CONFIRMED, PENDING, REFUSED, REPLACED, SENT
 from node.store.files import Files
+from node.store.runs import LACKING
 from node.store.session import Store
 from node.store.tables import Combination, Delivery, Job, Result
 from workers.analyses import EncodedResult
@@ -160,7 +161,7 @@ def _superseded(session: Session, job: Job, destination: Destination) -> list[_S
 
 def _is_there(job: Job, destination: Destination) -> bool:
     """Whether the job went well and all of its objects are confirmed at the destination."""
-    if any(run.state == "failed" for run in job.model_runs):
+    if any(run.state in LACKING for run in job.model_runs):
         return False
     deliveries = [
         (result.kind, delivery) for result in job.results for delivery in result.deliveries

@@ -222,7 +222,7 @@ class ModelRun(Base):
     source_sop_uid: Mapped[str] = mapped_column(Uid)
     model: Mapped[str] = mapped_column(String(64))
     model_version: Mapped[str] = mapped_column(String(32))
-    state: Mapped[str] = mapped_column(String(16))  # succeeded | declined | failed
+    state: Mapped[str] = mapped_column(String(16))  # as `store.runs` names them
     error: Mapped[str | None] = mapped_column(Text)
     seconds: Mapped[float]
     # {class name: probability}; empty for models that do not classify.

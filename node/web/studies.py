@@ -12,9 +12,9 @@ from fastapi.responses import FileResponse, RedirectResponse, Response
 
 from node.errors import NotFoundError
 from node.identifiers import is_uid
-from node.job import retry
 from node.listing import list_studies
 from node.logs import log
+from node.retry import retry
 from node.status import study_status
 from node.store.tables import Study
 from node.web.detail import find_picture, study_page

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from pydicom.dataset import FileDataset
 
-from node.job import DELIVERING, DONE, FAILED, RUNNING, Lease, claim, hold, move, retry
+from node.job import DELIVERING, DONE, FAILED, RUNNING, Lease, claim, hold, move
+from node.retry import retry
 from node.settings import load_settings
 from node.store.migrate import upgrade
 from node.store.session import open_store

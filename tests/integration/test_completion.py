@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 from sqlalchemy import select
 
-from node import study as study_stage
+from node import completion
 from node.job import SKIPPED
 from node.routes import Routes
 from node.settings import Settings
@@ -35,7 +35,7 @@ def test_a_study_that_cannot_be_completed_holds_up_no_other(
         if members[0].study_uid == faulty.StudyInstanceUID:
             raise ValueError("a fault of ours")
 
-    monkeypatch.setattr(study_stage, "leave_out_superfluous", leave_out)
+    monkeypatch.setattr(completion, "leave_out_superfluous", leave_out)
     assert len(node.sweep(1000)) == len(others)
     with store.reading() as session:
         study = session.get_one(Study, faulty.StudyInstanceUID)

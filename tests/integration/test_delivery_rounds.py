@@ -14,7 +14,8 @@ from sqlalchemy import delete, select
 from node.commands import retry as retry_command
 from node.destinations import SOP_CLASS_OF_KIND, Destination
 from node.errors import IllegalMoveError
-from node.job import DELIVERING, DONE, FAILED, move, retry, utc_now
+from node.job import DELIVERING, DONE, FAILED, move, utc_now
+from node.retry import retry
 from node.settings import Settings, load_settings
 from node.status import study_status
 from node.store.migrate import upgrade
@@ -291,6 +292,19 @@ def test_a_destination_that_is_no_longer_configured(deliveries: Deliveries) -> N
     assert reasons == ["destination there is no longer configured; add it and retry"]
 
 
+def test_one_that_was_away_and_is_no_longer_configured(
+    deliveries: Deliveries, store: Store
+) -> None:
+    """Nothing is known of it any more: an alert for it would never end."""
+    away = at(free_port(), "there")
+    with running_strict(TAKES) as archive:
+        assert deliveries.round(at(archive, "here"), away) is None
+        assert known(store, "there") is not None
+        deliveries.forget_pauses()
+        assert deliveries.round(at(archive, "here")) is not None
+    assert known(store, "there") is None
+
+
 def test_a_secret_that_is_gone(deliveries: Deliveries, tmp_path: Path) -> None:
     """A wrong configuration of one destination keeps nothing from the other."""
     absent = at(1, "there", protocol="stow", url="http://127.0.0.1:1", confirm="none")
@@ -300,3 +314,29 @@ def test_a_secret_that_is_gone(deliveries: Deliveries, tmp_path: Path) -> None:
     assert deliveries.states("here") == ["confirmed"] * 2
     assert reasons is not None
     assert "token_file" in reasons[0]
+
+
+def test_one_that_was_not_called_is_not_reached_again(
+    deliveries: Deliveries, store: Store, tmp_path: Path
+) -> None:
+    """A secret that is gone says nothing of an archive that is away: it stays known as such."""
+    away = at(free_port(), "there")
+    with running_strict(TAKES) as archive:
+        assert deliveries.round(away, at(archive, "here")) is None
+        deliveries.forget_pauses()
+        absent = at(1, "there", protocol="stow", url="http://127.0.0.1:1", confirm="none")
+        deliveries.round(absent.model_copy(update={"token_file": tmp_path / "absent"}))
+    assert deliveries.states("there") == ["refused"] * 2
+    assert known(store, "there") is not None
+
+
+def test_one_that_answers_with_a_refusal_is_reached(deliveries: Deliveries, store: Store) -> None:
+    """To accept none of the presentation contexts is an answer too."""
+    archive = StrictArchive()
+    deliveries.round(at(archive, "here"), at(archive, "there"))
+    assert known(store, "here") is not None
+    deliveries.forget_pauses()
+    with running_strict({}, archive, services=()):
+        deliveries.round(at(archive, "here"), at(archive, "there"))
+    assert deliveries.states() == ["refused"] * 4
+    assert known(store, "here") is None

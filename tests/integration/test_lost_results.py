@@ -10,7 +10,8 @@ import yaml
 from sqlalchemy import select
 
 from node.identifiers import JobId
-from node.job import DONE, FAILED, retry
+from node.job import DONE, FAILED
+from node.retry import retry
 from node.settings import Settings, load_settings
 from node.store.migrate import upgrade
 from node.store.session import Store

@@ -20,9 +20,10 @@ from sqlalchemy import select, update
 
 import workers.dicom.orthanc
 import workers.replacement
-from node.job import last_job, retry, utc_now
+from node.job import last_job, utc_now
 from node.retention.expiry import Expiry
 from node.retention.removal import Rule
+from node.retry import retry
 from node.settings import Settings, load_settings
 from node.store.migrate import upgrade
 from node.store.session import open_store

@@ -27,7 +27,7 @@ from node.commitment.custody import failure_reason
 from node.errors import IllegalMoveError, NotFoundError
 from node.header import STUDY_KEYS
 from node.instance import Claim
-from node.job import DELIVERING, DONE, FAILED, QUEUED, RECEIVING, REMOVED, RUNNING, retry, utc_now
+from node.job import DELIVERING, DONE, FAILED, QUEUED, RECEIVING, REMOVED, RUNNING, utc_now
 from node.query.catalog import find, known_keywords
 from node.query.levels import Selection, read_query
 from node.retention.clock import SteadyClock
@@ -36,6 +36,7 @@ from node.retention.hold import held
 from node.retention.leftovers import Leftovers
 from node.retention.removal import BY_HAND, Rule, candidates
 from node.retrieve.holdings import hold
+from node.retry import retry
 from node.settings import Settings
 from node.status import study_status
 from node.store.commitments import Asked, Reference, keep_request, mark_reported

@@ -24,11 +24,11 @@ from node.job import (
     move,
     postpone,
     renew,
-    retry,
     unrung,
     utc_now,
     wait_until,
 )
+from node.retry import retry
 from node.settings import Settings
 from node.status import study_status
 from node.store.session import Store

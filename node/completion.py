@@ -1,0 +1,187 @@
+"""Stage 3, when the deadline has passed: a study becomes the job of its next revision, or skipped.
+
+In: the clock. Out: the messages to publish. What must hold: every image that has arrived belongs to
+exactly one revision that is analysed after it; an image that arrives meanwhile moves the deadline,
+and then nothing changes; whatever is wrong with one study holds up no other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from node.job import (
+    ACTIVE,
+    SKIPPED,
+    Bell,
+    brings_images,
+    last_job,
+    new_job,
+    record,
+    seize,
+    show_state,
+    utc_now,
+    waits_for_archives,
+)
+from node.logs import log
+from node.priors.requests import request_priors
+from node.priors.rules import PriorRule
+from node.routes import PRIOR_ROUTE, Routes
+from node.store.session import Store
+from node.store.tables import Instance, Job, Study
+from node.study import next_revision, view_of
+
+# Until a study is looked at again that could not be completed.
+_PUT_OFF_SECONDS = 60.0
+
+
+def complete_due(
+    store: Store,
+    routes: Routes,
+    now: datetime | None = None,
+    priors: Sequence[PriorRule] = (),
+) -> list[Bell]:
+    """Turn every study whose deadline has passed into its next revision; publish what is returned.
+
+    A study whose previous revision is still being worked on waits for it, unless that one only
+    waits for an archive that is away: the others get the late image's results. `priors`: rules by
+    which the study asks for earlier ones of its patient.
+    """
+    now = now or utc_now()
+    with store.reading() as session:
+        due = session.execute(
+            select(Study.study_uid, Study.revision, Study.deadline_at).where(
+                Study.deadline_at <= now
+            )
+        ).all()
+    bells = []
+    for study_uid, revision, deadline_at in due:
+        try:
+            bell = _complete(store, routes, priors, study_uid, revision, deadline_at)
+        except Exception as error:  # noqa: BLE001  # a shell: no study may hold up the others
+            log.exception("study not completed", extra={"study": study_uid})
+            _put_off(store, study_uid, deadline_at, now, type(error).__name__)
+        else:
+            bells += [bell] if bell is not None else []
+    return bells
+
+
+def _put_off(
+    store: Store, study_uid: str, deadline_at: datetime | None, now: datetime, reason: str
+) -> None:
+    """Look at a study again later, and say why. Raises SQLAlchemyError."""
+    error = f"it cannot be completed: unexpected {reason}; see the sweeper's log"
+    with store.writing() as session:
+        session.execute(
+            update(Study)
+            .where(Study.study_uid == study_uid)
+            .where(Study.deadline_at == deadline_at)
+            .values(deadline_at=now + timedelta(seconds=_PUT_OFF_SECONDS), error=error)
+        )
+
+
+def _complete(
+    store: Store,
+    routes: Routes,
+    priors: Sequence[PriorRule],
+    study_uid: str,
+    revision: int,
+    deadline_at: datetime | None,
+) -> Bell | None:
+    with store.writing() as session:
+        last = last_job(session, study_uid)
+        if last is not None and last.state in ACTIVE and not waits_for_archives(last):
+            _join(session, routes, priors, last, deadline_at)
+            return None
+        # An image that arrived since the row was read has moved the deadline: then this changes
+        # nothing and the next sweep looks again.
+        moved = session.execute(
+            update(Study)
+            .where(Study.study_uid == study_uid)
+            .where(Study.revision == revision, Study.deadline_at == deadline_at)
+            .values(
+                revision=next_revision(session.connection(), study_uid, revision),
+                deadline_at=None,
+                hard_deadline_at=None,
+            )
+        )
+        if moved.rowcount != 1:  # type: ignore[attr-defined]  # Result of an UPDATE is a CursorResult
+            return None
+        return _open_revision(session, routes, priors, session.get_one(Study, study_uid))
+
+
+def _join(
+    session: Session,
+    routes: Routes,
+    priors: Sequence[PriorRule],
+    job: Job,
+    deadline_at: datetime | None,
+) -> None:
+    """Give late images to a revision that brings none itself and waits for a model, maybe a day."""
+    if brings_images(session, job) or not seize(session, job):
+        return
+    joined = session.execute(
+        update(Study)
+        .where(Study.study_uid == job.study_uid)
+        .where(Study.revision == job.revision, Study.deadline_at == deadline_at)
+        .values(deadline_at=None, hard_deadline_at=None)
+    )
+    if joined.rowcount != 1:  # type: ignore[attr-defined]  # as above
+        return
+    members = _assign(session, routes, priors, session.get_one(Study, job.study_uid))
+    text = f"late images join, {len(members)} instances now"
+    record(session, job.study_uid, job.revision, job.state, text)
+
+
+def _open_revision(
+    session: Session, routes: Routes, priors: Sequence[PriorRule], study: Study
+) -> Bell | None:
+    members = _assign(session, routes, priors, study)
+    if any(member.models for member in members):
+        return new_job(session, study, f"complete with {len(members)} instances")
+    study.error = skip_reason(members)
+    show_state(session, study.study_uid)
+    record(session, study.study_uid, study.revision, SKIPPED, study.error)
+    return None
+
+
+def _assign(
+    session: Session, routes: Routes, priors: Sequence[PriorRule], study: Study
+) -> Sequence[Instance]:
+    """Give what has come to the study's revision; returns all that this revision covers."""
+    session.execute(
+        update(Instance)
+        .where(Instance.study_uid == study.study_uid, Instance.revision.is_(None))
+        .values(revision=study.revision)
+    )
+    members = session.scalars(
+        select(Instance).where(Instance.study_uid == study.study_uid, Instance.conflict.is_(False))
+    ).all()
+    leave_out_superfluous(members, routes)
+    # Reception does not write this for each image. A study of twins alone has none.
+    study.last_instance_at = max(
+        (member.received_at for member in members), default=study.last_instance_at
+    )
+    session.flush()
+    sent = [member for member in members if member.route != PRIOR_ROUTE]
+    request_priors(session, study, sent, priors)
+    return members
+
+
+def leave_out_superfluous(members: Sequence[Instance], routes: Routes) -> None:
+    """Take the models from an image whose better twin (`only_without`) is in the study."""
+    views = {(member.route, view_of(member.attributes)) for member in members}
+    for member in members:
+        better = routes.only_without(member.route)
+        if better and member.models and (better, view_of(member.attributes)) in views:
+            member.models = []
+            member.skip_reason = f"the same view is analysed as '{better}'"
+
+
+def skip_reason(members: Sequence[Instance]) -> str:
+    """Why nothing of a study is analysed, one sentence per distinct reason."""
+    reasons = sorted({member.skip_reason or "no model applies" for member in members})
+    return "; ".join(reasons) or "every object conflicts with an earlier one of the same UID"
