@@ -20,7 +20,7 @@ from node.errors import ModelRefusedError
 from workers.findings import RunOutcome, measure
 from workers.images import SourceImage
 
-_AWAY = "the model was not available; another report follows when it is"
+_AWAY = "the model was not available; it is asked again"
 
 
 class Server(Protocol):

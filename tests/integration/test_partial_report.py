@@ -128,7 +128,7 @@ def test_a_model_that_is_away_holds_a_study_for_half_an_hour(
     assert states(node, job.id) == {ABSENT: {"away"}} | {name: {"succeeded"} for name in PRESENT}
     report = report_of(node, job)
     assert "INCOMPLETE: 1 of 3 analyses failed" in report
-    assert "another report follows" in report
+    assert "it is asked again" in report
 
     # What archives have is shown; the next revision waits, and tells nothing that was told.
     again = node.job(uid, 2)
