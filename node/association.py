@@ -16,8 +16,9 @@ from typing import Any, cast
 from pydicom.uid import AllTransferSyntaxes
 from pynetdicom import VerificationPresentationContexts, evt
 from pynetdicom.association import Association
-from pynetdicom.dimse_primitives import C_GET, C_MOVE
+from pynetdicom.dimse_primitives import C_GET, C_MOVE, N_ACTION
 from pynetdicom.presentation import PresentationContext
+from pynetdicom.service_class_n import StorageCommitmentServiceClass
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made when it is imported
     StudyRootQueryRetrieveInformationModelFind,
     StudyRootQueryRetrieveInformationModelGet,
@@ -115,7 +116,7 @@ def open_listeners(inbox: Inbox, shared: Shared | None = None) -> list[Listener]
     entity, handlers = application_entity(settings), _handlers(inbox)
     entity.tally = Tally(shared)
     retrieval = partial(serve_retrieval, reception=inbox.reception)
-    entity.services = {C_GET: retrieval, C_MOVE: retrieval}
+    entity.services = {C_GET: retrieval, C_MOVE: retrieval, N_ACTION: _serve_action}
     opened: list[Listener] = []
     turns = Turns() if shared is None else Turns.among_processes(shared.competing_until)
     for port, tls in _ports(settings):
@@ -262,6 +263,13 @@ def _tell_end(event: evt.Event, how: str) -> None:
         statuses = {f"{status:04X}": count for status, count in sorted(answered.items())}
         facts = {"calling_ae_title": title, "peer_host": provider.connection.host}
         log.info(f"association {how}", extra=facts | {"stored_by_status": statuses})
+
+
+def _serve_action(
+    association: Association, request: N_ACTION, context: PresentationContext
+) -> None:
+    """pynetdicom would choose by the class of the request, and answer one of storage as C-STORE."""
+    StorageCommitmentServiceClass(association).SCP(request, context)
 
 
 def _answer_echo(_event: evt.Event) -> int:

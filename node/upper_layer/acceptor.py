@@ -188,6 +188,9 @@ class StreamingAssociation(Association):
         context = self._accepted_cx.get(context_id)
         if serve is None or context is None or self._sent_release or not msg.is_valid_request:
             super()._serve_request(msg, context_id)
+            if self._sent_abort:
+                reason = "a request that its presentation context does not serve"
+                self.dul.connection.tell_unless_told(ProtocolError(reason))
             return
         # The service may call `send_c_store`, which waits until this loop stands still.
         self._is_paused = True

@@ -64,6 +64,8 @@ class Connection(AssociationSocket):
     _settling: AbstractContextManager[None] = contextlib.nullcontext()
     notices = Notices(lambda _host, _reason: None)
     _is_tcp = False
+    # Whether the operator knows why this peer is dropped.
+    _is_told = False
 
     def __init__(
         self, association: Association, client: socket.socket, deadlines: Deadlines
@@ -152,8 +154,14 @@ class Connection(AssociationSocket):
 
     def tell(self, error: Exception) -> None:
         """Tell the operator why this peer is dropped; that one has gone is no news."""
+        self._is_told = True
         if not isinstance(error, ConnectionError):
             self.notices.tell(self.host, str(error))
+
+    def tell_unless_told(self, error: Exception) -> None:
+        """The same, where nobody has told what is known of it."""
+        if not self._is_told:
+            self.tell(error)
 
     def expired(self) -> bool:
         """Whether the association has lived too long."""

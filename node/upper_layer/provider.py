@@ -33,6 +33,8 @@ _CLOSED, _INVALID_PDU = "Evt17", "Evt19"
 # Requests other than C-STORE that were read and not served yet: a peer that never reads its
 # answers must not fill the memory with requests.
 _MOST_WAITING = 64
+# For the operator, where nothing more is known.
+_NOT_UNDERSTOOD = "a message or PDU that cannot be understood"
 # Timers are looked at this often while nothing happens.
 _TICK_SECONDS = 1.0
 # PS3.8 table 9-11.
@@ -52,9 +54,12 @@ class LastingStateMachine(StateMachine):
 
     def do_action(self, event: str) -> None:
         """Act on an event, or give up."""
+        if event == _INVALID_PDU:
+            self.dul.connection.tell_unless_told(ProtocolError(_NOT_UNDERSTOOD))
         try:
             super().do_action(event)
         except Exception:  # noqa: BLE001  # a peer's bytes: whatever they broke, it is told
+            self.dul.connection.tell_unless_told(ProtocolError(_NOT_UNDERSTOOD))
             self.dul.give_up()
 
 

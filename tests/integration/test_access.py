@@ -28,8 +28,10 @@ from tests.peers.raw import (
     ASSOCIATE_AC,
     ASSOCIATE_RJ,
     C_ECHO_RQ,
+    C_FIND_RQ,
     MAMMOGRAPHY,
     P_DATA,
+    STUDY_ROOT_FIND,
     VERIFICATION,
     RawPeer,
     associate_rq,
@@ -111,6 +113,35 @@ def _rejections(receiver: RunningReceiver) -> list[dict[str, Any]]:
 def test_titles_padded_with_nul(guarded: RunningReceiver) -> None:
     """Some devices pad with NUL what PS3.8 pads with spaces; they are who they say."""
     assert answer(guarded, called="SENTINODE".ljust(16, "\0"), calling="MAMMO1\0\0") == ACCEPTED
+
+
+def _query(priority: int = 0) -> bytes:
+    """A C-FIND-RQ in the first context, with an empty identifier."""
+    asked = command(C_FIND_RQ, STUDY_ROOT_FIND).replace(
+        b"\x00\x07\2\0\0\0\0\0", b"\x00\x07\2\0\0\0" + bytes([priority, 0])
+    )
+    return pdu(P_DATA, pdv(1, 3, asked) + pdv(1, 2, b""))
+
+
+@pytest.mark.parametrize(
+    ("sop_class_uid", "sent", "reason"),
+    [
+        (STUDY_ROOT_FIND, _query(priority=5), "cannot be understood"),
+        (VERIFICATION, _query(), "its presentation context does not serve"),
+        (VERIFICATION, pdu(9, b"1234"), "cannot be understood"),
+    ],
+    ids=["priority", "context", "PDU"],
+)
+def test_the_log_says_why_an_association_is_aborted(
+    tmp_path: Path, sop_class_uid: str, sent: bytes, reason: str
+) -> None:
+    """What pynetdicom gives up on is told too, and once."""
+    with running_receiver(tmp_path) as receiver, RawPeer(receiver.port) as peer:
+        peer.associate(sop_class_uid)
+        peer.send(sent)
+        assert peer.receive()[0] == ABORT
+        receiver.wait_for_log(reason)
+        assert sum("dropped" in line["message"] for line in receiver.log_lines()) == 1
 
 
 @pytest.mark.parametrize(

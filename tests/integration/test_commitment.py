@@ -282,11 +282,9 @@ def test_wrong_requests_are_refused(shared: tuple[Node, Modality, Modality]) -> 
         assert ask(association, nameless) == 0x0115
         assert ask(association, empty) == 0x0115
         assert ask(association, None) == 0x0115
-        other_class = {
-            "class_uid": UnifiedProcedureStepPush,
-            "meta_uid": StorageCommitmentPushModel,
-        }
-        assert ask(association, right, **other_class) == 0x0118
+        for uid in (UnifiedProcedureStepPush, image.SOPClassUID, "1.2.3.4"):
+            other_class = {"class_uid": uid, "meta_uid": StorageCommitmentPushModel}
+            assert ask(association, right, **other_class) == 0x0118
     with node.store.reading() as session:
         known = set(session.scalars(select(Commitment.transaction_uid)))
     assert not known & {right.TransactionUID, empty.TransactionUID}
