@@ -7,11 +7,14 @@ interfaces, and storing into it, cannot be reached from a browser.
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import Coroutine
+from typing import Any
 
 import httpx
 from fastapi import APIRouter, HTTPException, Request
-from fastapi.responses import StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 from starlette.background import BackgroundTask
 
 from node.logs import log
@@ -38,6 +41,10 @@ _TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 _KEPT = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=0.5)
 # An archive that rests for less, or restarts, ends it between our look and our request.
 _CUT = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
+# A viewer that scrolls on leaves dozens of requests; each holds a connection until it is seen.
+_LOOK_SECONDS = 0.2
+# Nobody reads it; the log of requests does (nginx has it for this).
+_LEFT = 499
 
 
 def client(settings: Settings) -> httpx.AsyncClient:
@@ -55,7 +62,7 @@ def client(settings: Settings) -> httpx.AsyncClient:
 
 
 @router.get("/dicom-web/{resource:path}")
-async def forward(resource: str, request: Request, site: TheSite) -> StreamingResponse:
+async def forward(resource: str, request: Request, site: TheSite) -> Response:
     """Ask the archive and stream its answer. Raises httpx.TransportError."""
     if not _RESOURCE.fullmatch(resource):
         raise HTTPException(404, "only DICOMweb studies, series and instances are served here")
@@ -67,7 +74,9 @@ async def forward(resource: str, request: Request, site: TheSite) -> StreamingRe
     raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
     query = httpx.QueryParams(request.url.query)
     asked = site.archive.build_request("GET", f"/dicom-web/{resource}", params=query, headers=raw)
-    answer = await _send(site.archive, asked)
+    answer = await _while_awaited(request, _send(site.archive, asked))
+    if answer is None:
+        return Response(status_code=_LEFT)
     if fault := _fault(answer.status_code):
         await answer.aclose()
         log.error(f"archive not usable: {fault}", extra={"status": answer.status_code})
@@ -101,3 +110,18 @@ async def _send(archive: httpx.AsyncClient, asked: httpx.Request) -> httpx.Respo
         return await archive.send(asked, stream=True)
     except _CUT:
         return await archive.send(asked, stream=True)
+
+
+async def _while_awaited(
+    request: Request, sending: Coroutine[Any, Any, httpx.Response]
+) -> httpx.Response | None:
+    """What the archive answers; None, and its connection is free, where the viewer has left."""
+    answer = asyncio.ensure_future(sending)
+    while not (await asyncio.wait((answer,), timeout=_LOOK_SECONDS))[0]:
+        if await request.is_disconnected():
+            answer.cancel()
+            (ended,) = await asyncio.gather(answer, return_exceptions=True)
+            if isinstance(ended, httpx.Response):
+                await ended.aclose()
+            return None
+    return answer.result()

@@ -8,7 +8,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -245,6 +246,41 @@ def test_what_the_archive_has_against_the_node_is_not_the_readers(tmp_path: Path
     }
     assert "ORTHANC_PASSWORD_FILE" in found[401].json()["error"]
     assert "ORTHANC_URL" in found[302].json()["error"]
+
+
+class _Hanging(BaseHTTPRequestHandler):
+    """Answers nothing about one study until it is told to."""
+
+    released = threading.Event()
+
+    def do_GET(self) -> None:
+        if self.path.endswith("/hangs"):
+            self.released.wait(120)
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+def test_requests_that_a_viewer_left_keep_nothing_from_others(tmp_path: Path) -> None:
+    """Each held one of a hundred connections to the archive, for a minute where that hangs."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Hanging) as archive:
+        archive.daemon_threads = True
+        threading.Thread(target=archive.serve_forever, args=(0.05,), daemon=True).start()
+        with _before(f"http://127.0.0.1:{archive.server_port}", tmp_path) as proxy:
+
+            def leave(_: int) -> None:
+                with suppress(httpx.TimeoutException):
+                    httpx.get(
+                        f"{proxy.base_url}/dicom-web/studies/hangs", timeout=1, trust_env=False
+                    )
+
+            with ThreadPoolExecutor(20) as viewers:
+                list(viewers.map(leave, range(120)))
+            assert proxy.get("/dicom-web/studies", timeout=15).status_code == 200
+        _Hanging.released.set()
+        archive.shutdown()
 
 
 def test_links_in_metadata_lead_back_to_the_proxy(
