@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import ipaddress
 
+# RFC 4291 2.5.5.2: what stands before the IPv4 address in ::ffff:a.b.c.d.
+_MAPPED_BITS = 96
+
 
 def host_allowed(host: str, networks: tuple[str, ...]) -> bool:
     """Whether a peer's address lies in one of the networks; no networks allow every host."""
     if not networks:
         return True
     address = ipaddress.ip_address(plain_host(host))
-    return any(address in ipaddress.ip_network(network, strict=False) for network in networks)
+    return any(address in _network(text) for text in networks)
 
 
 def plain_host(host: str) -> str:
@@ -23,3 +26,14 @@ def plain_host(host: str) -> str:
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         return str(address.ipv4_mapped)
     return str(address)
+
+
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """One of the networks; those of IPv4 may be written as a dual-stack socket shows them."""
+    network = ipaddress.ip_network(text, strict=False)
+    first = network.network_address
+    if isinstance(first, ipaddress.IPv6Address) and network.prefixlen >= _MAPPED_BITS:
+        mapped = first.ipv4_mapped
+        if mapped is not None:
+            return ipaddress.IPv4Network((mapped, network.prefixlen - _MAPPED_BITS))
+    return network

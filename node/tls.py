@@ -2,7 +2,8 @@
 
 TLS 1.2 with forward secrecy and authenticated encryption, TLS 1.3, nothing older. Certificates are
 looked at again for every handshake and read anew when a file has changed, so that a renewed
-certificate needs no restart and drops no association.
+certificate needs no restart and drops no association. A revocation list beside the authorities of
+clients is heeded.
 """
 
 from __future__ import annotations
@@ -63,6 +64,8 @@ class ServerTls:
             if self._client_ca is not None:
                 context.load_verify_locations(self._client_ca)
                 context.verify_mode = ssl.CERT_REQUIRED
+                if context.cert_store_stats()["crl"]:
+                    context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
         except (OSError, ssl.SSLError) as error:
             raise ConfigurationError(
                 f"TLS: certificate, key or client CA cannot be read ({error}); see "

@@ -258,6 +258,8 @@ def test_networks() -> None:
     """IPv4 peers are the same written as IPv6; a wrong network is a wrong setting."""
     assert host_allowed("::ffff:10.20.3.4", ("10.20.0.0/16",))
     assert not host_allowed("::ffff:10.21.3.4", ("10.20.0.0/16",))
+    assert host_allowed("10.20.3.4", ("::ffff:10.20.0.0/112",))
+    assert not host_allowed("10.21.3.4", ("::ffff:10.20.0.0/112",))
     assert host_allowed("fe80::1%eth0", ("fe80::/10",))
     assert not host_allowed("10.20.3.4", ("fd00::/8",))
     assert host_allowed("192.0.2.1", ())

@@ -175,6 +175,21 @@ def test_bad_client_certificate_is_refused(
     assert dcmtk("echoscu", mutual).returncode == 0
 
 
+def test_revoked_client_certificate_is_refused(tmp_path: Path) -> None:
+    """From the moment that the list of the authority stands beside it; others get in as before."""
+    with running_with_tls(tmp_path) as mutual:
+        stolen, ca = mutual.authority.certificate("stolen"), mutual.authority.ca
+        assert dcmtk("echoscu", mutual, client=stolen).returncode == 0
+        authority = ca.read_bytes()
+        ca.write_bytes(authority + mutual.authority.revokes(stolen))
+        assert dcmtk("echoscu", mutual, client=stolen).returncode != 0
+        mutual.receiver.wait_for_log("certificate revoked")
+        assert dcmtk("echoscu", mutual).returncode == 0
+        ca.write_bytes(authority + mutual.authority.revokes(stolen, valid_days=-1))
+        assert dcmtk("echoscu", mutual).returncode != 0
+        mutual.receiver.wait_for_log("CRL has expired")
+
+
 def test_plain_sender_on_the_tls_port_is_dropped(mutual: Mutual) -> None:
     """DICOM without TLS does not get in by the TLS port, nor TLS by the plain one."""
     assert run("echoscu", "127.0.0.1", str(mutual.receiver.tls_port)).returncode != 0

@@ -63,6 +63,20 @@ class Authority:
         )
         return files
 
+    def revokes(self, *certificates: Certificate, valid_days: int = 30) -> bytes:
+        """Its revocation list with these certificates, in PEM."""
+        now = datetime.now(UTC)
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self._name)
+            .last_update(now - 60 * _DAY)
+            .next_update(now + valid_days * _DAY)
+        )
+        for each in certificates:
+            revoked = x509.RevokedCertificateBuilder().serial_number(each.serial_number)
+            builder = builder.add_revoked_certificate(revoked.revocation_date(now - _DAY).build())
+        return builder.sign(self._key, hashes.SHA256()).public_bytes(_PEM)
+
 
 def client_context(ca: Path, own: Certificate | None = None) -> ssl.SSLContext:
     """TLS for a client that trusts `ca` and shows `own`."""
