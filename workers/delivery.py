@@ -56,6 +56,8 @@ def deliver_results(
     for name, due in errands.items():
         destination = by_name.get(name)
         if destination is None:
+            # Else it would be told for ever as one that is not reached.
+            availability.forget(store, name)
             for errand in due:
                 reason = f"destination {name} is no longer configured; add it and retry"
                 ledger.refused(errand, reason)
@@ -98,7 +100,7 @@ class _Visit:
             log.warning("destination not reached", extra={"destination": name, "reason": reason})
             availability.fails(self._store, name, reason, self._settings)
             return
-        if availability.works(self._store, name):
+        if route.reached and availability.works(self._store, name):
             log.info("destination reached again", extra={"destination": name})
 
     def _identified(self, errands: Sequence[Errand]) -> dict[Errand, Identity]:

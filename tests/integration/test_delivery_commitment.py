@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,14 +11,14 @@ from typing import Any
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
-from pynetdicom import AE, build_role
+from pynetdicom import AE, build_role, evt
 
 from node.destinations import SOP_CLASS_OF_KIND, Destination
 from node.job import utc_now
 from node.settings import Settings, load_settings
 from node.store.migrate import upgrade
 from node.store.session import Store, open_store
-from node.store.tables import CommitmentRequest
+from node.store.tables import CommitmentRequest, Job
 from tests.deliveries import EXPLICIT, Deliveries, waiting_job
 from tests.deliveries import at as dimse_at
 from tests.peers import orthanc as orthanc_peer
@@ -217,6 +218,38 @@ def test_a_request_that_is_not_taken(deliveries: Deliveries, strict: StrictArchi
     deliveries.round(at(strict.port))
     assert deliveries.states() == ["asked"] * 2
     assert all(len(each) == 1 for each in strict.kept.values())
+
+
+def test_an_archive_that_leaves_before_it_is_asked(
+    deliveries: Deliveries, strict: StrictArchive
+) -> None:
+    """The request was never made: it is made after a pause, not when its report would be late."""
+    last = deliveries.objects[-1].SOPInstanceUID
+    begun = threading.Event()
+
+    def leave(association: Any) -> None:
+        # While the worker waits for the job's row, to write that the object was sent.
+        with deliveries.store.writing() as session:
+            session.get_one(Job, deliveries.job_id, with_for_update=True)
+            begun.set()
+            time.sleep(0.3)
+            association.abort()
+            time.sleep(0.3)
+
+    def take(event: evt.Event) -> int:
+        if event.request.AffectedSOPInstanceUID == last:
+            threading.Thread(target=leave, args=(event.assoc,)).start()
+            assert begun.wait(10)
+        return 0x0000
+
+    strict.store_status = take
+    assert deliveries.round(at(strict.port)) is None
+    assert (deliveries.states(), strict.asked) == (["sent"] * 2, [])
+    assert "has ended the association" in str(deliveries.rows()[0].error)
+    strict.store_status = lambda _: 0x0000
+    deliveries.forget_pauses()
+    assert deliveries.round(at(strict.port)) is None
+    assert (deliveries.states(), len(strict.asked)) == (["asked"] * 2, 1)
 
 
 def test_an_archive_without_commitment(deliveries: Deliveries) -> None:

@@ -75,6 +75,12 @@ def fails(store: Store, name: str, reason: str, settings: Settings) -> None:
         row.error = reason
 
 
+def forget(store: Store, name: str) -> None:
+    """Nothing is known any more of a destination that is no longer configured."""
+    with store.writing() as session:
+        session.execute(delete(DestinationState).where(DestinationState.name == name))
+
+
 def _waiting_jobs(name: str, now: datetime) -> Select[int]:
     """Jobs to be woken; one that is just being written to looks for itself."""
     there = (

@@ -19,7 +19,7 @@ from node.commitment import asking
 from node.commitment.event_report import STORAGE_COMMITMENT
 from node.commitment.receipt import ReportReceiver
 from node.destinations import Destination
-from node.errors import SentinodeError
+from node.errors import DestinationRefusedError, DestinationUnavailableError, SentinodeError
 from node.settings import Settings
 from node.store.commitments import Reference
 from node.store.session import Store
@@ -63,7 +63,10 @@ class Route:
     def reached(self) -> bool:
         """Whether the archive has answered at all on this visit."""
         line, web = self.__dict__.get("_opened"), self.__dict__.get("_web")
-        return isinstance(line, dimse.Line) or (isinstance(web, stow.Web) and web.answered)
+        # To accept none of the contexts is an answer too.
+        if isinstance(line, dimse.Line | DestinationRefusedError):
+            return True
+        return isinstance(web, stow.Web) and web.answered
 
     @property
     def commits(self) -> bool:
@@ -80,7 +83,14 @@ class Route:
 
     def ask(self, transaction_uid: str, items: Sequence[Reference]) -> None:
         """Ask for Storage Commitment. Raises like `store`."""
-        asking.ask(self._line.association, transaction_uid, items)
+        association = self._line.association
+        try:
+            asking.ask(association, transaction_uid, items)
+        except RuntimeError as error:
+            # pynetdicom's word for an association that ended after the last object was sent.
+            if association.is_established:
+                raise
+            raise DestinationUnavailableError("has ended the association") from error
 
     @property
     def _line(self) -> dimse.Line:
