@@ -9,6 +9,8 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from node.job import REMOVED
+from node.store.runs import SUCCEEDED
 from node.store.tables import FindingRow, Instance, Job, ModelRun, Study
 
 PAGE_SIZE = 25
@@ -16,7 +18,7 @@ PAGE_SIZE = 25
 
 @dataclass(frozen=True, slots=True)
 class StudyLine:
-    """One line of the list; findings and failed runs are those of the last revision."""
+    """One line of the list; findings and failed runs are those that the study's page shows."""
 
     study_uid: str
     state: str
@@ -65,8 +67,9 @@ def list_studies(
 def _lines(session: Session, studies: Sequence[Study]) -> tuple[StudyLine, ...]:
     uids = [study.study_uid for study in studies]
     instances = _instances(session, uids)
-    findings = _findings(session, uids)
-    failed = _failed_runs(session, uids)
+    shown = _shown(session, uids)
+    findings = _findings(session, shown)
+    failed = _failed_runs(session, shown)
     return tuple(
         StudyLine(
             study_uid=study.study_uid,
@@ -92,24 +95,33 @@ def _instances(session: Session, uids: Sequence[str]) -> dict[str, int]:
     return dict(session.execute(query).all())
 
 
-def _findings(session: Session, uids: Sequence[str]) -> dict[str, int]:
+def _shown(session: Session, uids: Sequence[str]) -> list[int]:
+    """The ids of the jobs whose runs a study's page shows (`status.study_status`)."""
+    jobs = session.execute(
+        select(Job.study_uid, Job.id)
+        .where(Job.study_uid.in_(uids), Job.state != REMOVED)
+        .order_by(Job.encoded_at.is_not(None), Job.revision)
+    )
+    # The last of each study stays.
+    return list(dict(jobs.all()).values())
+
+
+def _findings(session: Session, shown: Sequence[int]) -> dict[str, int]:
     query = (
         select(Job.study_uid, func.count(FindingRow.id))
-        .join(Study, (Study.study_uid == Job.study_uid) & (Study.revision == Job.revision))
         .join(ModelRun, ModelRun.job_id == Job.id)
         .join(FindingRow, FindingRow.model_run_id == ModelRun.id)
-        .where(Job.study_uid.in_(uids))
+        .where(Job.id.in_(shown))
         .group_by(Job.study_uid)
     )
     return dict(session.execute(query).all())
 
 
-def _failed_runs(session: Session, uids: Sequence[str]) -> dict[str, int]:
+def _failed_runs(session: Session, shown: Sequence[int]) -> dict[str, int]:
     query = (
         select(Job.study_uid, func.count(ModelRun.id))
-        .join(Study, (Study.study_uid == Job.study_uid) & (Study.revision == Job.revision))
         .join(ModelRun, ModelRun.job_id == Job.id)
-        .where(Job.study_uid.in_(uids), ModelRun.state != "succeeded")
+        .where(Job.id.in_(shown), ModelRun.state != SUCCEEDED)
         .group_by(Job.study_uid)
     )
     return dict(session.execute(query).all())

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from node.status import study_status
 from node.store.files import Files
+from node.store.runs import SUCCEEDED
 from node.store.tables import Instance
 
 Entry = dict[str, Any]
@@ -76,7 +77,7 @@ def _card(row: Instance, status: Entry, files: Files) -> ImageCard:
         picture=find_picture(files, row.study_uid, uid, status["revision"]) is not None,
         findings=_of(status["findings"], uid),
         classification=_of(status["classification"], uid),
-        failures=tuple(run for run in runs if run["state"] != "succeeded"),
+        failures=tuple(run for run in runs if run["state"] != SUCCEEDED),
         runs=runs,
     )
 

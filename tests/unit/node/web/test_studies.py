@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from node.job import Bell
+from node.job import Bell, new_job
 from node.retention.expiry import Expiry
 from node.retention.removal import Rule
 from node.settings import load_settings
 from node.status import study_status
 from node.store.files import Files
 from node.store.session import Store
-from node.store.tables import Base
+from node.store.tables import Base, Study
 from tests.unit.node.web.conftest import Client
 from tests.unit.node.web.rows import add_study, source_uid, study_uid
 
@@ -41,6 +41,19 @@ def test_failed_model_is_never_no_findings(client: Client, store: Store) -> None
     assert "Unknown: see the failed models above." in page
     assert "None above the operating points" not in page
     assert "No findings above" not in page
+
+
+def test_while_a_revision_is_in_work_the_one_before_is_shown(client: Client, store: Store) -> None:
+    """It is what archives have; a model that is away may keep the next one waiting for a day."""
+    uid = add_study(store)
+    with store.writing() as session:
+        study = session.get_one(Study, uid)
+        study.revision = 2
+        new_job(session, study, "waits for mtu_net")
+    page = client.get(f"/studies/{uid}").text
+    assert "Shown is revision 1; revision 2 has no results yet." in page
+    assert "217 mm²" in page
+    assert client.get("/api/studies").json()["lines"][0]["findings"] == 1
 
 
 def test_link_to_the_archive_has_no_password(client: Client, store: Store) -> None:
