@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from pydicom.dataelem import DataElement
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import DataElement, RawDataElement, convert_raw_data_element
 from sqlalchemy import ColumnElement, and_, func, or_, true
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -116,6 +117,7 @@ class Key:
 
 def matching_key(element: DataElement) -> Key:
     """The key that an element of an identifier is. Raises CannotUnderstandError."""
+    element = _of_its_vr(element)
     unmatched = Key(element.keyword, str(element.VR))
     if unmatched.VR in _NOT_MATCHED:
         return replace(unmatched, is_passed_over=_says_something(element))
@@ -125,13 +127,24 @@ def matching_key(element: DataElement) -> Key:
     )
     if len(values) > _MOST_VALUES or max(map(len, values), default=0) > _LONGEST_VALUE:
         raise CannotUnderstandError(f"{element.keyword} is too long")
-    stripped = [without_escapes(each).strip(" \0") for each in values]
+    # NUL is dropped from what is stored as well; PostgreSQL takes none.
+    stripped = [without_escapes(each).replace("\0", "").strip(" ") for each in values]
     if any(not each.strip("*") for each in stripped):
         # Empty or only asterisks: universal matching (C.2.2.2.3 and C.2.2.2.4).
         return unmatched
     key = replace(unmatched, values=tuple(stripped))
     _check(key)
     return key
+
+
+def _of_its_vr(element: DataElement) -> DataElement:
+    """A value of more than 64 kB, as a list of a thousand UIDs is, comes as UN (PS3.5 6.2.2)."""
+    value, vr = element.value, dictionary_VR(element.tag) if element.keyword else "UN"
+    if element.VR != "UN" or not isinstance(value, bytes) or vr in _NOT_MATCHED or " " in vr:
+        return element
+    return convert_raw_data_element(
+        RawDataElement(element.tag, vr, len(value), value, 0, False, True)
+    )
 
 
 def _check(key: Key) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from pydicom import dcmread
+from pydicom.config import IGNORE
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import generate_uid
@@ -108,6 +109,22 @@ def test_names_with_code_extensions(
     asked[0x00100010] = dcmread(path)[0x00100010]
     with asking(receiver.port) as association:
         assert [status for status, _ in find(association, asked)] == [0xFF00, 0x0000]
+
+
+def test_values_that_a_database_may_not_take(receiver: RunningReceiver, tmp_path: Path) -> None:
+    """NUL within a value is no error of the database; a list beyond 64 kB selects, too."""
+    image = mammogram()
+    _store(receiver, saved(image, tmp_path))
+    others = [f"1.2.826.0.1.3680043.8.498.1{number:036}" for number in range(1, 1201)]
+    with asking(receiver.port) as association:
+        odd = identifier("STUDY", StudyInstanceUID="")
+        odd["PatientID"] = DataElement("PatientID", "LO", "TEST\0-1", validation_mode=IGNORE)
+        assert [status for status, _ in find(association, odd)] == [0xFF00, 0x0000]
+        for chosen, expected in (([], [0x0000]), ([image.StudyInstanceUID], [0xFF00, 0x0000])):
+            asked = identifier("STUDY", PatientID="TEST-1")
+            uids = "\\".join([*others, *chosen])
+            asked["StudyInstanceUID"] = DataElement("StudyInstanceUID", "UN", uids.encode())
+            assert [status for status, _ in find(association, asked)] == expected
 
 
 def test_modalities_of_results(

@@ -145,6 +145,23 @@ def test_lists() -> None:
     assert not modalities.accepts(["SR", "CT"])
 
 
+def test_long_lists_of_unknown_vr() -> None:
+    """More than 64 kB is no UI in Explicit VR, but UN (PS3.5 6.2.2): a list of UIDs as any."""
+    uids = [f"1.2.826.0.1.3680043.8.498.1{number:036}" for number in range(1, 1201)]
+    tag = tag_for_keyword("SOPInstanceUID")
+    assert tag is not None
+    encoded = "\\".join(uids).encode() + b"\0"
+    assert len(encoded) > 0xFFFF
+    element = DataElement(tag, "UN", encoded)
+    assert matching_key(element) == key("SOPInstanceUID", uids)
+
+
+def test_nul_is_dropped() -> None:
+    """As it is from what is stored; PostgreSQL takes none in a text."""
+    assert chosen("AccessionNumber", "A\0B ", ["AB", "A", "B"]) == ["AB"]
+    assert chosen("PatientName", "DOE\0*\0", NAMES) == ["DOE^JOHN", "Doe^Jane"]
+
+
 def test_numbers() -> None:
     """Numbers match as numbers."""
     assert chosen("InstanceNumber", "1", ["1", "01", "+1", "2", "x", ""]) == ["1", "01", "+1"]
