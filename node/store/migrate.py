@@ -54,4 +54,6 @@ def upgrade(settings: Settings, to: str = "head") -> str:
 def _wait_for_others(connection: Connection) -> None:
     """PostgreSQL lets several change its tables at once; SQLite has begun with its write lock."""
     if connection.dialect.name == "postgresql":
+        # Who upgrades waits for as long as it takes.
+        connection.execute(select(func.set_config("lock_timeout", "0", True)))
         connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))

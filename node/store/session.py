@@ -29,6 +29,20 @@ from node.store.turn import FileTurn
 SQLITE_BUSY_SECONDS = 30
 # Of SQLite's write-ahead log, 16 MB, before it is copied into the database.
 LOG_PAGES = 4000
+# PostgreSQL: how long a statement waits for a row that somebody else has locked; as with SQLite.
+_LOCK_SECONDS = SQLITE_BUSY_SECONDS
+# How long a transaction may stand still before PostgreSQL ends it: its process is frozen or its
+# host gone, and others wait for its locks. Comparing 4 GB that came again takes a slow disk 200 s.
+_STILL_SECONDS = 300
+# A host of PostgreSQL that is gone without a word is noticed after this, not when TCP gives up, a
+# quarter of an hour later. What the URL says wins.
+_NETWORK = {
+    "connect_timeout": "10",
+    "tcp_user_timeout": "30000",  # ms, for what was sent
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+}
 
 
 class Store:
@@ -44,6 +58,15 @@ class Store:
     def reading(self) -> Iterator[Session]:
         """A session for queries; nothing is committed."""
         with Session(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def reading_at_once(self) -> Iterator[Session]:
+        """The same where all queries must see one moment; PostgreSQL shows each its own."""
+        sqlite_does = self.engine.dialect.name == "sqlite"
+        options: dict[str, Any] = {} if sqlite_does else {"isolation_level": "REPEATABLE READ"}
+        connection = self.engine.connect().execution_options(**options)
+        with connection, Session(connection, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
@@ -181,12 +204,24 @@ def left_nothing(error: BaseException) -> bool:
 
 def _engine(url: str) -> Engine:
     # An error's text would otherwise hold the values of its statement: names, in a log.
-    if make_url(url).get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True, hide_parameters=True)
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        network = {name: value for name, value in _NETWORK.items() if name not in parsed.query}
+        engine = create_engine(url, connect_args=network, pool_pre_ping=True, hide_parameters=True)
+        event.listen(engine, "connect", _configure_postgresql)
+        return engine
     engine = create_engine(url, connect_args={"timeout": SQLITE_BUSY_SECONDS}, hide_parameters=True)
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _configure_postgresql(connection: Any, _record: Any) -> None:
+    # Not as `options` of the connection, which poolers refuse.
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET lock_timeout = '{_LOCK_SECONDS}s'")
+        cursor.execute(f"SET idle_in_transaction_session_timeout = '{_STILL_SECONDS}s'")
+    connection.commit()
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:
