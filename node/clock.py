@@ -19,7 +19,7 @@ from sqlalchemy import Update, select, update
 from node.job import ACTIVE, DELIVERING, QUEUED, RUNNING, utc_now
 from node.logs import log
 from node.settings import Settings
-from node.store.deliveries import ASKED, PENDING, SENT
+from node.store.deliveries import ASKED
 from node.store.session import Store
 from node.store.tables import Delivery, DestinationState, Job, Result, Study
 
@@ -74,7 +74,8 @@ def _moves(settings: Settings, now: datetime) -> Sequence[tuple[Update, Any, Any
         _move(Job, Job.state.in_(ACTIVE) & (Job.rung_at > _after(now, ring)), rung_at=None),
         _move(
             Delivery,
-            Delivery.state.in_((PENDING, SENT)) & (Delivery.due_at > _after(now, pause)),
+            # Found by its time: of those that are sent for good there may be a million.
+            (Delivery.state != ASKED) & (Delivery.due_at > _after(now, pause)),
             due_at=now,
         ),
         _move(DestinationState, DestinationState.due_at > until_called, due_at=now),

@@ -43,7 +43,9 @@ def beat(store: Store, name: str, role: str) -> None:
                 set_={"role": role, "started_at": _STARTED_AT, "beat_at": now},
             )
         )
-        session.execute(delete(Process).where(Process.beat_at < now - _FORGOTTEN))
+        # Of its own role: one of which nobody is left is to be missed for longer than that.
+        gone = delete(Process).where(Process.role == role, Process.beat_at < now - _FORGOTTEN)
+        session.execute(gone)
 
 
 def beat_until(

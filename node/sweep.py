@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from datetime import timedelta
 
-from sqlalchemy import update
+from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from node.clock import bring_back
@@ -18,7 +19,16 @@ from node.commitment.callback import report_until
 from node.commitment.provider import Archive
 from node.completion import complete_due
 from node.doorbell import Doorbell
-from node.job import Bell, bell_of, unrung, utc_now
+from node.job import (
+    ANALYSIS_QUEUE,
+    DELIVERING,
+    DELIVERY_QUEUE,
+    QUEUED,
+    RUNNING,
+    Bell,
+    bell_of,
+    utc_now,
+)
 from node.logs import log
 from node.peers import load_peers
 from node.priors.rules import PriorRule, load_priors
@@ -32,6 +42,10 @@ from node.settings import Settings
 from node.store.files import Files
 from node.store.session import Store, open_store
 from node.store.tables import Job
+
+_QUEUES = {ANALYSIS_QUEUE: (QUEUED, RUNNING), DELIVERY_QUEUE: (DELIVERING,)}
+# More than workers empty between two looks. Ringing takes 4 ms, and studies wait meanwhile.
+_MOST_BELLS = 250
 
 
 def run_sweeper(settings: Settings, stop: threading.Event) -> None:
@@ -82,23 +96,35 @@ def _lost_bells(store: Store, doorbell: Doorbell, settings: Settings) -> list[Be
     """Bells of waiting jobs that have no message in the broker any more.
 
     While a queue holds at least as many messages as jobs wait for it, workers are merely busy;
-    ringing again would only make the queue longer.
+    ringing again would only make the queue longer. Of a large backlog the first are enough.
     """
-    with store.reading() as session:
-        bells = [bell_of(job) for job in unrung(session, settings)]
     lost: list[Bell] = []
-    for queue in {bell.queue for bell in bells}:
-        mine = [bell for bell in bells if bell.queue == queue]
-        waiting = doorbell.waiting(queue)
-        if waiting is not None and waiting < len(mine):
-            lost += mine
-    _mark_rung(store, lost)
+    for queue, states in _QUEUES.items():
+        unrung = _unrung(states, settings)
+        with store.reading() as session:
+            count = len(session.scalars(select(Job.id).where(*unrung).limit(_MOST_BELLS)).all())
+        waiting = doorbell.waiting(queue) if count else None
+        if waiting is not None and waiting < count:
+            lost += _marked(store, unrung)
     return lost
 
 
-def _mark_rung(store: Store, bells: list[Bell]) -> None:
-    if not bells:
-        return
+def _unrung(states: Sequence[str], settings: Settings) -> Sequence[ColumnElement[bool]]:
+    """Jobs that are due, free, and have not been rung for a while."""
+    now = utc_now()
+    stale = now - timedelta(seconds=settings.ring_seconds)
+    return (
+        Job.state.in_(states) & (Job.due_at <= now),
+        or_(Job.lease_until.is_(None), Job.lease_until < now),
+        or_(Job.rung_at.is_(None), Job.rung_at < stale),
+    )
+
+
+def _marked(store: Store, unrung: Sequence[ColumnElement[bool]]) -> list[Bell]:
+    """Those that were rung longest ago, marked as rung now; none that somebody is writing to."""
+    first = select(Job).where(*unrung).order_by(Job.rung_at.asc().nulls_first(), Job.due_at)
     with store.writing() as session:
-        ids = [bell.job_id for bell in bells]
-        session.execute(update(Job).where(Job.id.in_(ids)).values(rung_at=utc_now()))
+        jobs = session.scalars(first.limit(_MOST_BELLS).with_for_update(skip_locked=True)).all()
+        for job in jobs:
+            job.rung_at = utc_now()
+        return [bell_of(job) for job in jobs]

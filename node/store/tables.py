@@ -125,6 +125,8 @@ class Instance(Base):
     __tablename__ = "instance"
     __table_args__ = (
         UniqueConstraint("sop_instance_uid", "digest"),
+        # The size is for those who add up: they need not read the rows.
+        Index("ix_instance_study_uid_size_bytes", "study_uid", "size_bytes"),
         # By which recovery finds the end of a pack.
         Index(
             "ix_instance_path_pack_offset",
@@ -136,9 +138,9 @@ class Instance(Base):
     )
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
-    study_uid: Mapped[str] = mapped_column(ForeignKey("study.study_uid"), index=True)
+    # Here and there no index of its own: another one begins with it.
+    study_uid: Mapped[str] = mapped_column(ForeignKey("study.study_uid"))
     series_uid: Mapped[str] = mapped_column(Uid)
-    # No index of its own: the unique constraint begins with it.
     sop_instance_uid: Mapped[str] = mapped_column(Uid)
     sop_class_uid: Mapped[str] = mapped_column(Uid)
     transfer_syntax_uid: Mapped[str] = mapped_column(Uid)
@@ -215,7 +217,11 @@ class ModelRun(Base):
     """One model on one image: what it said, or why it could not."""
 
     __tablename__ = "model_run"
-    __table_args__ = (UniqueConstraint("job_id", "source_sop_uid", "model"),)
+    __table_args__ = (
+        UniqueConstraint("job_id", "source_sop_uid", "model"),
+        # From which metrics are added up, without reading the rows.
+        Index("ix_model_run_model_state_seconds", "model", "state", "seconds"),
+    )
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
     job_id: Mapped[int] = mapped_column(ForeignKey("job.id"), index=True)
@@ -302,6 +308,13 @@ class Delivery(Base):
     __table_args__ = (
         UniqueConstraint("result_id", "destination"),
         Index("ix_delivery_state_destination", "state", "destination"),
+        # Of the few that wait: by which the sweeper finds impossible times.
+        Index(
+            "ix_delivery_due_at",
+            "due_at",
+            sqlite_where=text("due_at IS NOT NULL"),
+            postgresql_where=text("due_at IS NOT NULL"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)

@@ -14,7 +14,8 @@ from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from sqlalchemy import func, or_, select
+from prometheus_client.samples import Sample
+from sqlalchemy import case, func, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -70,6 +71,8 @@ class StoreCollector(Collector):
 
     def __init__(self, site: Site) -> None:
         self._site = site
+        # The highest value that each counter has shown.
+        self._shown: dict[tuple[str, ...], float] = {}
 
     def describe(self) -> Iterable[Metric]:
         """Nothing: registering must not query."""
@@ -78,8 +81,9 @@ class StoreCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Every metric."""
         try:
-            with self._site.store.reading() as session:
-                found = [metric for part in _PARTS for metric in part(session)]
+            # At once: what a removal takes from one table is in another, and counts once.
+            with self._site.store.reading_at_once() as session:
+                found = [self._rising(metric) for part in _PARTS for metric in part(session)]
         except SQLAlchemyError:
             found = []
         yield _gauge("database_up", "1 when the database answers", 1.0 if found else 0.0)
@@ -89,6 +93,20 @@ class StoreCollector(Collector):
         except OSError:
             return
         yield _gauge("free_disk_bytes", "Free disk under the state directory", free)
+
+    def _rising(self, metric: Metric) -> Metric:
+        """A counter as high as it was: for Prometheus one that falls has begun again at zero.
+
+        A study that is retried takes model runs back.
+        """
+        if isinstance(metric, CounterMetricFamily):
+            metric.samples = [self._no_lower(sample) for sample in metric.samples]
+        return metric
+
+    def _no_lower(self, sample: Sample) -> Sample:
+        key = (sample.name, *sample.labels.values())
+        self._shown[key] = max(sample.value, self._shown.get(key, 0.0))
+        return sample._replace(value=self._shown[key])
 
 
 def _states(session: Session) -> Iterator[Metric]:
@@ -106,9 +124,11 @@ def _states(session: Session) -> Iterator[Metric]:
 def _waiting(session: Session) -> Iterator[Metric]:
     now = datetime.now(UTC)
     free = or_(Job.lease_until.is_(None), Job.lease_until < now)
-    oldest = session.scalar(select(func.min(Job.complete_at)).where(Job.state.in_(ACTIVE), free))
-    age_seconds = (now - oldest).total_seconds() if oldest else 0.0
-    text = "Age of the oldest job that no worker holds; 0 when there is none"
+    # A delivery that waits for an archive is no worker's fault: it counts from when it is due.
+    since = case((Job.state == DELIVERING, Job.due_at), else_=Job.complete_at)
+    oldest = session.scalar(select(func.min(since)).where(Job.state.in_(ACTIVE), free))
+    age_seconds = max((now - oldest).total_seconds(), 0.0) if oldest else 0.0
+    text = "How long the oldest job waits that no worker holds; 0 when there is none"
     yield _gauge("oldest_waiting_job_age_seconds", text, age_seconds)
 
 

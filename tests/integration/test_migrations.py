@@ -187,3 +187,27 @@ def test_an_instance_is_looked_up_by_an_index(store: Store) -> None:
             "EXPLAIN QUERY PLAN SELECT digest, route FROM instance WHERE sop_instance_uid = 'x'"
         ).all()
     assert "USING INDEX" in str(plan)
+
+
+@pytest.mark.parametrize(
+    ("question", "answered_by"),
+    [
+        ("SELECT count(*), sum(size_bytes) FROM instance", "ix_instance_study_uid_size_bytes"),
+        (
+            "SELECT model, state, count(*), sum(seconds) FROM model_run GROUP BY model, state",
+            "ix_model_run_model_state_seconds",
+        ),
+        ("SELECT 1 FROM delivery WHERE state != 'asked' AND due_at > 'x'", "ix_delivery_due_at"),
+    ],
+)
+def test_what_is_asked_all_the_time_reads_no_table(
+    tmp_path: Path, question: str, answered_by: str
+) -> None:
+    """A scrape, and the sweeper every second: with a million instances each took seconds."""
+    settings = load_settings(state_dir=tmp_path / "state", database_url="")
+    upgrade(settings)
+    store = open_store(settings)
+    with store.engine.connect() as connection:
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {question}").all()
+    store.close()
+    assert answered_by in str(plan)

@@ -57,7 +57,8 @@ from node.store.tables import (
     Study,
 )
 from node.store.turn import FileTurn
-from node.web.metrics import _deliveries, _received
+from node.web.app import create_app
+from node.web.metrics import StoreCollector, _deliveries, _received
 from tests.analysed import Said, scan
 from tests.datasets import encapsulated_pdf, mammogram
 from tests.peers.asking import identifier
@@ -314,6 +315,31 @@ def test_a_failed_study_that_is_gone_alerts_nobody(node: Resting, store: Store) 
     assert dead()[0] == len(dead()[1]) == 1
     node.expire(rule=Rule(KEEP_DAYS, BY_HAND, (FAILED,)))
     assert dead() == (0, [])
+
+
+def test_a_removal_during_a_scrape_counts_nothing_twice(node: Resting) -> None:
+    """What has gone from the instances is among what was removed: one moment, not two."""
+    node.done(film())
+    site = create_app(node.settings).state.site
+    collector = StoreCollector(site)
+
+    def received() -> list[float]:
+        names = ("sentinode_instances_received", "sentinode_received_bytes")
+        found = [metric for metric in collector.collect() if metric.name in names]
+        return [metric.samples[0].value for metric in found]
+
+    before = received()
+
+    def remove(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if "FROM instance" in statement and not node.removals():
+            with ThreadPoolExecutor(1) as other:
+                assert other.submit(node.expire).result() == 1
+
+    event.listen(site.store.engine, "after_cursor_execute", remove)
+    assert received() == before
+    assert node.removals() == 1
+    assert received() == before
+    site.store.close()
 
 
 def test_skipped_studies_and_priors_go_too(node: Resting) -> None:

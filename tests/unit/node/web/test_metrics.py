@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import select
 
 from node.settings import Settings
 from node.store.commitments import STATES as COMMITMENT_STATES
 from node.store.commitments import Asked, Reference, keep_request
 from node.store.session import Store
-from node.store.tables import Base, DestinationState
+from node.store.tables import Base, DestinationState, Job, ModelRun
 from tests.unit.node.web.conftest import Client
 from tests.unit.node.web.rows import DESTINATION, SIZE_BYTES, add_beat, add_study
 
@@ -65,6 +66,34 @@ def test_waiting_job_ages(client: Client, store: Store) -> None:
     assert _scrape(client)["sentinode_oldest_waiting_job_age_seconds",] == 0
     add_study(store, 2, state="queued")
     assert _scrape(client)["sentinode_oldest_waiting_job_age_seconds",] > 0
+
+
+def test_a_delivery_that_waits_for_an_archive_waits_for_no_worker(
+    client: Client, store: Store
+) -> None:
+    """It counts from when it is due: an archive that is away is no lack of workers."""
+    add_study(store, 1, state="delivering")
+    name = "sentinode_oldest_waiting_job_age_seconds"
+    for due_in, least, most in ((60, 0, 0), (-30, 30, 40)):
+        with store.writing() as session:
+            session.scalars(select(Job)).one().due_at = datetime.now(UTC) + timedelta(
+                seconds=due_in
+            )
+        assert least <= _scrape(client)[name,] <= most
+
+
+def test_a_counter_never_falls(client: Client, store: Store) -> None:
+    """A retry takes runs back; Prometheus would take that for a start from zero."""
+    add_study(store, 1)
+    add_study(store, 2)
+    name = "sentinode_model_runs_total", "mask_rcnn_mg", "succeeded"
+    assert _scrape(client)[name] == 2
+    with store.writing() as session:
+        session.delete(session.scalars(select(ModelRun).limit(1)).one())
+    assert _scrape(client)[name] == 2
+    add_study(store, 3)
+    add_study(store, 4)
+    assert _scrape(client)[name] == 3
 
 
 def test_metrics_name_no_one(client: Client, store: Store) -> None:
