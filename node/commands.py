@@ -266,6 +266,10 @@ def print_status(found: dict[str, Any], console: Console) -> None:
     console.print(f"{found['instances']} instances")
     if found["error"]:
         console.print(escape(found["error"]), style="red")
+    if found["shown_revision"] not in (None, found["revision"]):
+        shown, last = found["shown_revision"], found["revision"]
+        text = f"shown is revision {shown}; revision {last} has no results yet"
+        console.print(text, soft_wrap=True)
     console.print(findings_table(found))
     for row in found["classification"]:
         shares = ", ".join(f"{name} {score(share)}" for name, share in row["probabilities"].items())

@@ -221,7 +221,13 @@ def test_an_error_in_brackets_is_shown_as_it_is() -> None:
     """What an archive says is no markup of the terminal's: `[/a]` would end the command."""
     said = "refused [/a] [b]"
     result = {"kind": "SEG", "state": "dead", "destination": "archive", "error": said}
-    found = {"study_uid": "1.2", "state": "failed", "revision": 1, "instances": 1}
+    found = {
+        "study_uid": "1.2",
+        "state": "failed",
+        "revision": 1,
+        "shown_revision": 1,
+        "instances": 1,
+    }
     console = Console(file=io.StringIO(), width=200)
     run = {"model": "mtu_net", "state": "failed", "source_sop_uid": "1.2.3", "error": said}
     lists = {"findings": [], "classification": [], "model_runs": [run], "results": [result]}
@@ -240,7 +246,7 @@ def test_a_score_never_looks_like_certainty() -> None:
 
 def test_status_tells_what_classifiers_and_failed_models_said() -> None:
     """They mark nothing: a study of a failed model alone looked like one without findings."""
-    found = {"study_uid": "1.2", "state": "done", "revision": 1, "instances": 1, "error": ""}
+    found = {"study_uid": "1.2", "state": "done", "revision": 2, "instances": 1, "error": ""}
     shares = {"normal": 0.1, "malignant": 0.9}
     rows = [{"model": "resnet50", "source_sop_uid": "1.2.3", "probabilities": shares}]
     runs = [
@@ -249,9 +255,10 @@ def test_status_tells_what_classifiers_and_failed_models_said() -> None:
     ]
     console = Console(file=io.StringIO(), width=40)
     lists = {"findings": [], "classification": rows, "model_runs": runs, "results": []}
-    print_status({**found, **lists}, console)
+    print_status({**found, "shown_revision": 1, **lists}, console)
     lines = console.file.getvalue().splitlines()
     assert "resnet50: normal 0.10, malignant 0.90  1.2.3" in lines
+    assert "shown is revision 1; revision 2 has no results yet" in lines
     assert lines[-1] == "mtu_net failed on 1.2.3: no breast"
 
 
