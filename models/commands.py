@@ -49,6 +49,8 @@ def train(
     folds: int | None,
 ) -> None:
     """Train NAME on the folders of --data, as models/NAME/train.toml says."""
+    if folds and not data:
+        raise click.UsageError("--folds divides the images of a folder: name it as --data")
     from models.training import command
     from models.training.checkpoint import CheckpointError
     from models.training.config import ConfigError
@@ -64,10 +66,20 @@ def train(
     except ConfigError as error:
         raise click.UsageError(str(error)) from error
     except (CheckpointError, FloatingPointError, OSError, SampleError, ValueError) as error:
-        raise click.ClickException(f"{error}{_what_to_do(error)}") from error
+        raise click.ClickException(f"{_told(error)}{_what_to_do(error)}") from error
+    except KeyboardInterrupt:
+        click.echo(f"\nstopped; --resume goes on from the last checkpoint in {out}", err=True)
+        raise
     for figure, value in figures.items():
         click.echo(f"{figure}: {value}")
     click.echo(f"wrote {out}")
+
+
+def _told(error: Exception) -> str:
+    """An error of the system without its number, and with the file."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
 
 
 def _what_to_do(error: Exception) -> str:
@@ -75,7 +87,8 @@ def _what_to_do(error: Exception) -> str:
     if isinstance(error, FloatingPointError):
         return "; train with a lower fit.learning_rate"
     cause = error.__cause__ or error
-    if isinstance(cause, OSError):
+    # The system's own errors, a full disk for one, have a number; those of our readers have none.
+    if isinstance(cause, OSError) and not cause.errno and "cannot be written" not in str(cause):
         return "; repair the file, or take it out of the folder and its table"
     return ""
 
@@ -98,7 +111,10 @@ def export(name: str, weights: Path | None, repository: Path) -> None:
     """Turn trained weights of NAME into what Triton loads, with their licence beside them."""
     weights = weights or Path("runs") / name
     cards = importlib.import_module("models.evaluation.cards")
-    undeclared = cards.undeclared_data(name, weights)
+    try:
+        undeclared = cards.undeclared_data(name, weights)
+    except ValueError as error:
+        raise click.ClickException(f"{weights / 'config.json'} is damaged: {error}") from error
     if undeclared:
         raise click.ClickException(
             f"these weights saw {', '.join(undeclared)}: list it in models/{name}/card.toml under "
@@ -107,7 +123,7 @@ def export(name: str, weights: Path | None, repository: Path) -> None:
     try:
         folder = importlib.import_module(f"models.{name}.export").export(weights, repository)
     except (OSError, RuntimeError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
+        reason = _told(error).partition("\n")[0]
         if isinstance(error, FileNotFoundError):
             reason += "; name the --out of `sentinode models train` as --weights"
         raise click.ClickException(f"{weights} cannot be exported as {name}: {reason}") from error

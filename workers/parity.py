@@ -15,12 +15,13 @@ from rich.console import Console
 from rich.progress import Progress
 
 from models.datasets.cases import Case
-from models.evaluation.local import weights_digest
+from models.evaluation.local import NotExportedError, weights_digest
 from models.evaluation.opening import chosen
 from models.evaluation.parity import Agreement, compare
 from models.evaluation.phantom_cases import phantom_cases
 from models.evaluation.run import Server
 from models.registry import MODELS, get_model
+from node.errors import ConfigurationError
 from node.running import load_running_settings
 from workers.evaluation import Way, find_cases, open_server
 from workers.triton.balanced import for_people
@@ -48,7 +49,12 @@ def parity(
     cases = images_of(name, data, images)
     settings = load_running_settings()
     with for_people(settings.triton_url):
-        agreement = run(name, cases, open_server(name, Way(through)), weights)
+        try:
+            agreement = run(name, cases, open_server(name, Way(through)), weights)
+        except NotExportedError as error:
+            raise ConfigurationError(
+                f"{error}; `sentinode models export {name}` writes it"
+            ) from error
     facts = {
         "model": name,
         "version": get_model(name).spec.version,
@@ -62,6 +68,11 @@ def parity(
         out.mkdir(parents=True, exist_ok=True)
         (out / "parity.json").write_text(json.dumps(facts, indent=2) + "\n")
     click.echo(json.dumps(facts, indent=2))
+    if not agreement.images:
+        raise click.ClickException(
+            f"no image could be compared: {agreement.refused} refused, "
+            f"{agreement.unreadable} not readable, of {len(cases)} that {name} takes"
+        )
     if not agreement.is_same:
         raise click.ClickException(f"{name} is not the same in torch and {through}")
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from models.contract import Model, ModelInputError, ModelOutput, Region
 from models.datasets.cases import Case
+from models.datasets.tables import DataSetError
 from models.evaluation.run import Server, thresholds_by_kind
 from models.imaging.regions import intersection_px
 
@@ -45,6 +46,7 @@ class Agreement:
 
     images: int = 0
     refused: int = 0
+    unreadable: int = 0
     findings: int = 0
     paired: int = 0
     borderline: int = 0
@@ -104,7 +106,7 @@ class Agreement:
         }
 
 
-_COUNTS = ("images", "refused", "findings", "paired", "unpaired", "borderline")
+_COUNTS = ("images", "refused", "unreadable", "findings", "paired", "unpaired", "borderline")
 
 
 def _percentile(values: Values, percent: float) -> float:
@@ -121,6 +123,8 @@ def compare(
             prepared = model.preprocess(case.read())
         except ModelInputError:
             agreement.refused += 1
+        except (DataSetError, OSError):
+            agreement.unreadable += 1
         else:
             outputs = [
                 model.postprocess(server.infer(model.spec, prepared.tensors)[0], prepared)

@@ -9,7 +9,7 @@ Public sets hold the same lesion several times, and a validation on its twin wou
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -47,19 +47,22 @@ class Sides:
 
 
 def split(
-    cases: Sequence[Case], fold: Fold | None = None
+    cases: Sequence[Case],
+    fold: Fold | None = None,
+    is_used: Callable[[Case], bool] = lambda case: True,
 ) -> tuple[list[Case], list[Case], list[Case]]:
     """Training, tuning and validation cases of one folder, whole groups of twins each.
 
-    Validation is the project's usual share, or one fold of a cross-validation.
+    Validation is the project's usual share, or one fold of a cross-validation: of the whole folder,
+    so that an evaluation of it finds the same side; what is not used is left out of the sides.
     """
     outer = hold_out(cases) if fold is None else k_folds(cases, fold.count)[fold.number]
-    rest = [cases[index] for index in outer.training]
+    rest = [cases[index] for index in outer.training if is_used(cases[index])]
     inner = hold_out(rest, TUNING_SHARE, _TUNING_SEED)
     return (
         [rest[index] for index in inner.training],
         [rest[index] for index in inner.validation],
-        [cases[index] for index in outer.validation],
+        [cases[index] for index in outer.validation if is_used(cases[index])],
     )
 
 
@@ -69,8 +72,10 @@ def split_folders(
     """As `split` for several folders, each by itself, and the names on each side."""
     sides: tuple[list[Case], list[Case], list[Case]] = ([], [], [])
     names: tuple[list[str], list[str], list[str]] = ([], [], [])
+    is_used = partial(is_usable, model=model)
     for folder in folders:
-        for side, own, cases in zip(sides, names, split(usable(folder, model), fold), strict=True):
+        of_folder = split(_told(folder, model), fold, is_used)
+        for side, own, cases in zip(sides, names, of_folder, strict=True):
             side += cases
             own += [f"{folder.name}/{case.name}" for case in cases]
     return sides, Sides(*(tuple(own) for own in names))
@@ -81,19 +86,25 @@ def usable(folder: Path, model: Model) -> list[Case]:
 
     Raises DataSetError where there are none.
     """
+    return [case for case in _told(folder, model) if is_usable(case, model)]
+
+
+def is_usable(case: Case, model: Model) -> bool:
+    """Whether `model` can learn from it."""
+    return case.modality == model.spec.modality and case.truth.knows(FindingKind.MASS)
+
+
+def _told(folder: Path, model: Model) -> list[Case]:
+    """All cases, once it is told how many are of no use. Raises DataSetError where none is."""
     cases = read_folder(folder)
-    found = [
-        case
-        for case in cases
-        if case.modality == model.spec.modality and case.truth.knows(FindingKind.MASS)
-    ]
+    found = [case for case in cases if is_usable(case, model)]
     if not found:
         raise DataSetError(
             f"{folder} holds no {model.spec.modality} image whose lesions are outlined or known to "
             f"be absent: nothing to train {model.spec.name} on"
         )
     tell_unused(folder, len(cases) - len(found), "nobody outlined their masses")
-    return found
+    return cases
 
 
 def sample_of_case(index: int, cases: Sequence[Case], model: Model) -> Sample:

@@ -13,7 +13,7 @@ from models.mask_rcnn.augment import AugmentConfig
 from models.mask_rcnn.configuration import NetworkConfig
 from models.mask_rcnn.losses import LossConfig
 from models.mask_rcnn.resolution import Stages
-from models.training.settings import FitSettings
+from models.training.settings import FitSettings, refuse_empty_batches
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,9 @@ class DataSettings:
     real_share: float = 0.85
     workers: int = 1
     packs: Path | None = None
+
+    def __post_init__(self) -> None:
+        refuse_empty_batches(self.batch)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ from models.mask_rcnn.validation import validate
 from models.training import weights
 from models.training.folds import Fold
 from models.training.loop import FitResult, begin, fit
+from models.training.progress import plain
 from models.training.samples import pool_or_none
 
 
@@ -56,7 +57,7 @@ def run(
             figures |= {f"validation_{name}": value for name, value in held_out.items()}
     weights.save(result.module, out)
     facts = {"steps": result.steps, "seconds": round(result.elapsed_seconds, 1)} | figures
-    (out / "training.json").write_text(json.dumps(facts, indent=1) + "\n")
+    (out / "training.json").write_text(json.dumps(plain(facts), indent=1) + "\n")
     return figures
 
 

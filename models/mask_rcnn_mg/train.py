@@ -37,7 +37,9 @@ from models.restore import restore
 from models.training import weights
 from models.training.folds import Fold
 from models.training.loop import FitSettings, begin, fit
+from models.training.progress import plain
 from models.training.samples import SampleStock, pool_or_none
+from models.training.settings import refuse_empty_batches
 
 _FIRST_STEP_SAMPLES = 64  # fewer would be learnt by heart while the others are being made
 SHELF = "shelf.npz"
@@ -60,6 +62,7 @@ class DataSettings:
     shares: Shares = field(default_factory=Shares)
 
     def __post_init__(self) -> None:
+        refuse_empty_batches(self.batch)
         if self.patches and self.window_px[0] != self.window_px[1]:
             raise ValueError(f"patches are square, and window_px is {list(self.window_px)}")
 
@@ -113,7 +116,8 @@ def run(
     weights.save(result.module, out)
     facts = {"outlined": len(given.outlined), "normal": sum(map(len, given.backgrounds))}
     facts |= {"steps": result.steps, "seconds": round(result.elapsed_seconds)}
-    (out / "training.json").write_text(json.dumps(facts | dict(result.metrics), indent=1) + "\n")
+    facts = plain(facts | dict(result.metrics))
+    (out / "training.json").write_text(json.dumps(facts, indent=1) + "\n")
     return result.metrics
 
 

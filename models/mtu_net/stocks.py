@@ -21,6 +21,7 @@ from models.mtu_net.insertion_samples import COARSE_SHARE, PHANTOM_SHARE, backgr
 from models.mtu_net.spec import SPEC
 from models.training.folds import Fold
 from models.training.samples import Packed, SampleStock, pool_or_none
+from models.training.settings import refuse_empty_batches
 
 VALIDATION_SEED = 5_000_000
 RECIPE = 2  # raise it when insertion changes: packs of another recipe are refused
@@ -39,6 +40,9 @@ class DataSettings:
     window_px: int = 128
     workers: int = 4
     packs: Path | None = None
+
+    def __post_init__(self) -> None:
+        refuse_empty_batches(self.batch)
 
 
 def stocks(

@@ -43,6 +43,8 @@ SPLIT_SEED = 0
 SIZES_PX = ((1024, 832), (1664, 1280), (2080, 1600))
 SIZE_SHARES = (0.6, 0.3, 0.1)
 
+_PHANTOM = "phantom"
+
 Stocks = dict[str, tuple[SampleStock, SampleStock]]
 """Training and validation stock by the name of the folder, "phantom" for phantoms."""
 
@@ -77,23 +79,34 @@ def stocks_of(
                     f"{folder}: of {count} mammograms with a label none is on the {side} side of "
                     "the split; add images of more patients"
                 )
+        own_name = _new_name(folder, found)
         training, validation = (
             SampleStock(pool, of_cases(side), range(len(side)), device, _pack(settings, name, side))
-            for name, side in zip(_names(folder.name, fold), sides, strict=True)
+            for name, side in zip(_names(own_name, fold), sides, strict=True)
         )
-        found[folder.name] = training, validation
+        found[own_name] = training, validation
     if settings.phantoms:
         last = VALIDATION_SEED + settings.validation_phantoms
         training, validation = (
             SampleStock(pool, of_phantom, seeds, device, _pack(settings, name, seeds))
             for name, seeds in zip(
-                _names("phantom", None),
+                _names(_PHANTOM, None),
                 (range(settings.phantoms), range(VALIDATION_SEED, last)),
                 strict=True,
             )
         )
-        found["phantom"] = training, validation
+        found[_PHANTOM] = training, validation
+    if not found:
+        raise DataSetError("there is nothing to train on: no folder, no packs and no phantoms")
     return found
+
+
+def _new_name(folder: Path, found: Stocks) -> str:
+    """A folder's own name; of several with one name the later ones are numbered."""
+    name = folder.name or folder.resolve().name
+    taken = {_PHANTOM, *found}
+    numbered = (f"{name}-{number}" for number in range(2, 2 + len(taken)))
+    return next(free for free in (name, *numbered) if free not in taken)
 
 
 def packed_stocks(folder: Path, device: torch.device) -> Stocks:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from models.training.loop import FitSettings
+from models.training.settings import FitSettings, refuse_empty_batches
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,9 @@ class Data:
     workers: int = 2
     packs: str = ""
 
+    def __post_init__(self) -> None:
+        refuse_empty_batches(self.batch)
+
 
 @dataclass(frozen=True, slots=True)
 class Objective:
@@ -65,3 +68,7 @@ class Config:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     objective: Objective = field(default_factory=Objective)
     fit: FitSettings = field(default_factory=FitSettings)
+
+    def __post_init__(self) -> None:
+        if not self.stages:
+            raise ValueError("stages holds no stage")

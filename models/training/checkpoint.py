@@ -24,6 +24,12 @@ from models.training.average import WeightAverage
 from models.training.generators import Generators
 from models.training.watching import Watcher
 
+# What damaged files make of torch's reader.
+DAMAGE = (
+    *(AttributeError, EOFError, IndexError, KeyError, OverflowError, RuntimeError, TypeError),
+    *(ValueError, pickle.UnpicklingError),
+)
+
 
 class CheckpointError(RuntimeError):
     """The checkpoint is damaged, or of a run with other settings; the text says what to do."""
@@ -74,10 +80,10 @@ def restore(path: Path, parts: Parts, device: torch.device) -> Position:
     """Put back what `save` wrote. Raises CheckpointError, also where the module differs."""
     try:
         return _restored(path, parts, device)
-    except (EOFError, KeyError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
+    except DAMAGE as error:
         raise CheckpointError(
             f"{path} is damaged, or of a run with other settings; go on with the settings that it "
-            f"was begun with, or train into another folder ({str(error).splitlines()[0]})"
+            f"was begun with, or train into another folder ({str(error).partition(chr(10))[0]})"
         ) from error
 
 
@@ -94,7 +100,21 @@ def _restored(path: Path, parts: Parts, device: torch.device) -> Position:
 
 
 def write(path: Path, state: Any) -> None:
-    """`torch.save` that leaves either the old file or the whole new one."""
+    """`torch.save` that leaves either the old file or the whole new one. Raises OSError."""
     temporary = path.with_suffix(".partial")
-    torch.save(state, temporary)
-    os.replace(temporary, path)
+    try:
+        save_as(temporary, state)
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def save_as(path: Path, state: Any) -> None:
+    """`torch.save`, which tells of a full disk as of an error of its own. Raises OSError."""
+    with path.open("wb") as file:
+        try:
+            torch.save(state, file)
+        except RuntimeError as error:
+            reason = error.__context__ if isinstance(error.__context__, OSError) else error
+            raise OSError(f"{path} cannot be written: {str(reason).splitlines()[0]}") from error

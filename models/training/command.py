@@ -23,7 +23,7 @@ from typing import Any, Protocol
 from models.datasets.folders import layout_of
 from models.training import config as configuration
 from models.training.config import ConfigError
-from models.training.folds import Fold, cross_validate
+from models.training.folds import FIGURES, Fold, cross_validate
 
 DEFAULTS = "train.toml"
 FACTS = "config.json"
@@ -33,6 +33,7 @@ _FREE = {
     *("fit.minutes", "fit.steps", "fit.pause_minutes", "fit.device", "fit.threads"),
     *("fit.checkpoint_seconds", "fit.tensorboard", "data.workers", "data.packs"),
 }
+_BUDGET = {"fit.minutes", "fit.steps"}
 
 
 class Run(Protocol):
@@ -83,9 +84,14 @@ def train(request: Request) -> Mapping[str, Any]:
     module = importlib.import_module(f"models.{request.name}.train")
     config = _config(module, request)
     run: Run = module.run
-    request.out.mkdir(parents=True, exist_ok=True)
+    try:
+        request.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--out {request.out} cannot be made: {error.strerror}") from error
     if request.resume:
         _refuse_other_settings(config, request.out)
+    if any(request.out.glob(f"fold*/{FIGURES}")):
+        _refuse_other_series(config, request)
     _write_facts(config, request)
 
     def run_fold(fold: Fold, out: Path) -> Mapping[str, float]:
@@ -119,6 +125,30 @@ def _refuse_other_settings(config: Any, out: Path) -> None:
             )
 
 
+def _refuse_other_series(config: Any, request: Request) -> None:
+    """Folds that are done are not trained again: they must be those of this series.
+
+    Raises ConfigError that names what differs: number of folds, data or a setting.
+    """
+    path = request.out / FACTS
+    before = _series(json.loads(path.read_text())) if path.is_file() else {}
+    now = _series(json.loads(json.dumps(_facts(config, request), default=str)))
+    for name in sorted(set(before) | set(now)):
+        if before.get(name) != now.get(name):
+            raise ConfigError(
+                f"{request.out} holds folds that are done, of another series: {name} was "
+                f"{before.get(name)!r} and is {now.get(name)!r}; set it back, or train into "
+                "another --out"
+            )
+
+
+def _series(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides the figures of a fold: not where it is made, nor what is written beside it."""
+    settings = _flat(facts["config"])
+    kept = {name: settings[name] for name in settings.keys() - (_FREE - _BUDGET)}
+    return kept | {"--folds": facts["folds"], "--data": facts["data"]}
+
+
 def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Settings by their full names, as --set takes them."""
     found: dict[str, Any] = {}
@@ -140,13 +170,16 @@ def _inherited(config: Any) -> list[str]:
 
 
 def _write_facts(config: Any, request: Request) -> None:
-    facts = {
+    text = json.dumps(_facts(config, request), indent=1, default=str)
+    (request.out / FACTS).write_text(text + "\n")
+
+
+def _facts(config: Any, request: Request) -> dict[str, Any]:
+    return {
         "model": request.name,
-        "data": [path.name for path in request.data],
+        "data": [path.name or path.resolve().name for path in request.data],
         # What was trained on decides the weights' licence, whatever the folders are called.
         "layouts": [layout_of(path) for path in request.data] + _inherited(config),
         "folds": request.folds,
         "config": dataclasses.asdict(config),
     }
-    text = json.dumps(facts, indent=1, default=str)
-    (request.out / FACTS).write_text(text + "\n")

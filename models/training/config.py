@@ -11,6 +11,7 @@ nearest one that does, so that a typing error never trains a wrong model.
 from __future__ import annotations
 
 import difflib
+import math
 import tomllib
 import types
 from collections.abc import Iterable, Mapping, Sequence
@@ -46,7 +47,7 @@ def build(kind: type[T], table: Mapping[str, Any], where: str = "") -> T:
     try:
         return kind(**values)
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"{where or 'the configuration'}: {error}") from error
+        raise ConfigError(f"{where.rstrip('.') or 'the configuration'}: {error}") from error
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -64,7 +65,7 @@ def _parsed(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not TOML: {error}") from error
 
 
@@ -90,18 +91,30 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     if origin in (Union, types.UnionType):
         plain = [argument for argument in arguments if argument is not type(None)]
         return _value(plain[0], value, where)
-    if origin is Literal and value in arguments:
-        return value
+    if origin is Literal:
+        if value in arguments:
+            return value
+        known = ", ".join(map(str, arguments))
+        raise ConfigError(f"{where} is {value!r}; known are {known}")
     if origin is tuple and isinstance(value, list):
         return tuple(_items(arguments, value, where))
     if hint is float and type(value) in (int, float):
-        return float(value)
+        return _finite(value, where)
     if hint is Path and isinstance(value, str):
         return Path(value)
+    if hint is int and type(value) is int and value < 0:
+        raise ConfigError(f"{where} is {value}; it cannot be below 0")
     if hint in (int, str, bool) and type(value) is hint:
         return value
     name = getattr(hint, "__name__", None) if origin is None else str(hint)
     raise ConfigError(f"{where} is {value!r}, which is no {name or hint}")
+
+
+def _finite(value: float, where: str) -> float:
+    """Raises ConfigError: a budget that is no number would never be spent."""
+    if not math.isfinite(value):
+        raise ConfigError(f"{where} is {value}, which is no finite number")
+    return float(value)
 
 
 def _items(arguments: tuple[Any, ...], values: Sequence[Any], where: str) -> Iterable[Any]:

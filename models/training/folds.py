@@ -9,10 +9,13 @@ Who belongs to which fold is decided by `models.datasets.splits.k_folds`.
 from __future__ import annotations
 
 import json
+import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+FIGURES = "figures.json"  # of a fold, written when it is done
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,11 @@ def cross_validate(run_fold: RunFold, count: int, out: Path) -> dict[str, dict[s
 
 
 def summarise(rows: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
-    """Mean and sample standard deviation of each figure that every fold has."""
+    """Mean and sample standard deviation of each figure that every fold has.
+
+    One that is undefined in a fold, such as the share of the lesions found where there are none, is
+    left out: a mean over the others would be of other images.
+    """
     names = [name for name in rows[0] if all(name in row for row in rows)]
     return {
         name: {
@@ -54,11 +61,12 @@ def summarise(rows: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]
 
 def _figures(run_fold: RunFold, fold: Fold, out: Path) -> Mapping[str, float]:
     folder = out / f"fold{fold.number + 1}"
-    done = folder / "figures.json"
+    done = folder / FIGURES
     if done.is_file():
         figures: dict[str, float] = json.loads(done.read_text())
         return figures
     folder.mkdir(parents=True, exist_ok=True)
     found = {name: float(value) for name, value in run_fold(fold, folder).items()}
+    found = {name: value for name, value in found.items() if math.isfinite(value)}
     done.write_text(json.dumps(found, indent=1) + "\n")
     return found

@@ -7,6 +7,7 @@ every few seconds; and one JSON object per line in `log.jsonl`.
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from collections.abc import Mapping
@@ -63,7 +64,7 @@ class Progress:
 
     def record(self, kind: str, **facts: Any) -> None:
         """Append one JSON line."""
-        entry = {"kind": kind, "unix_seconds": round(time.time(), 1), **facts}
+        entry = {"kind": kind, "unix_seconds": round(time.time(), 1), **plain(facts)}
         with self._path.open("a", encoding="utf-8") as log:
             log.write(json.dumps(entry) + "\n")
 
@@ -77,6 +78,14 @@ class Progress:
             print(text, file=sys.stderr, flush=True)
         else:
             self._console.print(text, markup=False)
+
+
+def plain(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """As JSON can say it: null for a figure that is undefined or endless."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in facts.items()
+    }
 
 
 def time_left(share: float, elapsed_seconds: float) -> str:

@@ -17,6 +17,12 @@ from models.training.schedule import Budget
 Precision = Literal["auto", "fp32"]
 
 
+def refuse_empty_batches(batch: int) -> None:
+    """Raise ValueError for a step without a sample."""
+    if batch < 1:
+        raise ValueError(f"batch is {batch}; a step needs 1 sample or more")
+
+
 @dataclass(frozen=True, slots=True)
 class Watch:
     """The validation figure that chooses the weights, and when to give up on it.

@@ -14,6 +14,10 @@ from dataclasses import dataclass, field
 from models.training.settings import Watch
 
 
+class UnknownMetricError(ValueError):
+    """No validation gives the figure that is to be watched; the text lists those that there are."""
+
+
 @dataclass(slots=True)
 class Watcher:
     """The state of one run; `best` is None until the first validation."""
@@ -25,12 +29,14 @@ class Watcher:
     best_metrics: dict[str, float] = field(default_factory=dict)
 
     def is_best(self, metrics: Mapping[str, float], step: int) -> bool:
-        """Take in one validation. Raises KeyError where it lacks the watched metric."""
+        """Take in one validation. Raises UnknownMetricError without the watched one."""
         if not self.watch.metric:
             return False
         if self.watch.metric not in metrics:
             known = ", ".join(sorted(metrics))
-            raise KeyError(f"no metric {self.watch.metric} to watch; there are {known}")
+            raise UnknownMetricError(
+                f"fit.watch.metric: no metric {self.watch.metric} to watch; there are {known}"
+            )
         value = metrics[self.watch.metric]
         if math.isnan(value) or not self._better(value):
             self.misses += 1

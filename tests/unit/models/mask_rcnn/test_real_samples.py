@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
+from models.datasets.folders import read_folder
+from models.datasets.splits import hold_out
 from models.mask_rcnn.labelled import BENIGN
 from models.mask_rcnn.real_samples import maker, split, split_folders, usable
 from models.mask_rcnn_us import MODEL
@@ -40,6 +42,21 @@ def test_twins_stay_on_one_side(tmp_path: Path) -> None:
     assert together == [f"{n:02d}{twin}" for n in range(30) for twin in "ab"]
     numbers = [{name[:2] for name in side} for side in sides]
     assert sum(map(len, numbers)) == len(set.union(*numbers))
+
+
+def test_an_evaluation_of_the_folder_finds_the_side_that_was_held_out(tmp_path: Path) -> None:
+    """Images that teach nothing are left out of the sides, and do not move the others across."""
+    folder = _folder(tmp_path / "set", 30)
+    for number in range(0, 30, 3):
+        for twin in "ab":
+            (folder / "benign" / f"{number:02d}{twin}_mask0.png").unlink()
+    cases = read_folder(folder)
+    held_out = {f"set/{cases[index].name}" for index in hold_out(cases).validation}
+    (_, _, validation), sides = split_folders([folder], MODEL)
+    assert validation
+    assert not held_out & {*sides.training, *sides.tuning}
+    assert set(sides.validation) <= held_out
+    assert sum(map(len, (sides.training, sides.tuning, sides.validation))) == 40
 
 
 def test_names_on_each_side_are_written_beside_the_weights(tmp_path: Path) -> None:

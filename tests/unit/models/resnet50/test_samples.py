@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed: extra `trai
 from models.contract import FindingKind  # noqa: E402
 from models.datasets.cases import Case, Lesion, Truth  # noqa: E402
 from models.datasets.folders import read_folder  # noqa: E402
+from models.datasets.tables import DataSetError  # noqa: E402
 from models.resnet50.samples import (  # noqa: E402
     LESION,
     NO_CLASS,
@@ -26,6 +27,7 @@ from models.resnet50.samples import (  # noqa: E402
 from models.resnet50.settings import Data  # noqa: E402
 from models.resnet50.spec import CLASSES, SPEC  # noqa: E402
 from models.training.folds import Fold  # noqa: E402
+from models.training.samples import sample_pool  # noqa: E402
 
 CPU = torch.device("cpu")
 
@@ -86,3 +88,20 @@ def test_packs_replace_the_images(rsna: Path, tmp_path: Path) -> None:
             assert torch.equal(first, second)
     with pytest.raises(FileNotFoundError, match=r"training\.npz"):
         packed_stocks(tmp_path, CPU)
+
+
+def test_folders_of_one_name_are_all_used(rsna: Path, tmp_path: Path) -> None:
+    """Two archives unpacked as "rsna", and one called as the phantoms are."""
+    for place in ("a/rsna", "b/rsna", "phantom"):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        (tmp_path / place).symlink_to(rsna)
+    folders = [tmp_path / place for place in ("a/rsna", "b/rsna", "phantom")]
+    with sample_pool(1) as pool:
+        found = stocks_of(Data(phantoms=1, validation_phantoms=1), folders, CPU, pool)
+        assert list(found) == ["rsna", "rsna-2", "phantom-2", "phantom"]
+
+
+def test_nothing_to_train_on_is_told() -> None:
+    """Neither a folder nor phantoms."""
+    with pytest.raises(DataSetError, match="there is nothing to train on"):
+        stocks_of(Data(phantoms=0), (), CPU, None)

@@ -96,3 +96,27 @@ def test_a_run_is_resumed_with_the_settings_it_was_begun_with(tmp_path: Path) ->
     train(Request("tiny", (), out, resume=True))
     train(Request("tiny", (), out, overrides=("learning_rate=0.5",)))
     assert len(calls) == 3
+
+
+def test_folds_that_are_done_are_those_of_the_same_series(tmp_path: Path) -> None:
+    """Another budget, other data or another number of folds: their figures are not taken for it."""
+    out, data = tmp_path / "out", (tmp_path / "rsna",)
+    first = train(Request("tiny", data, out, folds=2))
+    assert train(Request("tiny", data, out, folds=2)) == first
+    assert len(calls) == 2
+    for other, name in (
+        (Request("tiny", data, out, folds=3), "--folds was 2 and is 3"),
+        (Request("tiny", (tmp_path / "mias",), out, folds=2), "--data was"),
+        (Request("tiny", data, out, overrides=("batch=4",), folds=2), "batch was 12 and is 4"),
+        (Request("tiny", data, out), "--folds was 2 and is 0"),
+    ):
+        with pytest.raises(ConfigError, match=f"folds that are done, of another series: {name}"):
+            train(other)
+    assert json.loads((out / "config.json").read_text())["config"]["batch"] == 12
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    """A file of that name; nothing is wrong with the images."""
+    (tmp_path / "out").write_text("x")
+    with pytest.raises(ConfigError, match=r"--out .*/out cannot be made: File exists"):
+        train(Request("tiny", (), tmp_path / "out"))

@@ -32,6 +32,17 @@ def test_interrupted_series_goes_on_with_the_folds_that_are_left(tmp_path: Path)
     assert [row["dice"] for row in written["folds"]] == pytest.approx([0.5, 0.6, 0.7])
 
 
+def test_a_figure_that_a_fold_leaves_open_is_in_no_mean(tmp_path: Path) -> None:
+    """No lesion in one of the folds: the files are JSON, and no mean is made of the others."""
+
+    def run_fold(fold: Fold, out: Path) -> Mapping[str, float]:
+        return {"dice": float("nan") if fold.number else 0.5, "auc": 0.7}
+
+    assert list(cross_validate(run_fold, 2, tmp_path)) == ["auc"]
+    for path in tmp_path.rglob("*.json"):
+        assert "NaN" not in path.read_text()
+
+
 def test_fold_that_does_not_exist_is_refused() -> None:
     """Fold 5 of 5 is counted from 0 and is one too many."""
     with pytest.raises(ValueError, match="no fold 5 of 5"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import resource
 from pathlib import Path
 
 import cv2
@@ -11,11 +12,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-pytest.importorskip("torch", reason="torch is not installed: extra `train`")
+torch = pytest.importorskip("torch", reason="torch is not installed: extra `train`")
 
-from models.commands import export, train
-from models.datasets.folders import layout_of
-from models.evaluation.cards import undeclared_data
+from models.commands import export, train  # noqa: E402
+from models.datasets.folders import layout_of  # noqa: E402
+from models.evaluation.cards import undeclared_data  # noqa: E402
+from models.training import checkpoint, weights  # noqa: E402
 
 SMALL = ("data.workers=0", "data.phantoms=0", "fit.steps=1", "fit.validations=1")
 
@@ -82,6 +84,53 @@ def test_a_device_that_is_not_there(tmp_path: Path) -> None:
     assert "fit.device is 'meteor', which this machine lacks; write auto or cpu" in result.output
 
 
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("fit.minutes=nan", "fit.minutes is nan, which is no finite number"),
+        ("fit.minutes=inf", "fit.minutes is inf, which is no finite number"),
+        ("data.batch=0", "data: batch is 0; a step needs 1 sample or more"),
+        ("data.batch=-1", "data.batch is -1; it cannot be below 0"),
+        ("data.workers=-1", "data.workers is -1; it cannot be below 0"),
+        ("fit.threads=-1", "fit.threads is -1; it cannot be below 0"),
+        ("fit.watch.mode=best", "fit.watch.mode is 'best'; known are max, min"),
+    ],
+)
+@pytest.mark.parametrize("name", ["mask_rcnn_mg", "mask_rcnn_us", "mtu_net", "resnet50"])
+def test_settings_that_cannot_be_meant(
+    tmp_path: Path, name: str, setting: str, message: str
+) -> None:
+    """A run without an end, or one that ends in a traceback of torch."""
+    result = invoke(name, "--out", str(tmp_path / "out"), settings=("fit.steps=1", setting))
+    assert result.exit_code == 2
+    assert message in result.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_figure_to_watch_that_there_is_not(tmp_path: Path) -> None:
+    """Told with those that there are, at the first validation."""
+    settings = ("data.workers=0", "data.phantoms=1", "data.tuning_phantoms=1", "data.batch=1")
+    settings += ("fit.steps=1", "fit.validations=1", "fit.watch.metric=auc")
+    result = invoke("mask_rcnn_us", "--out", str(tmp_path / "out"), settings=settings)
+    assert result.exit_code == 1
+    assert "fit.watch.metric: no metric auc to watch; there are phantom_" in result.output
+
+
+def test_folds_without_a_folder(tmp_path: Path) -> None:
+    """Phantoms and packs are not divided: each fold would be the same run."""
+    result = invoke("resnet50", "--out", str(tmp_path / "out"), "--folds", "2")
+    assert result.exit_code == 2
+    assert "--folds divides the images of a folder: name it as --data" in result.output
+
+
+def test_a_configuration_that_is_no_text(tmp_path: Path) -> None:
+    """The file is named."""
+    (tmp_path / "mine.toml").write_bytes(b"\x89PNG")
+    result = invoke("resnet50", "--config", str(tmp_path / "mine.toml"))
+    assert result.exit_code == 2
+    assert "mine.toml is not TOML" in result.output
+
+
 def test_a_damaged_checkpoint(busi: Path, tmp_path: Path) -> None:
     """Not gone on from, and not silently begun anew."""
     out = tmp_path / "out"
@@ -126,6 +175,45 @@ def test_export_without_weights(tmp_path: Path) -> None:
     result = CliRunner().invoke(export, ["resnet50", "--weights", str(tmp_path)])
     assert result.exit_code == 1
     assert f"{tmp_path} cannot be exported as resnet50: no weights.*.pt" in result.output
+
+
+def test_export_of_weights_that_are_none_of_the_models(tmp_path: Path) -> None:
+    """Of another network, damaged, beside a damaged description: which, and nothing is written."""
+    arguments = [
+        "resnet50",
+        "--weights",
+        str(tmp_path),
+        "--repository",
+        str(tmp_path / "repository"),
+    ]
+    weights.save(torch.nn.Linear(2, 2), tmp_path)
+    result = CliRunner().invoke(export, arguments)
+    assert "holds the weights of another network: Missing key(s)" in result.output
+    (tmp_path / "weights.000.pt").write_bytes(b"half a file")
+    result = CliRunner().invoke(export, arguments)
+    assert "weights.000.pt is damaged, or holds no weights" in result.output
+    (tmp_path / "config.json").write_text("{")
+    result = CliRunner().invoke(export, arguments)
+    assert isinstance(result.exception, SystemExit)
+    assert "config.json is damaged" in result.output
+    assert not (tmp_path / "repository").exists()
+
+
+def test_a_full_disk_leaves_the_weights_that_were_there(tmp_path: Path) -> None:
+    """And of what could not be written nothing; the error names the file."""
+    weights.save(torch.nn.Linear(2, 2), tmp_path)
+    before = (tmp_path / "weights.000.pt").read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(OSError, match=r"weights\.000\.partial cannot be written: .*too large"):
+            weights.save(torch.nn.Linear(500, 500), tmp_path)
+        with pytest.raises(OSError, match=r"best\.partial cannot be written"):
+            checkpoint.write(tmp_path / "best.pt", torch.nn.Linear(500, 500).state_dict())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [path.name for path in tmp_path.iterdir()] == ["weights.000.pt"]
+    assert (tmp_path / "weights.000.pt").read_bytes() == before
 
 
 def test_what_is_of_no_use_is_told_by_number_and_by_name(

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from models.training.loop import FitConfig, FitResult, Watch, fit, seed_everything
 from models.training.schedule import Budget
-from models.training.watching import Watcher
+from models.training.watching import UnknownMetricError, Watcher
 
 Batch = tuple[Tensor, Tensor]
 
@@ -133,7 +133,7 @@ def test_watcher_counts_a_figure_that_is_no_number_as_a_miss() -> None:
     assert not watcher.is_best({"auc": 0.605}, 2)
     assert not watcher.is_best({"auc": float("nan")}, 3)
     assert watcher.gives_up()
-    with pytest.raises(KeyError, match="no metric auc to watch; there are loss"):
+    with pytest.raises(UnknownMetricError, match="no metric auc to watch; there are loss"):
         watcher.is_best({"loss": 1.0}, 4)
 
 
