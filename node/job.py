@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, case, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, case, or_, select, update
 from sqlalchemy.orm import Session
 
 from node.errors import IllegalMoveError, LeaseLostError
@@ -201,18 +201,14 @@ def wait_until(session: Session, job: Job, due_at: datetime, reason: str) -> Non
     job.crashes = 0
 
 
-def unrung(session: Session, settings: Settings) -> list[Job]:
-    """Jobs that are due, free, and have not been rung for a while."""
+def is_unrung(states: Sequence[str], settings: Settings) -> ColumnElement[bool]:
+    """Of a job row: in one of these states, due, free, and not rung for a while."""
     now = utc_now()
     stale = now - timedelta(seconds=settings.ring_seconds)
-    return list(
-        session.scalars(
-            select(Job)
-            .where(Job.state.in_(ACTIVE), Job.due_at <= now)
-            .where(or_(Job.lease_until.is_(None), Job.lease_until < now))
-            .where(or_(Job.rung_at.is_(None), Job.rung_at < stale))
-            .order_by(Job.due_at)
-        )
+    return and_(
+        Job.state.in_(states) & (Job.due_at <= now),
+        or_(Job.lease_until.is_(None), Job.lease_until < now),
+        or_(Job.rung_at.is_(None), Job.rung_at < stale),
     )
 
 

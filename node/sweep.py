@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from datetime import timedelta
 
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from node.clock import bring_back
@@ -27,6 +26,7 @@ from node.job import (
     RUNNING,
     Bell,
     bell_of,
+    is_unrung,
     utc_now,
 )
 from node.logs import log
@@ -100,29 +100,18 @@ def _lost_bells(store: Store, doorbell: Doorbell, settings: Settings) -> list[Be
     """
     lost: list[Bell] = []
     for queue, states in _QUEUES.items():
-        unrung = _unrung(states, settings)
+        unrung = is_unrung(states, settings)
         with store.reading() as session:
-            count = len(session.scalars(select(Job.id).where(*unrung).limit(_MOST_BELLS)).all())
+            count = len(session.scalars(select(Job.id).where(unrung).limit(_MOST_BELLS)).all())
         waiting = doorbell.waiting(queue) if count else None
         if waiting is not None and waiting < count:
             lost += _marked(store, unrung)
     return lost
 
 
-def _unrung(states: Sequence[str], settings: Settings) -> Sequence[ColumnElement[bool]]:
-    """Jobs that are due, free, and have not been rung for a while."""
-    now = utc_now()
-    stale = now - timedelta(seconds=settings.ring_seconds)
-    return (
-        Job.state.in_(states) & (Job.due_at <= now),
-        or_(Job.lease_until.is_(None), Job.lease_until < now),
-        or_(Job.rung_at.is_(None), Job.rung_at < stale),
-    )
-
-
-def _marked(store: Store, unrung: Sequence[ColumnElement[bool]]) -> list[Bell]:
+def _marked(store: Store, unrung: ColumnElement[bool]) -> list[Bell]:
     """Those that were rung longest ago, marked as rung now; none that somebody is writing to."""
-    first = select(Job).where(*unrung).order_by(Job.rung_at.asc().nulls_first(), Job.due_at)
+    first = select(Job).where(unrung).order_by(Job.rung_at.asc().nulls_first(), Job.due_at)
     with store.writing() as session:
         jobs = session.scalars(first.limit(_MOST_BELLS).with_for_update(skip_locked=True)).all()
         for job in jobs:

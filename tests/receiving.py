@@ -7,16 +7,19 @@ from datetime import timedelta
 
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from node.completion import complete_due
 from node.instance import Claim, Inbox, Reception
-from node.job import Bell, utc_now
+from node.job import ACTIVE, Bell, is_unrung, utc_now
 from node.priors.rules import PriorRule
 from node.routes import load_routes
 from node.settings import Settings
 from node.store.files import Files
 from node.store.session import Store
 from node.store.spool import Spool
+from node.store.tables import Job
 from tests.peers.wire import encoded
 
 
@@ -53,3 +56,8 @@ class Receiving:
         """Complete what is due `after_seconds` from now; `rules`: of priors to ask for."""
         later = utc_now() + timedelta(seconds=after_seconds)
         return complete_due(self.store, self.routes, later, rules)
+
+    def unrung(self, session: Session) -> Sequence[int]:
+        """The jobs that a sweeper would ring."""
+        waits = is_unrung(ACTIVE, self.settings)
+        return session.scalars(select(Job.id).where(waits)).all()

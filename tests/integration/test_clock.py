@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from node.clock import bring_back
-from node.job import DELIVERING, RUNNING, claim, hold, postpone, unrung, utc_now
+from node.job import DELIVERING, RUNNING, claim, hold, postpone, utc_now
 from node.settings import Settings
 from node.store.session import Store
 from node.store.tables import Delivery, DestinationState, Job, Result, Study
@@ -71,7 +71,7 @@ def test_what_was_postponed_meanwhile(node: Receiving, store: Store) -> None:
         job.results.append(_result(Delivery(destination="archive", state="pending", due_at=later)))
     bring_back(store, node.settings)
     with store.reading() as session:
-        assert [job.id for job in unrung(session, node.settings)] == [bell.job_id]
+        assert node.unrung(session) == [bell.job_id]
         assert session.get_one(DestinationState, "archive").due_at <= utc_now()
         assert session.scalars(select(Delivery.due_at)).one() <= utc_now()  # type: ignore[operator]  # it has one
 

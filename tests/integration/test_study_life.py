@@ -24,7 +24,6 @@ from node.job import (
     move,
     postpone,
     renew,
-    unrung,
     utc_now,
     wait_until,
 )
@@ -324,13 +323,13 @@ def test_unrung_finds_lost_messages_only(node: Node, store: Store) -> None:
     node.receive(image)
     (bell,) = node.sweep(31)
     with store.writing() as session:
-        assert unrung(session, node.settings) == []
+        assert node.unrung(session) == []
         session.get_one(Job, bell.job_id).rung_at = utc_now() - timedelta(seconds=60)
     with store.reading() as session:
-        assert [job.id for job in unrung(session, node.settings)] == [bell.job_id]
+        assert node.unrung(session) == [bell.job_id]
     node.lease(bell.job_id)
     with store.reading() as session:
-        assert unrung(session, node.settings) == []
+        assert node.unrung(session) == []
 
 
 def test_illegal_moves_are_refused(node: Node) -> None:
