@@ -184,6 +184,17 @@ def test_classes_of_other_services_are_not_stored(receiver: Receiver) -> None:
     assert receiver.stored(image) == []
 
 
+@pytest.mark.parametrize("number", ["3", "6"])
+def test_ultrasound_of_old_devices(receiver: Receiver, number: str) -> None:
+    """Images of the retired classes are kept, as the built-in rule says, and not analysed."""
+    image = mammogram()
+    image.SOPClassUID, image.Modality = f"1.2.840.10008.5.1.4.1.1.{number}", "US"
+    uids = image.SOPClassUID, image.SOPInstanceUID
+    assert store_raw(receiver.port, *uids, encoded(image)) == 0x0000
+    (row,) = receiver.stored(image)
+    assert "retired" in str(row.skip_reason)
+
+
 @pytest.mark.parametrize(
     ("syntax", "status"), [(ExplicitVRLittleEndian, 0x0000), (JPEG2000Lossless, 0xC000)]
 )
