@@ -24,6 +24,7 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import _read_file_meta_info, read_preamble
 from pydicom.valuerep import TEXT_VR_DELIMS
 
+from node.charsets import teach_pydicom
 from node.elements import (
     Elements,
     Encoding,
@@ -37,6 +38,8 @@ from node.errors import CannotUnderstandError
 from node.identifiers import is_uid
 from node.routes import ROUTABLE
 from node.views import VIEW_BY_CODE
+
+teach_pydicom()
 
 # Of a deflated data set so much is kept when it is inflated, and the rest counted, up to a GiB, in
 # pieces: a bomb must cost neither memory nor a processor for minutes.

@@ -66,12 +66,16 @@ def test_alike_headers_are_told_apart(tmp_path: Path) -> None:
 def test_same_bytes_in_another_character_set(tmp_path: Path) -> None:
     """The same bytes mean something else there, and are not taken for what they were."""
     names = {}
-    for character_set in ("ISO_IR 100", "ISO_IR 144"):
+    for character_set in ("ISO_IR 100", "ISO_IR 144", "ISO_IR 203"):
         image = mammogram()
         image.SpecificCharacterSet = character_set
-        image["PatientName"] = DataElement("PatientName", "PN", b"\xb3\xd6")
+        image["PatientName"] = DataElement("PatientName", "PN", b"\xb4\xd6")
         names[character_set] = read_file(saved(image, tmp_path))[0].study["PatientName"]
-    assert names == {"ISO_IR 100": "\xb3\xd6", "ISO_IR 144": "\u0413\u0436"}
+    assert names == {
+        "ISO_IR 100": "\xb4\xd6",
+        "ISO_IR 144": "\u0414\u0436",
+        "ISO_IR 203": "\u017d\xd6",
+    }
 
 
 def test_dates_of_old_devices(tmp_path: Path) -> None:

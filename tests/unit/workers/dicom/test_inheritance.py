@@ -97,6 +97,8 @@ def coded(meaning: str) -> Dataset:
         (["", "ISO 2022 IR 149"], "Hong^Gildong=洪^吉洞=홍^길동", "유방촬영"),
         (["ISO 2022 IR 6", "ISO 2022 IR 100"], "Müller^Jürgen", "Brüste"),
         (["ISO_IR 100"], "Müller^Jürgen", "Brüste"),
+        (["ISO_IR 203"], "Lebœuf^Žofia", "sœur"),
+        (["", "ISO 2022 IR 203"], "Lebœuf^Žofia", "sœur"),
         (["GB18030"], "Wang^XiaoDong=王^小东", "乳腺摄影"),
         (["ISO_IR 192"], "Wang^XiaoDong=王^小東", "乳腺攝影"),
     ],
