@@ -282,6 +282,8 @@ def test_contradiction_says_what_to_set(values: dict[str, Any], hint: str) -> No
         ({"settings": {"ae_title": 5}}, "at '/settings/ae_title'"),
         ({"dicom": {"exposure": "Ingress"}}, "'LoadBalancer', 'NodePort', 'HostPort', 'ClusterIP'"),
         ({"destinations": [{"name": "a"}]}, "missing property 'protocol'"),
+        ({"image": {"registry": "https://registry.example"}}, "at '/image/registry'"),
+        ({"image": {"node": {"repository": "sentinode/node:1.2"}}}, "at '/image/node/repository'"),
         ({"fullnameOverride": "Sentinode"}, "at '/fullnameOverride'"),
         ({"fullnameOverride": "a" * 41}, "at '/fullnameOverride'"),
         ({"receiver": {"nodeSelector": {"gpu": True}}}, "at '/receiver/nodeSelector/gpu'"),
@@ -362,6 +364,23 @@ def test_addresses_of_ipv6_are_hosts_too() -> None:
         assert Connection(seen["SENTINODE_BROKER_URL"]).hostname == "fd00::7"
         scaled = find(found, "ScaledObject", "worker-analysis")["spec"]
         assert scaled["triggers"][0]["metadata"]["address"] == "[fd00::7]:6379"
+
+
+@pytest.mark.parametrize(
+    ("registry", "repository", "image"),
+    [
+        ("", "sentinode/node", "sentinode/node"),
+        ("registry.example:5000", "sentinode/node", "registry.example:5000/sentinode/node"),
+        ("registry.example/pacs/", "sentinode/node", "registry.example/pacs/sentinode/node"),
+        ("", "registry.example:5000/pacs/node", "registry.example:5000/pacs/node"),
+    ],
+)
+def test_images_of_a_registry(registry: str, repository: str, image: str) -> None:
+    """Before every name, with a port or a folder; or within one name."""
+    given = {"registry": registry, "node": {"repository": repository}}
+    found = objects(render({**_FITTING, "image": given}))
+    spec = find(found, "Deployment", "receiver")["spec"]["template"]["spec"]
+    assert spec["containers"][0]["image"].rpartition(":")[0] == image
 
 
 def test_one_port_with_tls_alone() -> None:
