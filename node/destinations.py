@@ -22,7 +22,7 @@ from pydantic import (
 
 from node.entries import read_entries, refuse_repeats
 from node.errors import ConfigurationError
-from node.identifiers import read_ae_title
+from node.identifiers import read_ae_title, read_host
 from node.peers import Peer
 
 # COMBINED is the report on a patient's mammogram and ultrasound together; REJECTED the note that
@@ -134,6 +134,11 @@ class Destination(BaseModel):
     @classmethod
     def _ae_title_fits(cls, value: str | None) -> str | None:
         return None if value is None else read_ae_title(value)
+
+    @field_validator("host")
+    @classmethod
+    def _is_a_host(cls, value: str | None) -> str | None:
+        return None if value is None else read_host(value)
 
     @model_validator(mode="after")
     def _is_reachable(self) -> Self:

@@ -5,6 +5,7 @@ A derived UID is UUIDv5 under 2.25 (PS3.5 B.2), so that a retry writes the same 
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import uuid
 from typing import NewType
@@ -36,6 +37,24 @@ def read_ae_title(text: str) -> AETitle:
     if not text.strip() or _AE_TITLE.fullmatch(text) is None:
         raise ValueError("an AE title has 1 to 16 ASCII characters and no backslash")
     return AETitle(text.strip())
+
+
+def read_host(text: str) -> str:
+    """The name or address of a host; that of IPv6 may stand in brackets. Raises ValueError."""
+    host = text.strip()
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    if not host or "/" in host or len(host.split()) > 1 or (":" in host and not _is_ipv6(host)):
+        raise ValueError("write a host name or an address, the port apart")
+    return host
+
+
+def _is_ipv6(host: str) -> bool:
+    try:
+        ipaddress.IPv6Address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def derived_uid(*parts: str | int) -> str:

@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from node.entries import read_entries, refuse_repeats
-from node.identifiers import read_ae_title
+from node.identifiers import read_ae_title, read_host
 
 
 class Peer(BaseModel):
@@ -38,9 +38,7 @@ class Peer(BaseModel):
     @field_validator("host")
     @classmethod
     def _is_a_host(cls, value: str) -> str:
-        if not value.strip() or "/" in value or len(value.split()) > 1:
-            raise ValueError("write a host name or an address, the port apart")
-        return value.strip()
+        return read_host(value)
 
 
 def load_peers(path: Path | None) -> dict[str, Peer]:

@@ -82,6 +82,8 @@ def test_secrets_come_from_files_beside_the_configuration(tmp_path: Path) -> Non
         (STOW.replace("}", ", username: me}"), "needs `password_file`"),
         (STOW.replace("}", ", token_file: absent}"), "token_file"),
         (C_STORE.replace("104", "70000"), "port"),
+        (C_STORE.replace("127.0.0.1", "http://pacs"), "the port apart"),
+        (C_STORE.replace("127.0.0.1", "'10.0.0.7:104'"), "the port apart"),
         (C_STORE.replace("}", ", seg_transfer_syntaxes: [rle]}"), "write `deflated`"),
         (C_STORE.replace("}", ", certificate_file: node.crt}"), "need each other"),
         (STOW.replace("}", ", confirm: commitment}"), "needed for c-store and c-find, and"),

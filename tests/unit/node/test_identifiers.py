@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from node.identifiers import derived_uid, is_uid
+from node.identifiers import derived_uid, is_uid, read_host
 
 
 @pytest.mark.parametrize("text", ["1.2.840.10008.1.1", "2.25.1", "1", "1." + "2" * 62])
@@ -19,6 +19,22 @@ def test_uids(text: str) -> None:
 def test_not_uids(text: str) -> None:
     """Nothing that could be a path, or that PS3.5 section 9.1 forbids."""
     assert not is_uid(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "host"),
+    [("pacs", "pacs"), (" 10.0.0.7 ", "10.0.0.7"), ("[fd00::7]", "fd00::7"), ("fe80::1%eth0",) * 2],
+)
+def test_hosts(text: str, host: str) -> None:
+    """Names and addresses; a resolver does not know the brackets of a URL."""
+    assert read_host(text) == host
+
+
+@pytest.mark.parametrize("text", ["", " ", "[]", "http://pacs", "pacs:104", "[::1]:104", "a b"])
+def test_not_hosts(text: str) -> None:
+    """Nothing that has more in it than where to call."""
+    with pytest.raises(ValueError, match="the port apart"):
+        read_host(text)
 
 
 def test_derived_uids_repeat_and_differ() -> None:

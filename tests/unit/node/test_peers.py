@@ -52,6 +52,7 @@ def test_a_file_that_is_not_there_is_named_whole(
         (f"peers:\n- {PACS}\n- {PACS}", "AE title PACS is used twice"),
         ("peers:\n- {ae_title: PACS, host: '', port: 104}", "entry 1.*: host"),
         (f"peers:\n- {PACS.replace('pacs.example', 'http://pacs')}", "host"),
+        (f"peers:\n- {PACS.replace('pacs.example', 'pacs:104')}", "the port apart"),
     ],
 )
 def test_a_wrong_file_is_refused(tmp_path: Path, text: str, named: str) -> None:
