@@ -18,10 +18,20 @@ from sqlalchemy import Update, select, update
 
 from node.job import ACTIVE, DELIVERING, QUEUED, RUNNING, utc_now
 from node.logs import log
+from node.priors import requests
 from node.settings import Settings
+from node.store import commitments
 from node.store.deliveries import ASKED
 from node.store.session import Store
-from node.store.tables import Delivery, DestinationState, Job, Result, Study
+from node.store.tables import (
+    Commitment,
+    Delivery,
+    DestinationState,
+    Job,
+    PriorRequest,
+    Result,
+    Study,
+)
 
 # Clocks of several machines differ, and a pause is stretched by chance: only more is a jump.
 _SLACK = 2.0
@@ -79,6 +89,26 @@ def _moves(settings: Settings, now: datetime) -> Sequence[tuple[Update, Any, Any
             due_at=now,
         ),
         _move(DestinationState, DestinationState.due_at > until_called, due_at=now),
+        *_moves_for_peers(settings, now),
+    ]
+
+
+def _moves_for_peers(settings: Settings, now: datetime) -> Sequence[tuple[Update, Any, Any]]:
+    """The same of reports that modalities wait for, and of questions for priors."""
+    lease, pause = settings.lease_seconds, settings.retry_max_seconds
+    asked, request = Commitment.state == commitments.WAITING, PriorRequest.state == requests.WAITING
+    lease_end = now + timedelta(seconds=lease)
+    return [
+        _move(Commitment, asked & (Commitment.due_at > _after(now, pause)), due_at=now),
+        _move(
+            Commitment, asked & (Commitment.lease_until > _after(now, lease)), lease_until=lease_end
+        ),
+        # Of a try that is under way it is the lease.
+        _move(
+            PriorRequest,
+            request & (PriorRequest.due_at > _after(now, max(lease, pause))),
+            due_at=lease_end,
+        ),
     ]
 
 

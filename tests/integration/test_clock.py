@@ -11,7 +11,15 @@ from node.clock import bring_back
 from node.job import DELIVERING, RUNNING, claim, hold, postpone, utc_now
 from node.settings import Settings
 from node.store.session import Store
-from node.store.tables import Delivery, DestinationState, Job, Result, Study
+from node.store.tables import (
+    Commitment,
+    Delivery,
+    DestinationState,
+    Job,
+    PriorRequest,
+    Result,
+    Study,
+)
 from tests.datasets import mammogram
 from tests.receiving import Receiving
 
@@ -74,6 +82,34 @@ def test_what_was_postponed_meanwhile(node: Receiving, store: Store) -> None:
         assert node.unrung(session) == [bell.job_id]
         assert session.get_one(DestinationState, "archive").due_at <= utc_now()
         assert session.scalars(select(Delivery.due_at)).one() <= utc_now()  # type: ignore[operator]  # it has one
+
+
+def test_what_modalities_and_archives_were_asked_meanwhile(node: Receiving, store: Store) -> None:
+    """A report is due at once; a question for priors when its try would have been given up."""
+    image = mammogram()
+    node.receive(image)
+    later = utc_now() + AHEAD
+    request = {
+        "transaction_uid": "1.2",
+        "calling_ae_title": "MODALITY",
+        "peer_host": "10.0.0.1",
+        "requested_at": later,
+        "items": [],
+        "items_sha256": "",
+        "state": "waiting",
+    }
+    asked = {"study_uid": image.StudyInstanceUID, "rule": "mammograms", "state": "waiting"}
+    with store.writing() as session:
+        session.add(Commitment(**request, due_at=later, lease_until=later))
+        session.add(PriorRequest(**asked, due_at=later))
+    bring_back(store, node.settings)
+    lease_end = utc_now() + timedelta(seconds=node.settings.lease_seconds)
+    with store.reading() as session:
+        report = session.scalars(select(Commitment)).one()
+        assert report.due_at <= utc_now()
+        assert report.lease_until is not None
+        assert report.lease_until <= lease_end
+        assert session.scalars(select(PriorRequest.due_at)).one() <= lease_end
 
 
 def test_what_may_wait_is_left_alone(node: Receiving, store: Store) -> None:
