@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from node.clock import bring_back
-from node.job import DELIVERING, RUNNING, claim, hold, postpone, utc_now
+from node.job import DELIVERING, RUNNING, claim, failing_seconds, hold, postpone, utc_now
 from node.settings import Settings
 from node.store.session import Store
 from node.store.tables import (
@@ -74,12 +74,13 @@ def test_what_was_postponed_meanwhile(node: Receiving, store: Store) -> None:
     with store.writing() as session:
         job = hold(session, lease)
         postpone(session, job, "Triton does not answer", node.settings)
-        job.due_at = later
+        job.due_at = job.failing_since = later
         session.add(DestinationState(name="archive", failures=1, due_at=later))
         job.results.append(_result(Delivery(destination="archive", state="pending", due_at=later)))
     bring_back(store, node.settings)
     with store.reading() as session:
         assert node.unrung(session) == [bell.job_id]
+        assert failing_seconds(session.get_one(Job, bell.job_id)) >= 0.0
         assert session.get_one(DestinationState, "archive").due_at <= utc_now()
         assert session.scalars(select(Delivery.due_at)).one() <= utc_now()  # type: ignore[operator]  # it has one
 
