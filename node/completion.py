@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import Exists, exists, func, or_, select, update
+from sqlalchemy.orm import Session, aliased
 
 from node.job import (
     ACTIVE,
+    REMOVED,
     SKIPPED,
     Bell,
     brings_images,
@@ -53,9 +54,9 @@ def complete_due(
     now = now or utc_now()
     with store.reading() as session:
         due = session.execute(
-            select(Study.study_uid, Study.revision, Study.deadline_at).where(
-                Study.deadline_at <= now
-            )
+            select(Study.study_uid, Study.revision, Study.deadline_at)
+            .where(Study.deadline_at <= now, ~_is_at_work())
+            .order_by(Study.deadline_at)
         ).all()
     bells = []
     for study_uid, revision, deadline_at in due:
@@ -67,6 +68,24 @@ def complete_due(
         else:
             bells += [bell] if bell is not None else []
     return bells
+
+
+def _is_at_work() -> Exists:
+    """Whether the study's last job is, so that there is nothing to do, nor to lock, for now.
+
+    Behind a backlog there may be thousands, which are looked at every second.
+    """
+    job, other = aliased(Job), aliased(Job)
+    last = (
+        select(func.max(other.revision))
+        .where(other.study_uid == Study.study_uid, other.state != REMOVED)
+        .correlate(Study)
+        .scalar_subquery()
+    )
+    at_work = or_(job.lease_owner.is_not(None), job.due_at <= utc_now())
+    return exists().where(
+        job.study_uid == Study.study_uid, job.revision == last, job.state.in_(ACTIVE), at_work
+    )
 
 
 def _put_off(
@@ -95,6 +114,10 @@ def _complete(
         last = last_job(session, study_uid)
         if last is not None and last.state in ACTIVE and not waits_for_archives(last):
             _join(session, routes, priors, last, deadline_at)
+            return None
+        # Of a study that somebody is writing to the next sweep is soon enough.
+        one = select(Study.revision).where(Study.study_uid == study_uid)
+        if session.scalar(one.with_for_update(skip_locked=True)) is None:
             return None
         # An image that arrived since the row was read has moved the deadline: then this changes
         # nothing and the next sweep looks again.

@@ -14,9 +14,10 @@ both modalities is combined in itself, and with no other.
 
 from __future__ import annotations
 
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import date, datetime
 
-from sqlalchemy import or_, select
+from sqlalchemy import ScalarSelect, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from models.contract import Modality
@@ -28,6 +29,19 @@ from node.store.tables import Combination, Job, ModelRun, Result, Study
 from workers.assessment import MODALITIES, modality_of
 
 COMBINED = "COMBINED"
+
+
+@dataclass(frozen=True, slots=True)
+class _Analysed:
+    """Another study's last analysed job; attributes as `Study` has them."""
+
+    job_id: int
+    study_uid: str
+    StudyDate: str
+    StudyTime: str
+    PatientBirthDate: str
+    PatientSex: str
+    modalities: set[Modality]
 
 
 def decide_partner(store: Store, lease: Lease, window_days: int) -> Combination | None:
@@ -82,31 +96,50 @@ def _nearest(session: Session, job: Job, window_days: int) -> Job | None:
     if len(mine) != 1 or taken_at is None:
         return None
     candidates = [
-        (abs((other_at - taken_at).total_seconds()), other.study_uid, other)
-        for other in _analysed(session, job.study)
-        if (other_at := _study_time(other.study)) is not None
-        and abs((other_at.date() - taken_at.date()).days) <= window_days
-        and _modalities(session, other) == set(MODALITIES) - mine
+        (abs((other_at - taken_at).total_seconds()), other)
+        for other in _analysed(session, job.study, taken_at.date(), window_days)
+        if (other_at := _study_time(other)) is not None
+        and other.modalities == set(MODALITIES) - mine
     ]
-    return min(candidates, key=lambda each: each[:2])[2] if candidates else None
+    for _, other in sorted(candidates, key=lambda each: (each[0], each[1].study_uid)):
+        if _is_same(job.study, other):
+            return session.get_one(Job, other.job_id)
+    return None
 
 
-def _analysed(session: Session, study: Study) -> list[Job]:
-    """The last analysed job of every other study that is surely of the same patient."""
+def _analysed(session: Session, study: Study, day: date, window_days: int) -> list[_Analysed]:
+    """The last analysed job of every other study of this patient's number, within the window.
+
+    In one question: to many studies a device or a researcher may have given the same number.
+    """
     if not study.PatientID:
         return []
-    others = session.scalars(
-        select(Study).where(
+    rows = session.execute(
+        select(
+            *(Job.id, Study.study_uid, Study.StudyDate, Study.StudyTime),
+            *(Study.PatientBirthDate, Study.PatientSex, ModelRun.model),
+        )
+        .distinct()
+        .select_from(Study)
+        .join(Job, (Job.study_uid == Study.study_uid) & (Job.revision == _last_analysed()))
+        .join(ModelRun, ModelRun.job_id == Job.id)
+        .where(
             Study.PatientID == study.PatientID,
             Study.IssuerOfPatientID == study.IssuerOfPatientID,
             Study.study_uid != study.study_uid,
+            Study.StudyDate.between(_later(day, -window_days), _later(day, window_days)),
         )
     )
-    jobs = [_last_analysed(session, other) for other in others if _is_same(study, other)]
-    return [job for job in jobs if job is not None]
+    found: dict[int, _Analysed] = {}
+    for job_id, study_uid, on, at, born, sex, model in rows:
+        facts = _Analysed(job_id, study_uid, on, at, born, sex, modalities=set())
+        other = found.setdefault(job_id, facts)
+        if (modality := modality_of(model)) is not None:
+            other.modalities.add(modality)
+    return list(found.values())
 
 
-def _is_same(study: Study, other: Study) -> bool:
+def _is_same(study: Study, other: _Analysed) -> bool:
     """Whether nothing that both say of the patient contradicts."""
     wrong = [
         keyword
@@ -120,14 +153,15 @@ def _is_same(study: Study, other: Study) -> bool:
     return not wrong
 
 
-def _last_analysed(session: Session, study: Study) -> Job | None:
-    """The last revision whose models have all run, whatever became of it afterwards."""
-    return session.scalar(
-        select(Job)
-        .where(Job.study_uid == study.study_uid, Job.inferred_at.is_not(None))
-        .where(Job.state.not_in((SKIPPED, REMOVED)))
-        .order_by(Job.revision.desc())
-        .limit(1)
+def _last_analysed() -> ScalarSelect[int]:
+    """The last revision of a study whose models have all run, whatever became of it afterwards."""
+    other = aliased(Job)
+    return (
+        select(func.max(other.revision))
+        .where(other.study_uid == Study.study_uid, other.inferred_at.is_not(None))
+        .where(other.state.not_in((SKIPPED, REMOVED)))
+        .correlate(Study)
+        .scalar_subquery()
     )
 
 
@@ -155,7 +189,13 @@ def _predecessor(session: Session, study_uid: str, partner_uid: str) -> int | No
     )
 
 
-def _study_time(study: Study) -> datetime | None:
+def _later(day: date, days: int) -> str:
+    """A day so many days after another, as DICOM writes it; no earlier or later than there are."""
+    number = min(max(day.toordinal() + days, 1), date.max.toordinal())
+    return date.fromordinal(number).isoformat().replace("-", "")
+
+
+def _study_time(study: Study | _Analysed) -> datetime | None:
     """When the study says it was made; midnight where it tells no time (PS3.5 6.2, DA and TM)."""
     try:
         day = datetime.strptime(study.StudyDate, "%Y%m%d")

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from pydicom.dataset import FileDataset
+from sqlalchemy import event
 
 from node.job import DELIVERING, DONE, FAILED, RUNNING, Lease, claim, hold, move
 from node.retry import retry
@@ -300,3 +301,30 @@ def test_a_retry_in_the_same_revision_decides_again(node: Analysed) -> None:
     decided = decide(node, again)
     assert decided is not None, "the other report holds the failed run"
     assert decided.partner_job_id == second.job_id
+
+
+def test_many_studies_under_one_number(node: Analysed) -> None:
+    """What a researcher has made anonymous: they are looked at in one question, not one by one."""
+    for number in range(5):
+        node.analysed(breast_scan(StudyDate=f"2026010{number + 1}"))
+    statements: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        statements.append(statement)
+
+    film = node.analysed(breast_film(StudyDate="20260104"))
+    event.listen(node.store.engine, "before_cursor_execute", note)
+    decided = decide(node, film)
+    event.remove(node.store.engine, "before_cursor_execute", note)
+    assert decided is not None
+    with node.store.reading() as session:
+        partner = session.get_one(Job, decided.partner_job_id)
+        assert partner.study.StudyDate == "20260104"
+    assert len(statements) < 15
+
+
+@pytest.mark.parametrize("day", ["00010101", "99991231"])
+def test_a_date_at_the_end_of_time(node: Analysed, day: str) -> None:
+    """There is no day before it, or after it; the window ends there."""
+    _, found = partners(node, breast_film(StudyDate=day), breast_scan(StudyDate=day))
+    assert found[1] is not None

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import select
 
 from node import completion
-from node.job import SKIPPED
+from node.job import RUNNING, SKIPPED, claim, hold, move
 from node.routes import Routes
 from node.settings import Settings
 from node.store.session import Store
@@ -61,3 +63,39 @@ def test_a_study_of_twins_alone_is_skipped_with_its_reason(node: Receiving, stor
         assert study.state == SKIPPED
         assert study.error == "every object conflicts with an earlier one of the same UID"
         assert session.scalars(select(Study).where(Study.deadline_at.is_not(None))).all() == []
+
+
+def test_a_study_that_somebody_is_writing_to_holds_up_no_other(
+    node: Receiving, store: Store
+) -> None:
+    """A receiver that stands still in its transaction has one study; the others are completed."""
+    if store.engine.dialect.name == "sqlite":
+        return  # one writer at a time: there is no such thing
+    stuck, *others = [mammogram() for _ in range(3)]
+    for image in (stuck, *others):
+        node.receive(image)
+    with store.writing() as still:
+        still.get_one(Study, stuck.StudyInstanceUID, with_for_update=True)
+        began = time.monotonic()
+        assert len(node.sweep(1000)) == len(others)
+        assert time.monotonic() - began < 20
+    assert len(node.sweep(1000)) == 1
+
+
+def test_late_images_behind_a_backlog_lock_nothing(node: Receiving, store: Store) -> None:
+    """Every second thousands may wait for the revision before theirs: that is looked at alone."""
+    first = mammogram()
+    node.receive(first)
+    (bell,) = node.sweep(1000)
+    late = mammogram(first.StudyInstanceUID)
+    assert node.receive(late) == "new"
+    with ThreadPoolExecutor(1) as other, store.writing() as session:
+        # On SQLite nobody else can write now.
+        session.execute(select(1))
+        assert other.submit(node.sweep, 1000).result(20) == []
+    lease = claim(store, bell.job_id, "w1", RUNNING, node.settings)
+    assert lease is not None
+    assert node.sweep(1000) == []
+    with store.writing() as session:
+        move(session, hold(session, lease), SKIPPED, "test")
+    assert len(node.sweep(1000)) == 1
