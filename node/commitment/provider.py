@@ -129,23 +129,30 @@ class CommitmentProvider:
         archive = self._archive
         try:
             with kept(archive, claim):
-                event_type, information = archive.information(claim)
-                # The response goes first; then the device may leave.
+                # The response goes first; then the device may leave, and nothing is read for it.
                 wait_while_established(association, _ANSWER_SECONDS, responded)
                 wait_while_established(association, _MOMENT_SECONDS, threading.Event())
-                callable_back = claim.calling_ae_title in archive.peers
-                status = send_report(
-                    association, event_type, information, _ANSWER_SECONDS, whole=callable_back
-                )
-            if has_report(status):
+                is_reported = association.is_established and self._report(claim, association)
+            if is_reported:
                 commitments.mark_reported(archive.store, claim)
-                log.info("commitment reported", extra=facts_of(claim) | {"event": event_type})
             else:
                 commitments.hand_back(archive.store, claim)
         except Exception:  # noqa: BLE001  # the outer shell: when the lease ends the sweeper answers
             log.exception("commitment not answered", extra=facts_of(claim))
         finally:
             self._free.release()
+
+    def _report(self, claim: Claim, association: Association) -> bool:
+        """Find the answer out and give it; whether the peer has it."""
+        event_type, information = self._archive.information(claim)
+        callable_back = claim.calling_ae_title in self._archive.peers
+        status = send_report(
+            association, event_type, information, _ANSWER_SECONDS, whole=callable_back
+        )
+        if not has_report(status):
+            return False
+        log.info("commitment reported", extra=facts_of(claim) | {"event": event_type})
+        return True
 
 
 def has_report(status: int | None) -> bool:
