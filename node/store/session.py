@@ -29,6 +29,8 @@ from node.store.turn import FileTurn
 SQLITE_BUSY_SECONDS = 30
 # Of SQLite's write-ahead log, 16 MB, before it is copied into the database.
 LOG_PAGES = 4000
+# What the log keeps of its length after somebody who looked for long had made it grow.
+_LOG_KEEPS_BYTES = 32 << 20
 # PostgreSQL: how long a statement waits for a row that somebody else has locked; as with SQLite.
 _LOCK_SECONDS = SQLITE_BUSY_SECONDS
 # How long a transaction may stand still before PostgreSQL ends it: its process is frozen or its
@@ -234,6 +236,7 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
     cursor.execute("PRAGMA foreign_keys=ON")
     # Copying the log into the database every 16 MB instead of 4 MB: small objects stand in rows.
     cursor.execute(f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
+    cursor.execute(f"PRAGMA journal_size_limit={_LOG_KEEPS_BYTES}")
     cursor.close()
 
 

@@ -20,7 +20,7 @@ from node.settings import Settings, load_settings
 from node.status import study_status
 from node.store.migrate import upgrade
 from node.store.session import Store, open_store
-from node.store.tables import DestinationState, Event
+from node.store.tables import DestinationState, Event, Job
 from tests.deliveries import EXPLICIT, Deliveries, result_object, waiting_job
 from tests.deliveries import at as dimse_at
 from tests.peers.ports import free_port
@@ -123,6 +123,33 @@ def test_a_dead_destination_is_left_alone(deliveries: Deliveries, store: Store) 
         assert state.failures == failures
         pauses.append((state.due_at - utc_now()).total_seconds())
     assert pauses[3] > 4 * pauses[0]
+
+
+def test_the_more_wait_the_further_apart_they_look(deliveries: Deliveries, store: Store) -> None:
+    """A thousand studies that wait for one archive leave the workers to the others."""
+    nobody = at(free_port(), "there")
+
+    def rests() -> list[float]:
+        due_at = []
+        for _ in range(6):
+            deliveries.round(nobody)
+            due_at.append(deliveries.job().due_at)
+        state = known(store, "there")
+        assert state is not None
+        return [(each - state.due_at).total_seconds() for each in due_at]
+
+    assert max(rests()) < 2
+    now = utc_now()
+    times = {"due_at": now, "complete_at": now}
+    row = {"study_uid": deliveries.study_uid, "state": DELIVERING, "attempts": 0, "crashes": 0}
+    rows = [row | times | {"revision": number} for number in range(2, 1002)]
+    with store.writing() as session:
+        session.execute(Job.__table__.insert(), rows)  # type: ignore[attr-defined]  # a Table
+    try:
+        assert 10 < max(rests()) < 201
+    finally:
+        with store.writing() as session:
+            session.execute(delete(Job).where(Job.revision > 1))
 
 
 def test_a_destination_that_comes_back_gets_everything(

@@ -7,11 +7,12 @@ A destination that works has no row.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, delete, select, update
+from sqlalchemy import Select, delete, func, select, update
 
 from node.backoff import pause
 from node.destinations import Destination
@@ -20,6 +21,11 @@ from node.settings import Settings
 from node.store.deliveries import PENDING, SENT
 from node.store.session import Store, insert_for
 from node.store.tables import Delivery, DestinationState, Job, Result
+
+# How far apart the jobs that wait look, on average half of it, and how long one rests at most. A
+# look costs a worker 20 ms of processor.
+_APART = timedelta(seconds=0.2)
+_FURTHEST = timedelta(minutes=30)
 
 
 def may_try(store: Store, destination: Destination) -> bool:
@@ -97,7 +103,22 @@ def _waiting_jobs(name: str, now: datetime) -> Select[int]:
 
 
 def known_failures(store: Store, names: Collection[str]) -> dict[str, tuple[datetime, str]]:
-    """Next try and reason of the destinations that failed, by name."""
+    """When to look at the destinations that failed, and their reasons, by name.
+
+    The first who looks then tries it, and wakes the others if it works: the more wait, the further
+    apart they look, so that those who only wait take no worker from what can be delivered.
+    """
     with store.reading() as session:
-        rows = session.scalars(select(DestinationState).where(DestinationState.name.in_(names)))
-        return {row.name: (row.due_at, row.error or f"{row.name} does not answer") for row in rows}
+        rows = session.scalars(
+            select(DestinationState).where(DestinationState.name.in_(names))
+        ).all()
+        delivering = select(func.count()).where(Job.state == DELIVERING)
+        others = (session.scalar(delivering) or 1) - 1 if rows else 0
+        latest = min(others * _APART, _FURTHEST)
+        return {
+            row.name: (
+                row.due_at + latest * random.random(),  # noqa: S311  # no secret
+                row.error or f"{row.name} does not answer",
+            )
+            for row in rows
+        }

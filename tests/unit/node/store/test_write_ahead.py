@@ -57,6 +57,24 @@ def test_the_log_is_laid_out(store: Store) -> None:
     store.close()
 
 
+def test_it_gives_back_what_a_long_look_made_it_grow_by(store: Store) -> None:
+    """Nothing is written over that somebody still sees; afterwards the disk has its room again."""
+    with store.writing() as session:
+        session.execute(text("CREATE TABLE large (content BLOB)"))
+    large = text("INSERT INTO large VALUES (zeroblob(4000000))")
+    with store.reading() as looking:
+        looking.execute(text("SELECT count(*) FROM large")).scalar()
+        for _ in range(15):
+            with store.writing() as session:
+                session.execute(large)
+        assert _log(store).stat().st_size > 56_000_000
+    for _ in range(2):
+        with store.writing() as session:
+            session.execute(large)
+    assert LOG_PAGES * 4096 < _log(store).stat().st_size < 40_000_000
+    store.close()
+
+
 def test_room_is_left_where_it_is_scarce(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a small disk the log grows as it is needed."""
     monkeypatch.setattr(write_ahead, "_AMPLE_BYTES", 1 << 62)
