@@ -68,7 +68,8 @@ def train(
     except (CheckpointError, FloatingPointError, OSError, SampleError, ValueError) as error:
         raise click.ClickException(f"{_told(error)}{_what_to_do(error)}") from error
     except KeyboardInterrupt:
-        click.echo(f"\nstopped; --resume goes on from the last checkpoint in {out}", err=True)
+        if next(out.rglob("checkpoint.pt"), None):
+            click.echo(f"\nstopped; --resume goes on from the checkpoint in {out}", err=True)
         raise
     for figure, value in figures.items():
         click.echo(f"{figure}: {value}")
