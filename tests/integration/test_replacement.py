@@ -30,6 +30,7 @@ from node.store.session import open_store
 from node.store.tables import Delivery, DestinationState, Event, Job, Result, Study
 from tests.analysed import Analysed, Said, scan
 from tests.datasets import mammogram
+from tests.peers.dicomweb import StrictWeb, running_web
 from tests.peers.orthanc import Orthanc
 from tests.peers.ports import free_port
 from tests.results import referenced
@@ -391,6 +392,23 @@ def test_a_wrong_rest_address_is_shown_and_retried_by_a_person(node: Archive) ->
     node.deliver(bell.job_id)
     assert node.state(study) == ("done", None)
     assert node.stored(study) == node.uids(study, 2)
+
+
+def test_what_answers_and_is_no_orthanc_is_told_as_such(node: Archive) -> None:
+    """A proxy's page of a login, 200 OK: nothing is deleted, and the sentence names the field."""
+    node.write_destinations({"replace": "orthanc-delete"})
+    study = node.finished(mammogram())
+    page = StrictWeb(raw=(200, {"Content-Type": "text/html"}, b"<html>Log in first</html>"))
+    with running_web(page):
+        address = f"http://127.0.0.1:{page.port}"
+        node.write_destinations({"replace": "orthanc-delete", "orthanc_url": address})
+        node.finished(mammogram(study, view="MLO"))
+    state, error = node.state(study)
+    assert (state, error) == (
+        "failed",
+        "orthanc: replacement: is no Orthanc; check `orthanc_url`",
+    )
+    assert node.uids(study, 1) <= node.stored(study)
 
 
 @pytest.mark.parametrize("step", _KILLED)

@@ -43,10 +43,8 @@ class Orthanc:
     def version(self) -> str:
         """Of Orthanc. Raises DestinationUnavailableError, DestinationRefusedError."""
         answer = self._asked("GET", "/system")
-        try:
+        with _of_orthanc():
             return str(answer.json()["Version"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise DestinationRefusedError("is no Orthanc; check `orthanc_url`") from error
 
     def _found(self, sop_instance_uid: str, ours: tuple[str, str, str]) -> list[str]:
         """Orthanc's identifiers of the object; another of that UID is left alone."""
@@ -64,11 +62,13 @@ class Orthanc:
     def _lookup(self, sop_instance_uid: str) -> list[str]:
         """Orthanc's identifiers of the instances with this UID."""
         answer = self._asked("POST", "/tools/lookup", content=sop_instance_uid.encode("ascii"))
-        return [str(each["ID"]) for each in answer.json() if each.get("Type") == "Instance"]
+        with _of_orthanc():
+            return [str(each["ID"]) for each in answer.json() if each["Type"] == "Instance"]
 
     def _tags(self, path: str) -> dict[str, Any]:
         answer = self._asked("GET", path, gone_is_fine=True)
-        return dict(answer.json()["MainDicomTags"]) if answer.is_success else {}
+        with _of_orthanc():
+            return dict(answer.json()["MainDicomTags"]) if answer.is_success else {}
 
     def _asked(
         self, method: str, path: str, *, content: bytes | None = None, gone_is_fine: bool = False
@@ -85,6 +85,18 @@ class Orthanc:
         if answer.status_code in _MAY_HEAL or answer.is_server_error:
             raise DestinationUnavailableError(f"{text}; check `orthanc_url` and its account")
         raise DestinationRefusedError(f"{text}; check `orthanc_url`")
+
+
+@contextmanager
+def _of_orthanc() -> Iterator[None]:
+    """For reading what only an Orthanc says so: the page of a proxy's login is none.
+
+    Raises DestinationRefusedError.
+    """
+    try:
+        yield
+    except (ValueError, KeyError, TypeError) as error:
+        raise DestinationRefusedError("is no Orthanc; check `orthanc_url`") from error
 
 
 @contextmanager
