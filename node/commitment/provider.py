@@ -12,7 +12,7 @@ The address that the request came from is never called: only peers that someone 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -60,16 +60,22 @@ class Archive:
     # One file is read at a time: checking must not take the disk from receiving.
     reading: threading.Lock = field(default_factory=threading.Lock)
 
-    def information(self, claim: Claim) -> tuple[int, Dataset]:
-        """Event type and information of a report, true at this moment."""
-        return event_information(claim.asked, self._failures(claim))
+    def information(
+        self, claim: Claim, at_each: Callable[[], None] = lambda: None
+    ) -> tuple[int, Dataset]:
+        """Event type and information of a report, true at this moment.
 
-    def _failures(self, claim: Claim) -> dict[Reference, int]:
+        `at_each` is called before each object is read.
+        """
+        return event_information(claim.asked, self._failures(claim, at_each))
+
+    def _failures(self, claim: Claim, at_each: Callable[[], None]) -> dict[Reference, int]:
         if claim.transaction_in_use:
             return dict.fromkeys(claim.asked.items, DUPLICATE_TRANSACTION_UID)
         failures = {}
         for item in claim.asked.items:
             with self.reading:
+                at_each()
                 reason = failure_reason(self.store, self.files, item)
             if reason is not None:
                 failures[item] = reason
@@ -144,7 +150,9 @@ class CommitmentProvider:
 
     def _report(self, claim: Claim, association: Association) -> bool:
         """Find the answer out and give it; whether the peer has it."""
-        event_type, information = self._archive.information(claim)
+        # The device that waits for us is not silent.
+        still_here = association.dul._idle_timer.restart
+        event_type, information = self._archive.information(claim, still_here)
         callable_back = claim.calling_ae_title in self._archive.peers
         status = send_report(
             association, event_type, information, _ANSWER_SECONDS, whole=callable_back

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -300,6 +301,27 @@ def test_long_report_comes_in_parts(shared: tuple[Node, Modality, Modality]) -> 
     assert report.event_type == 2
     assert set(report.failed.values()) == {NO_SUCH_INSTANCE}
     assert len(report.failed) == 400
+
+
+def test_a_modality_that_waits_is_not_silent(tmp_path: Path) -> None:
+    """While its objects are read, for longer than a peer may be silent, its association stays."""
+    node, modality = new_node(tmp_path, "", {}, dicom_network_timeout_seconds=2), Modality("WAITS")
+    images = [large_mammogram() for _ in range(3)]
+    with node.receiving(), modality.connected(node.port, images[0].SOPClassUID) as association:
+        for image in images:
+            assert association.send_c_store(image).Status == 0x0000
+        files = [node.file(image) for image in images]
+        for file in files:
+            # A file that is read as fast as somebody writes: a slow disk.
+            file.unlink()
+            os.mkfifo(file)
+        assert ask(association, commitment_request(generate_uid(), images)) == 0x0000
+        for file in files:
+            time.sleep(1.2)
+            file.write_bytes(b"")
+        report = modality.report(10)
+    node.store.close()
+    assert set(report.failed.values()) == {PROCESSING_FAILURE}
 
 
 @pytest.fixture
