@@ -94,6 +94,8 @@ def record_arrivals(depot: Depot, arrivals: Sequence[Arrival], settings: Setting
             _insert(connection, depot, inserted, settings)
             committing = True
     except BaseException as error:
+        # Another server may answer next, which lacks what this one had committed last.
+        depot.series.clear()
         if committing and not left_nothing(error):
             for arrival in kept:
                 arrival.incoming.doubt()

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from subprocess import Popen
 
 import pytest
@@ -22,9 +23,11 @@ from node.job import utc_now
 from node.settings import Settings, load_settings
 from node.store.migrate import upgrade
 from node.store.session import Store, open_store
-from node.store.tables import Study
+from node.store.tables import Series, Study
 from node.store.version import wanted_migration
+from tests.datasets import mammogram
 from tests.peers.postgresql import Postgresql
+from tests.receiving import Receiving
 
 UID = "1.2.3"
 # Takes the lock of a study, and is then stopped as by SIGSTOP, a freezer or a pause of its machine.
@@ -136,3 +139,29 @@ def test_what_the_url_says_wins(settings: Settings) -> None:
                 assert line.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == expected
                 assert line.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 30
         opened.close()
+
+
+def test_a_server_that_lacks_the_last_commits(
+    settings: Settings, store: Store, tmp_path: Path
+) -> None:
+    """As after a failover: what comes next finds its series made again, not taken for known."""
+    node = Receiving(
+        settings.model_copy(update={"state_dir": tmp_path, "min_free_bytes": 0}), store
+    )
+    first = mammogram()
+    second = mammogram(first.StudyInstanceUID)
+    third = mammogram(first.StudyInstanceUID)
+    third.SeriesInstanceUID = second.SeriesInstanceUID
+    assert node.settle([first]) == node.settle([second]) == ["new"]
+    lost = {"uid": second.SeriesInstanceUID}
+    with store.engine.connect() as other, other.begin():
+        for table in ("instance", "series"):
+            other.execute(text(f"DELETE FROM {table} WHERE series_uid = :uid"), lost)
+        others = (
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid != pg_backend_pid()"
+        )
+        other.execute(text(f"{others} AND datname = current_database()"))
+    node.settle([third])
+    assert node.settle([third]) == ["same"]
+    with store.reading() as session:
+        assert session.get(Series, (first.StudyInstanceUID, second.SeriesInstanceUID)) is not None
