@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from node.entries import read_entries, refuse_repeats
 from node.identifiers import read_ae_title, read_host
 
+_FILES = ("ca_file", "certificate_file", "key_file")
+
 
 class Peer(BaseModel):
     """One application entity and where it listens."""
@@ -42,15 +44,20 @@ class Peer(BaseModel):
 
 
 def load_peers(path: Path | None) -> dict[str, Peer]:
-    """Peers by AE title; the path of a `ca_file` may be relative to the file.
+    """Peers by AE title; paths of certificates may be relative to the file.
 
     Raises ConfigurationError naming the file, the entry and the field.
     """
     if path is None:
         return {}
-    peers = [
-        peer.model_copy(update={"ca_file": peer.ca_file and path.parent / peer.ca_file})
-        for peer in read_entries(path, "peers", Peer)
-    ]
+    peers = [_beside(path, peer) for peer in read_entries(path, "peers", Peer)]
     refuse_repeats(path, "peers", "AE title", [peer.ae_title for peer in peers])
     return {peer.ae_title: peer for peer in peers}
+
+
+def _beside(path: Path, peer: Peer) -> Peer:
+    """The same with its files where the peers file names them, relative to itself."""
+    named = {field: getattr(peer, field) for field in _FILES}
+    return peer.model_copy(
+        update={field: file and path.parent / file for field, file in named.items()}
+    )

@@ -26,12 +26,14 @@ def test_peers_are_found_by_ae_title(tmp_path: Path) -> None:
     assert load_peers(None) == {}
 
 
-def test_an_authority_beside_the_file_is_found(tmp_path: Path) -> None:
+@pytest.mark.parametrize("field", ["ca_file", "certificate_file", "key_file"])
+def test_certificates_beside_the_file_are_found(tmp_path: Path, field: str) -> None:
     """As those of destinations are, whatever folder the process was started in."""
-    entry = PACS.replace("}", ", tls: true, ca_file: pacs-ca.pem}")
-    assert load(tmp_path, f"peers:\n- {entry}\n")["PACS"].ca_file == tmp_path / "pacs-ca.pem"
+    entry = PACS.replace("}", f", tls: true, {field}: pacs-ca.pem}}")
+    peer = load(tmp_path, f"peers:\n- {entry}\n")["PACS"]
+    assert getattr(peer, field) == tmp_path / "pacs-ca.pem"
     whole = entry.replace("pacs-ca.pem", "/etc/ca.pem")
-    assert load(tmp_path, f"peers:\n- {whole}\n")["PACS"].ca_file == Path("/etc/ca.pem")
+    assert getattr(load(tmp_path, f"peers:\n- {whole}\n")["PACS"], field) == Path("/etc/ca.pem")
 
 
 def test_a_file_that_is_not_there_is_named_whole(
