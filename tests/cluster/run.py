@@ -38,6 +38,13 @@ VOLUMES = (
     ("data-trial-sentinode-postgresql-0", "1Gi", 999),
     ("data-trial-sentinode-orthanc-0", "1Gi", 10001),
 )
+# As clusters of many have it: a pod is refused if one container of it has no limit.
+QUOTA = {
+    "apiVersion": "v1",
+    "kind": "ResourceQuota",
+    "metadata": {"name": "shared", "namespace": NAMESPACE},
+    "spec": {"hard": {"limits.cpu": "200", "limits.memory": "200Gi"}},
+}
 _WAIT_SECONDS = 600
 
 
@@ -84,10 +91,12 @@ class Run:
         self.broken_upgrade()
         self.roll_back()
         self.uninstall()
+        self.install_again()
 
     def volumes(self) -> None:
-        """The namespace, and volumes bound to the claims that will come."""
+        """The namespace with its quota, and volumes bound to the claims that will come."""
         self.node.kubectl("create", "namespace", NAMESPACE)
+        self.apply(QUOTA)
         for name, size, owner in VOLUMES:
             path = self.node.folder / "volumes" / name
             path.mkdir()
@@ -148,6 +157,7 @@ class Run:
             seen.append(self.pods())
         assert self.passwords() == before, "the upgrade has changed a password"
         assert self.setting("SENTINODE_STUDY_QUIET_SECONDS") == "4"
+        assert self.passwords_without_trial() == before, "a part that comes back has lost its own"
         echo()
 
     def install_external(self) -> None:
@@ -197,6 +207,15 @@ class Run:
             assert "secret/trial-sentinode-generated" in kept, kept
             seen.append("the claims and the generated Secret are kept")
 
+    def install_again(self) -> None:
+        """A release of the same name takes over what the first one left."""
+        with self.step("helm install --wait, again") as seen, self.helm() as helm:
+            helm.install(str(CHART), RELEASE, self.values, wait="watcher", timeout=_WAIT_SECONDS)
+            listed = self.in_web("/api/studies?state=done")
+            assert listed["total"] >= 2, listed
+            seen.append(f"with its {listed['total']} studies and passwords")
+        echo()
+
     def at_work(self) -> list[str]:
         """Pods that have not ended. Those of `helm test` stay, with their logs, until removed."""
         unfinished = "--field-selector=status.phase!=Succeeded"
@@ -214,6 +233,18 @@ class Run:
         text = self.node.kubectl("get", "secret", name, "-n", NAMESPACE, "-o", "json")
         data: dict[str, str] = json.loads(text)["data"]
         assert all(len(base64.b64decode(value)) >= 32 for value in data.values())
+        return data
+
+    def passwords_without_trial(self) -> dict[str, str]:
+        """What an upgrade to a database and a broker elsewhere would leave in the Secret."""
+        moved = deepcopy(self.values)
+        for part, place in (("postgresql", "database"), ("redis", "broker")):
+            moved[part]["enabled"] = False
+            moved[place] = {"host": "elsewhere.example"}
+        with self.helm() as helm:
+            text = helm.upgrade(str(CHART), RELEASE, moved, dry_run="server")["manifest"]
+        [secret] = [each for each in yaml.safe_load_all(text) if each and each["kind"] == "Secret"]
+        data: dict[str, str] = secret["data"]
         return data
 
     def setting(self, name: str) -> str:
