@@ -71,7 +71,8 @@ class Target:
 def card(names: tuple[str, ...], docs: Path, repository: Path) -> None:
     """Write the measured part of CARD.md, and the licence beside the weights, of NAMES or all."""
     for name in names or sorted(MODELS):
-        path, licence = write_card(name, docs, repository), write_licence(name, repository)
+        licence = write_licence(name, repository)  # first: into a wrong folder it cannot be written
+        path = write_card(name, docs, repository)
         click.echo(f"{path}  {licence}")
 
 

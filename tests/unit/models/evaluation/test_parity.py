@@ -113,3 +113,18 @@ def test_no_image_is_no_agreement() -> None:
     """Nothing compared proves nothing."""
     found = compare(Model(SPEC), Told(ModelOutput()), Told(ModelOutput()), [], lambda: None)
     assert not found.is_same
+
+
+def test_an_image_that_cannot_be_read_is_counted_and_ends_nothing() -> None:
+    """One broken file in a folder of thousands; without any image nothing is the same."""
+
+    def broken() -> BreastImage:
+        raise OSError("no picture")
+
+    image = BreastImage(np.zeros((400, 400), np.float32), "US")
+    cases = [Case("a", "US", Truth(None, None), read) for read in (broken, lambda: image)]
+    told, model = Told(ModelOutput()), Model(replace(SPEC, thresholds={"mass": 0.5}))
+    found = compare(model, told, told, cases, lambda: None)
+    assert (found.images, found.unreadable, found.is_same) == (1, 1, True)
+    assert found.report()["unreadable"] == 1
+    assert not compare(model, told, told, cases[:1], lambda: None).is_same
