@@ -16,7 +16,7 @@ from typing import Any, cast
 from pydicom.uid import AllTransferSyntaxes
 from pynetdicom import VerificationPresentationContexts, evt
 from pynetdicom.association import Association
-from pynetdicom.dimse_primitives import C_GET, C_MOVE, N_ACTION
+from pynetdicom.dimse_primitives import C_GET, C_MOVE, N_ACTION, N_EVENT_REPORT
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.service_class_n import StorageCommitmentServiceClass
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made when it is imported
@@ -116,7 +116,8 @@ def open_listeners(inbox: Inbox, shared: Shared | None = None) -> list[Listener]
     entity, handlers = application_entity(settings), _handlers(inbox)
     entity.tally = Tally(shared)
     retrieval = partial(serve_retrieval, reception=inbox.reception)
-    entity.services = {C_GET: retrieval, C_MOVE: retrieval, N_ACTION: _serve_action}
+    entity.services = {C_GET: retrieval, C_MOVE: retrieval}
+    entity.services |= {N_ACTION: _serve_commitment, N_EVENT_REPORT: _serve_commitment}
     opened: list[Listener] = []
     turns = Turns() if shared is None else Turns.among_processes(shared.competing_until)
     for port, tls in _ports(settings):
@@ -265,8 +266,8 @@ def _tell_end(event: evt.Event, how: str) -> None:
         log.info(f"association {how}", extra=facts | {"stored_by_status": statuses})
 
 
-def _serve_action(
-    association: Association, request: N_ACTION, context: PresentationContext
+def _serve_commitment(
+    association: Association, request: N_ACTION | N_EVENT_REPORT, context: PresentationContext
 ) -> None:
     """pynetdicom would choose by the class of the request, and answer one of storage as C-STORE."""
     StorageCommitmentServiceClass(association).SCP(request, context)

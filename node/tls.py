@@ -3,7 +3,7 @@
 TLS 1.2 with forward secrecy and authenticated encryption, TLS 1.3, nothing older. Certificates are
 looked at again for every handshake and read anew when a file has changed, so that a renewed
 certificate needs no restart and drops no association. A revocation list beside the authorities of
-clients is heeded.
+either side is heeded.
 """
 
 from __future__ import annotations
@@ -64,8 +64,7 @@ class ServerTls:
             if self._client_ca is not None:
                 context.load_verify_locations(self._client_ca)
                 context.verify_mode = ssl.CERT_REQUIRED
-                if context.cert_store_stats()["crl"]:
-                    context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
+                _heed_revocations(context)
         except (OSError, ssl.SSLError) as error:
             raise ConfigurationError(
                 f"TLS: certificate, key or client CA cannot be read ({error}); see "
@@ -102,6 +101,7 @@ def verifying_context(
             context.load_default_certs()
         else:
             context.load_verify_locations(ca_file)
+            _heed_revocations(context)
         if certificate is not None:
             context.load_cert_chain(certificate, key, _no_passphrase)
     except (OSError, ssl.SSLError) as error:
@@ -115,6 +115,12 @@ def _restrict(context: ssl.SSLContext) -> None:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(_TLS_1_2_SUITES)
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+
+
+def _heed_revocations(context: ssl.SSLContext) -> None:
+    """Where lists stand beside the authorities; without any OpenSSL would refuse everybody."""
+    if context.cert_store_stats()["crl"]:
+        context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
 
 
 def _no_passphrase() -> str:

@@ -192,6 +192,10 @@ class StreamingAssociation(Association):
                 reason = "a request that its presentation context does not serve"
                 self.dul.connection.tell_unless_told(ProtocolError(reason))
             return
+        if threading.current_thread() is not self:
+            # pynetdicom serves N-EVENT-REPORT beside the loop, which may serve a retrieval.
+            serve(self, msg, context)
+            return
         # The service may call `send_c_store`, which waits until this loop stands still.
         self._is_paused = True
         serve(self, msg, context)

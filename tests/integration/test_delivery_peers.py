@@ -285,6 +285,20 @@ def test_an_expired_certificate(
         assert receiver.kept() == []
 
 
+def test_a_revoked_certificate(segmentation: Path, tmp_path: Path) -> None:
+    """The list behind the authority in `ca_file` names it: nothing is sent."""
+    need(dcmtk.missing("storescp"))
+    authority = Authority(tmp_path, "authority")
+    stolen = Certificates(*(authority.certificate(each) for each in ("server", "client", "a", "b")))
+    with running_dcmtk("storescp", tmp_path, certificate=stolen.server) as receiver:
+        deliver(segmentation, over_tls(receiver.port, stolen))
+        with stolen.server.ca.open("ab") as ca_file:
+            ca_file.write(authority.revokes(stolen.server))
+        with pytest.raises(DestinationUnavailableError, match="certificate revoked"):
+            deliver(segmentation, over_tls(receiver.port, stolen))
+        assert len(receiver.kept()) == 1
+
+
 @pytest.fixture(scope="module")
 def secured(certificates: Certificates) -> Iterator[orthanc.Orthanc]:
     """Return an Orthanc with a password and mutual DICOM TLS."""
