@@ -52,21 +52,20 @@ def read_busi(folder: Path) -> Iterator[Case | LeftOut]:
     Raises DataSetError where there is no picture at all.
     """
     folders = _folders(folder)
-    if not any(files_of(path, PICTURES) for path in folders.values()):
-        names = ", ".join(sorted(path.name for path in folders.values()))
+    if not any(files_of(path, PICTURES) for path, _ in folders):
+        names = ", ".join(path.name for path, _ in folders)
         raise DataSetError(
             f"{folder}: {names} hold no picture; pictures and masks lie in them side by side, "
             "not in folders below"
         )
-    for label in LABELS:
-        if label in folders:
-            yield from _class(folders[label], label)
+    for path, label in folders:
+        yield from _class(path, label)
 
 
-def _folders(folder: Path) -> dict[str, Path]:
-    """Folders of the classes by name in lower case."""
-    found = {path.name.lower(): path for path in folders_of(folder)}
-    return {name: path for name, path in found.items() if name in LABELS}
+def _folders(folder: Path) -> list[tuple[Path, Label]]:
+    """Folders of the classes, class by class, whose names may be in capitals or not."""
+    below = folders_of(folder)
+    return [(path, label) for label in LABELS for path in below if path.name.lower() == label]
 
 
 def _class(folder: Path, label: Label) -> Iterator[Case | LeftOut]:

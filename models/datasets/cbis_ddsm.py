@@ -87,10 +87,12 @@ def read_cbis_ddsm(folder: Path) -> Iterator[Case | LeftOut]:
         table = _table(folder, name)
         if table.is_file():
             entries, again = without_repeats(read_table(table, _NEEDED))
-            for row in again:
-                yield LeftOut(_parts(row[_IMAGE])[0], f"a second row of {name}")
             for row in entries:
                 _label(row, table)
+                for column in (_IMAGE, _CROP, _MASK):
+                    _parts(row[column], table)
+            for row in again:
+                yield LeftOut(_parts(row[_IMAGE])[0], f"a second row of {name}")
             for rows in _by_image(entries):
                 case = _case(index, rows, kind, fold)
                 if case is None:
@@ -229,9 +231,12 @@ def _index(folder: Path) -> tuple[Index, list[LeftOut]]:
     return index, broken
 
 
-def _parts(text: str) -> tuple[str, str]:
-    """Patient ID and Series Instance UID of a path PATIENT/STUDY/SERIES/FILE in a table."""
+def _parts(text: str, source: Path | None = None) -> tuple[str, str]:
+    """Patient ID and Series Instance UID of a path PATIENT/STUDY/SERIES/FILE in a table.
+
+    Raises DataSetError.
+    """
     parts = PurePosixPath(text.strip().strip('"').strip()).parts
     if len(parts) < 3:
-        raise DataSetError(f"{text!r} is not PATIENT/STUDY/SERIES/FILE")
+        raise DataSetError(f"{source}: {text!r} is not PATIENT/STUDY/SERIES/FILE")
     return parts[0], parts[2]

@@ -108,12 +108,19 @@ def size_of(path: Path) -> tuple[int, int] | None:
 
 
 def files_of(folder: Path, suffixes: Sequence[str]) -> list[Path]:
-    """Files with one of the suffixes in either case, by name; without what systems hide there."""
+    """Files with one of the suffixes in either case, by name; without what systems hide there.
+
+    Links whose file is elsewhere, or not here yet, are among them: their reader tells.
+    """
     return sorted(
         path
         for path in folder.iterdir()
-        if path.suffix.lower() in suffixes and path.is_file() and not is_hidden(path.name)
+        if path.suffix.lower() in suffixes and not is_hidden(path.name) and _is_for_reading(path)
     )
+
+
+def _is_for_reading(path: Path) -> bool:
+    return path.is_file() or (path.is_symlink() and not path.exists())
 
 
 def folders_of(folder: Path) -> list[Path]:

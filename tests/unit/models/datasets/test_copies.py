@@ -91,6 +91,17 @@ def test_busi_with_folders_below_its_classes(tmp_path: Path) -> None:
     assert reasons(tmp_path) == {"benign/images": "pictures in a folder below their class"}
 
 
+def test_a_class_in_two_folders_and_links_to_nothing(tmp_path: Path) -> None:
+    """Both folders are read; what git-annex has not fetched is told, not passed over."""
+    for name in ("Benign", "BENIGN"):
+        write_picture(tmp_path / name / f"{name}.png")
+    (tmp_path / "BENIGN" / "x.png").symlink_to(tmp_path / "annex" / "x.png")
+    cases = read_folder(tmp_path)
+    assert [case.name for case in cases] == ["BENIGN", "x", "Benign"]
+    with pytest.raises(OSError, match=r"x\.png is missing"):
+        cases[1].read()
+
+
 def test_a_picture_that_its_header_turns(tmp_path: Path) -> None:
     """It is read as viewers show it, and a mask must be of that size."""
     (tmp_path / "benign").mkdir()
@@ -247,6 +258,13 @@ def test_a_pathology_that_is_none_is_an_error(tmp_path: Path) -> None:
     """It read as unknown."""
     write_cbis(tmp_path, cbis_row("CANCER"))
     with pytest.raises(DataSetError, match="pathology is 'CANCER'; known are MALIGNANT"):
+        read_folder(tmp_path / "tables")
+
+
+def test_a_path_that_is_none_is_told_with_its_table(tmp_path: Path) -> None:
+    """An empty cell."""
+    write_cbis(tmp_path, "P_1,LEFT,CC,BENIGN,,,\n")
+    with pytest.raises(DataSetError, match=r"train_set\.csv: '' is not PATIENT/STUDY/SERIES"):
         read_folder(tmp_path / "tables")
 
 
