@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 from redis import Redis
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from node.doorbell import Doorbell
 from node.job import ANALYSIS_QUEUE, DELIVERING, DELIVERY_QUEUE, QUEUED, utc_now
@@ -16,9 +16,10 @@ from node.process import beat
 from node.routes import load_routes
 from node.settings import Settings
 from node.store.session import Store
-from node.store.tables import Job, Process, Study
+from node.store.tables import Delivery, DestinationState, Job, Process, Result, Study
 from node.sweep import sweep
 from tests.peers.redis import running_redis
+from workers.dispatch.availability import works
 
 # More than rows that one statement can name on PostgreSQL, which takes 65,535 parameters.
 JOBS = 66_000
@@ -76,6 +77,29 @@ def test_a_backlog_whose_messages_are_lost_is_rung_for_in_parts(
     with store.reading() as session:
         marked = session.scalars(select(Job.id).where(Job.rung_at.is_not(None))).all()
     assert len(marked) == 2 * rung + 1
+
+
+def test_all_who_wait_for_an_archive_are_woken(store: Store) -> None:
+    """However many they are, when it is back after an outage in a migration."""
+    if store.engine.dialect.name == "sqlite":
+        return  # it takes four times as many parameters
+    _add_jobs(store, JOBS, DELIVERING)
+    uids = {"sop_class_uid": "1.3", "series_uid": "1.4"}
+    one = {"kind": "SR", "variant": "", "path": "", "size_bytes": 1} | uids
+    waits = {"destination": "archive", "state": "pending", "attempts": 0, "failures": 0}
+    with store.writing() as session:
+        session.execute(update(Job).values(due_at=utc_now() + timedelta(minutes=5)))
+        ids = session.scalars(select(Job.id)).all()
+        results = [
+            one | {"id": id_, "job_id": id_, "sop_instance_uid": f"1.5.{id_}"} for id_ in ids
+        ]
+        session.execute(Result.__table__.insert(), results)  # type: ignore[attr-defined]  # a Table
+        deliveries = [waits | {"result_id": id_} for id_ in ids]
+        session.execute(Delivery.__table__.insert(), deliveries)  # type: ignore[attr-defined]
+        session.add(DestinationState(name="archive", failures=1, due_at=utc_now()))
+    assert works(store, "archive")
+    with store.reading() as session:
+        assert session.scalar(select(func.count()).where(Job.due_at <= utc_now())) == JOBS
 
 
 def test_a_job_that_somebody_is_writing_to_holds_up_no_other(

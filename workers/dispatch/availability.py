@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Select, delete, func, select, update
+from sqlalchemy.orm import aliased
 
 from node.backoff import pause
 from node.destinations import Destination
@@ -58,9 +59,10 @@ def works(store: Store, name: str) -> bool:
     with store.writing() as session:
         gone: Any = session.execute(delete(DestinationState).where(DestinationState.name == name))
         now = utc_now()
-        waiting = session.scalars(_waiting_jobs(name, now)).all()
         session.execute(
-            update(Job).where(Job.id.in_(waiting)).values(due_at=now, rung_at=None),
+            update(Job)
+            .where(Job.id.in_(_waiting_jobs(name, now)))
+            .values(due_at=now, rung_at=None),
             execution_options={"synchronize_session": False},
         )
         return bool(gone.rowcount)
@@ -94,10 +96,11 @@ def _waiting_jobs(name: str, now: datetime) -> Select[int]:
         .join(Delivery)
         .where(Delivery.destination == name, Delivery.state.in_((PENDING, SENT)))
     )
+    job = aliased(Job)
     return (
-        select(Job.id)
-        .where(Job.state == DELIVERING, Job.lease_owner.is_(None), Job.due_at > now)
-        .where(Job.id.in_(there))
+        select(job.id)
+        .where(job.state == DELIVERING, job.lease_owner.is_(None), job.due_at > now)
+        .where(job.id.in_(there))
         .with_for_update(skip_locked=True)
     )
 
