@@ -123,7 +123,10 @@ def test_original_mask_head_has_the_same_outputs(images: np.ndarray) -> None:
 
 @pytest.mark.parametrize("config", [SMALL, FULL], ids=["two classes", "everything"])
 def test_loss_falls_on_one_image(config: NetworkConfig) -> None:
-    """A few steps on one bright square lower the loss by 40 %, and every part is finite."""
+    """Some steps on one bright square lower the loss by 40 %, and every part is finite.
+
+    The last ones together: one alone depends on the order in which a processor adds up.
+    """
     torch.manual_seed(0)
     network = MaskRCNN(replace(config, input_px=(64, 64))).train()
     classes = torch.full((2, 7), MALIGNANT, dtype=torch.uint8)
@@ -132,7 +135,7 @@ def test_loss_falls_on_one_image(config: NetworkConfig) -> None:
     images = (labels > 0).float().unsqueeze(1).repeat(1, 3, 1, 1) * 200
     optimizer = torch.optim.AdamW(network.parameters(), lr=4e-3)
     totals = []
-    for _ in range(16):
+    for _ in range(32):
         parts = losses(network, images, truth_of(labels, classes), LossConfig(renyi=0.25))
         extra = {"semantic", "image"} if config.semantic else set()
         assert set(parts) == {"objectness", "proposal", "class", "box", "renyi", "mask"} | extra
@@ -142,7 +145,7 @@ def test_loss_falls_on_one_image(config: NetworkConfig) -> None:
         total.backward()
         optimizer.step()
         totals.append(total.item())
-    assert totals[-1] < 0.6 * totals[0]
+    assert sum(totals[-4:]) / 4 < 0.6 * totals[0]
 
 
 def test_image_without_mass_teaches_only_the_background() -> None:
