@@ -123,8 +123,8 @@ def claim(store: Store, job_id: JobId, owner: str, state: str, settings: Setting
         if state == RUNNING and job.started_at is None:
             job.started_at = now
         show_state(session, job.study_uid)
-        # A delivery is looked at again every minute for as long as an archive is away.
-        if state == RUNNING or job.attempts == 1:
+        # What waits for an archive or a model is tried again every minute, for a day maybe.
+        if job.attempts == 1 or (state == RUNNING and job.failing_since is None):
             record(session, job.study_uid, job.revision, state, f"try {job.attempts}")
         return Lease(job_id, owner, job.study_uid, job.revision)
 
@@ -167,6 +167,7 @@ def move(session: Session, job: Job, state: str, text: str) -> Bell | None:
 def postpone(session: Session, job: Job, reason: str, settings: Settings) -> None:
     """Give the lease back after a transient failure; fail the job when that lasts too long."""
     now = utc_now()
+    is_new = job.failing_since is None or reason != job.error
     job.failing_since = job.failing_since or now
     job.error = reason
     job.crashes = 0
@@ -178,7 +179,9 @@ def postpone(session: Session, job: Job, reason: str, settings: Settings) -> Non
     job.due_at = now + timedelta(seconds=pause)
     job.rung_at = None
     job.lease_owner = job.lease_until = None
-    record(session, job.study_uid, job.revision, job.state, f"again in {pause:.0f} s: {reason}")
+    # As in `claim`: a thousand lines would say the same.
+    if is_new:
+        record(session, job.study_uid, job.revision, job.state, f"again in {pause:.0f} s: {reason}")
 
 
 def failing_seconds(job: Job) -> float:
@@ -320,7 +323,12 @@ def instances_of(session: Session, job: Job) -> Sequence[Instance]:
 
 def brings_images(session: Session, job: Job) -> bool:
     """Whether models look at an image of it that no earlier revision has."""
-    return any(each.models and each.revision == job.revision for each in instances_of(session, job))
+    models = session.scalars(
+        select(Instance.models)
+        .where(Instance.study_uid == job.study_uid, Instance.conflict.is_(False))
+        .where(Instance.revision == job.revision)
+    )
+    return any(models)
 
 
 def last_job_query(study_uid: str) -> Select[Job]:

@@ -24,9 +24,10 @@ from node.job import (
     record,
     utc_now,
 )
+from node.store.deliveries import PENDING
 from node.store.runs import LACKING
 from node.store.session import Store
-from node.store.tables import Combination, Delivery, DestinationState, Job
+from node.store.tables import Combination, Delivery, DestinationState, Job, Study
 
 
 def retry(store: Store, study_uid: str) -> Bell:
@@ -61,9 +62,11 @@ def _restart(session: Session, job: Job) -> Bell | None:
         _send_again(session, deliveries)
         job.error = None
         return move(session, job, DELIVERING, "retry of the delivery")
-    if any(delivery.state != "pending" for delivery in deliveries):
-        job.study.revision += 1
-        return new_job(session, job.study, "retry as a new revision")
+    # Of a try that broke off nobody knows whether the archive has taken the object.
+    if any(each.state != PENDING or each.attempts or each.failures for each in deliveries):
+        study = session.get_one(Study, job.study_uid, with_for_update=True, populate_existing=True)
+        study.revision += 1
+        return new_job(session, study, "retry as a new revision")
     # Whole images are looked at again: their picture shows the findings of all models.
     again = {run.source_sop_uid for run in failed}
     job.model_runs = [run for run in job.model_runs if run.source_sop_uid not in again]

@@ -309,6 +309,9 @@ def test_postponed_job_waits_longer_each_time_then_fails(node: Node, store: Stor
             job.due_at = utc_now()
     assert pauses == sorted(pauses)
     assert pauses[2] > 3 * pauses[0]
+    with store.reading() as session:
+        texts = session.scalars(select(Event.text).where(Event.stage == RUNNING)).all()
+    assert texts == ["try 1", "again in 5 s: Triton does not answer"]
     lease = node.lease(bell.job_id)
     with store.writing() as session:
         job = hold(session, lease)
@@ -365,7 +368,9 @@ def add_run(store: Store, job_id: int, state: str, *, sent: str | None) -> None:
                 path="results/x.dcm",
                 size_bytes=1,
             )
-            result.deliveries = [Delivery(destination="orthanc", state=sent)]
+            delivery = Delivery(destination="orthanc", state=sent.partition(" ")[0])
+            delivery.failures = int("broke off" in sent)
+            result.deliveries = [delivery]
             job.results.append(result)
 
 
@@ -375,6 +380,9 @@ def add_run(store: Store, job_id: int, state: str, *, sent: str | None) -> None:
         ("succeeded", "refused", DELIVERING, 1),
         ("failed", "confirmed", QUEUED, 2),
         ("failed", None, QUEUED, 1),
+        ("away", None, QUEUED, 1),
+        ("failed", "pending", QUEUED, 1),
+        ("failed", "pending after a try that broke off", QUEUED, 2),
     ],
 )
 def test_retry_resumes_where_it_failed(
