@@ -31,7 +31,7 @@ pytestmark = pytest.mark.timeout(600)
 
 WHOLE = os.environ.get("SENTINODE_BROWSER_MATRIX") == "1"
 # Those that differ most from the case of test_ohif_overlay.py.
-SEGMENTATIONS = tuple(CASES) if WHOLE else ("MONOCHROME1, edges", "ultrasound cine")
+SEGMENTATIONS = tuple(CASES) if WHOLE else ("MONOCHROME1, edges",)
 in_the_matrix = pytest.mark.skipif(not WHOLE, reason="takes 6 minutes: make test-browser")
 ALL_KINDS: tuple[ResultKind, ...] = ("CADSR", "GSPS", "SC", "KOS", "COMBINED")
 FIRST_SEGMENTATION_SERIES = 9001

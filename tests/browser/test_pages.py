@@ -61,7 +61,7 @@ def test_retry_button_puts_a_failed_study_back_to_work(browser: Chrome, web: Web
     uid = add_study(web.store, 2, state="failed", error=error, failed_run="out of memory")
     browser.get(f"{web.url}/studies/{uid}")
     alerts = browser.find_elements(By.CSS_SELECTOR, "[role=alert]")
-    assert [error in alerts[0].text, "1 model run failed" in alerts[1].text] == [True, True]
+    assert [error in alerts[0].text, "1 model run gave no answer" in alerts[1].text] == [True, True]
     browser.find_element(By.XPATH, "//button[text()='Retry']").click()
     # The page is replaced while it is being read.
     wait = WebDriverWait(

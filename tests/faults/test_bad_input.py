@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,13 +40,19 @@ def no_breast() -> FileDataset:
     return image
 
 
+# Each of them waits for a whole study behind it.
+slow = pytest.mark.skipif(
+    "SENTINODE_FAULT_SECONDS" not in os.environ, reason="half a minute each: make test-slow"
+)
+
+
 @pytest.mark.parametrize(
     ("make", "state", "reason"),
     [
-        (empty_pixels, "failed", "pixel"),
+        pytest.param(empty_pixels, "failed", "pixel", marks=slow),
         (broken_stream, "failed", "failed"),
         (no_breast, "skipped", "no breast"),
-        (encapsulated_pdf, "skipped", "no pixel data"),
+        pytest.param(encapsulated_pdf, "skipped", "no pixel data", marks=slow),
     ],
 )
 def test_bad_study_ends_with_a_reason_and_the_next_one_works(

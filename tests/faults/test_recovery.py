@@ -20,6 +20,9 @@ from redis import Redis
 from tests.peers.whole import Whole
 
 AWAY_SECONDS = float(os.environ.get("SENTINODE_FAULT_SECONDS", "8"))
+slow = pytest.mark.skipif(
+    "SENTINODE_FAULT_SECONDS" not in os.environ, reason="half a minute each: make test-slow"
+)
 END_SECONDS = 120.0 + AWAY_SECONDS
 NewStudy = Callable[[], Path]
 
@@ -47,6 +50,7 @@ def test_undisturbed_and_resent(whole: Whole, new_study: NewStudy) -> None:
     assert_done_once(whole, uid, whole.status(uid, END_SECONDS))
 
 
+@slow
 def test_delivery_by_c_store(peers: Whole, new_study: NewStudy) -> None:
     """The same by C-STORE with confirmation by C-FIND."""
     peers.deliver_by("c-store", "c-find")
@@ -58,7 +62,7 @@ def test_delivery_by_c_store(peers: Whole, new_study: NewStudy) -> None:
         peers.stop_all()
 
 
-@pytest.mark.parametrize("part", ["triton", "orthanc"])
+@pytest.mark.parametrize("part", ["triton", pytest.param("orthanc", marks=slow)])
 def test_a_part_that_hangs(whole: Whole, new_study: NewStudy, part: str) -> None:
     """Triton or Orthanc keeps its connections and answers nothing for a while."""
     process = getattr(whole, part).process
@@ -72,7 +76,7 @@ def test_a_part_that_hangs(whole: Whole, new_study: NewStudy, part: str) -> None
     assert_done_once(whole, uid, whole.status(uid, END_SECONDS))
 
 
-@pytest.mark.parametrize("part", ["triton", "orthanc"])
+@pytest.mark.parametrize("part", ["triton", pytest.param("orthanc", marks=slow)])
 def test_a_part_that_is_restarted(whole: Whole, new_study: NewStudy, part: str) -> None:
     """Triton's or Orthanc's process ends while the study needs it, and another takes its place."""
     with whole.without(part, AWAY_SECONDS):
@@ -94,7 +98,7 @@ def test_redis_flushed(peers: Whole, new_study: NewStudy) -> None:
         peers.stop_all()
 
 
-@pytest.mark.parametrize("state", ["running", "delivering"])
+@pytest.mark.parametrize("state", ["running", pytest.param("delivering", marks=slow)])
 def test_worker_killed_in_the_middle(whole: Whole, new_study: NewStudy, state: str) -> None:
     """kill -9 of both workers while they hold a lease; new ones finish, once."""
     uid = whole.send(new_study())
