@@ -33,9 +33,14 @@ test: ## Everything that CI runs: formatting, lint, types, import contracts, tes
 .PHONY: test-slow
 test-slow: ## What takes long: every fault with a part away for a whole minute
 	@scripts/bootstrap.sh test
-	@SENTINODE_FAULT_SECONDS=60 $(BIN)/pytest tests/faults \
+	@SENTINODE_BOTH_DATABASES=1 SENTINODE_FAULT_SECONDS=60 $(BIN)/pytest tests/faults \
 		tests/integration/test_priors.py tests/integration/test_replacement.py \
 		tests/integration/test_combination.py
+
+.PHONY: test-databases
+test-databases: ## Every test of the database on SQLite and on PostgreSQL; CI runs each on one of them
+	@scripts/bootstrap.sh test
+	@SENTINODE_BOTH_DATABASES=1 $(BIN)/pytest --numprocesses 2 --dist loadfile tests/integration
 
 .PHONY: test-browser
 test-browser: ## OHIF on every sort of image: MG, US, loops, edges, spacings; 6 minutes

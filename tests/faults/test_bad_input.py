@@ -51,7 +51,7 @@ slow = pytest.mark.skipif(
     [
         pytest.param(empty_pixels, "failed", "pixel", marks=slow),
         (broken_stream, "failed", "failed"),
-        (no_breast, "skipped", "no breast"),
+        pytest.param(no_breast, "skipped", "no breast", marks=slow),
         pytest.param(encapsulated_pdf, "skipped", "no pixel data", marks=slow),
     ],
 )

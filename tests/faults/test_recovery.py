@@ -62,7 +62,8 @@ def test_delivery_by_c_store(peers: Whole, new_study: NewStudy) -> None:
         peers.stop_all()
 
 
-@pytest.mark.parametrize("part", ["triton", pytest.param("orthanc", marks=slow)])
+@slow
+@pytest.mark.parametrize("part", ["triton", "orthanc"])
 def test_a_part_that_hangs(whole: Whole, new_study: NewStudy, part: str) -> None:
     """Triton or Orthanc keeps its connections and answers nothing for a while."""
     process = getattr(whole, part).process

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import time
@@ -159,16 +158,11 @@ def of_patient(
     return dataset
 
 
-_SLOW = "SENTINODE_FAULT_SECONDS" in os.environ
-
-
 @pytest.mark.parametrize("retrieve", ["c-move", "c-get"])
 def test_priors_come_and_are_never_analysed(
     tmp_path: Path, database_url: str, redis_url: str, retrieve: str
 ) -> None:
     """The newest two mammograms of the patient come, and nothing else; no model looks at them."""
-    if not _SLOW and (retrieve == "c-move") == bool(database_url):
-        pytest.skip("each way on one database; the other pairs: make test-slow")
     with clinic(tmp_path, database_url, redis_url, retrieve) as node:
         last = of_patient("20250110")
         beside = [
