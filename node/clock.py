@@ -60,7 +60,7 @@ def _moves(settings: Settings, now: datetime) -> Sequence[tuple[Update, Any, Any
     quiet, longest = settings.study_quiet_seconds, settings.study_max_seconds
     lease, ring = settings.lease_seconds, settings.ring_seconds
     pause = settings.retry_max_seconds
-    at_once, failing = {"due_at": now, "rung_at": None}, {"failing_since": now}
+    at_once = {"due_at": now, "rung_at": None}
     until_called = _after(now, pause) + _LONGEST_CALL
     asked = select(Result.job_id).join(Delivery).where(Delivery.state == ASKED)
     return [
@@ -82,7 +82,11 @@ def _moves(settings: Settings, now: datetime) -> Sequence[tuple[Update, Any, Any
             **at_once,
         ),
         _move(Job, Job.state.in_(ACTIVE) & (Job.rung_at > _after(now, ring)), rung_at=None),
-        _move(Job, Job.state.in_(ACTIVE) & (Job.failing_since > _after(now, ring)), **failing),
+        _move(
+            Job,
+            Job.state.in_(ACTIVE) & (Job.failing_since > _after(now, ring)),
+            failing_since=now,
+        ),
         _move(
             Delivery,
             # Found by its time: of those that are sent for good there may be a million.

@@ -30,7 +30,7 @@ from node.identifiers import JobId
 from node.settings import Settings
 from node.store.runs import AWAY
 from node.store.session import Store
-from node.store.tables import Event, Instance, Job, Study
+from node.store.tables import Event, Instance, Job, ModelRun, Study
 
 QUEUED, RUNNING, DELIVERING = "queued", "running", "delivering"
 DONE, FAILED = "done", "failed"
@@ -251,10 +251,13 @@ def new_job(session: Session, study: Study, text: str, pause: timedelta = timede
 
 def follow_up(session: Session, job: Job, settings: Settings) -> None:
     """Have the next revision ask the models that were away; nothing where none was."""
-    away = sorted({run.model for run in job.model_runs if run.state == AWAY})
+    runs = select(ModelRun.model).where(ModelRun.job_id == job.id, ModelRun.state == AWAY)
+    away = sorted(session.scalars(runs.distinct()))
+    if not away:
+        return
     # Locked: reception and sweepers write this row too.
     study = session.get_one(Study, job.study_uid, with_for_update=True, populate_existing=True)
-    if not away or study.revision != job.revision:
+    if study.revision != job.revision:
         return
     study.revision += 1
     pause = timedelta(seconds=settings.retry_max_seconds)

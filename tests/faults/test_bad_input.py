@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless
 
 from tests.datasets import encapsulated_pdf, mammogram, saved
+from tests.peers.needs import slow
 from tests.peers.whole import Whole
 
 END_SECONDS = 120.0
@@ -38,12 +38,6 @@ def no_breast() -> FileDataset:
     image = mammogram(size_px=(512, 400))
     image.PixelData = b"\0" * len(image.PixelData)
     return image
-
-
-# Each of them waits for a whole study behind it.
-slow = pytest.mark.skipif(
-    "SENTINODE_FAULT_SECONDS" not in os.environ, reason="half a minute each: make test-slow"
-)
 
 
 @pytest.mark.parametrize(

@@ -17,12 +17,10 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from tests.peers.needs import slow
 from tests.peers.whole import Whole
 
 AWAY_SECONDS = float(os.environ.get("SENTINODE_FAULT_SECONDS", "8"))
-slow = pytest.mark.skipif(
-    "SENTINODE_FAULT_SECONDS" not in os.environ, reason="half a minute each: make test-slow"
-)
 END_SECONDS = 120.0 + AWAY_SECONDS
 NewStudy = Callable[[], Path]
 

@@ -12,6 +12,8 @@ import pytest
 from node.settings import Settings, load_settings
 from node.store.migrate import upgrade
 from node.store.session import Store, open_store
+from tests.analysed import Analysed
+from tests.peers.postgresql import Postgresql
 
 DATABASES = ("sqlite", "postgresql")
 
@@ -23,15 +25,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """
     if "SENTINODE_BOTH_DATABASES" in os.environ:
         return
-    left_out = [item for item in items if _is_left_out(item)]
-    items[:] = [item for item in items if item not in left_out]
-    config.hook.pytest_deselected(items=left_out)
+    config.hook.pytest_deselected(items=[item for item in items if _is_left_out(item)])
+    items[:] = [item for item in items if not _is_left_out(item)]
 
 
 def _is_left_out(item: pytest.Item) -> bool:
     callspec = getattr(item, "callspec", None)
     database = callspec.params.get("database_url") if callspec else None
-    if database not in DATABASES or not str(item.path).startswith(str(Path(__file__).parent)):
+    if database not in DATABASES or not item.path.is_relative_to(Path(__file__).parent):
         return False
     name = item.nodeid.replace(database, "")
     return DATABASES[zlib.crc32(name.encode()) % 2] != database
@@ -43,6 +44,21 @@ def database_url(request: pytest.FixtureRequest) -> str:
     if request.param == "sqlite":
         return ""
     return str(request.getfixturevalue("postgresql").new_database())
+
+
+@pytest.fixture
+def postgresql_node(postgresql: Postgresql, tmp_path: Path) -> Iterator[Analysed]:
+    """A node on PostgreSQL, without processes."""
+    settings = load_settings(
+        state_dir=tmp_path / "state",
+        database_url=postgresql.new_database(),
+        min_free_bytes=0,
+        lease_seconds=30,
+    )
+    upgrade(settings)
+    store = open_store(settings)
+    yield Analysed(settings, store)
+    store.close()
 
 
 @pytest.fixture

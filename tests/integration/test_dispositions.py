@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pydicom
@@ -19,9 +18,6 @@ from models.contract import ModelSpec
 from node.errors import ModelMismatchError, ModelRefusedError, SentinodeError
 from node.identifiers import JobId
 from node.job import FAILED, RUNNING, utc_now
-from node.settings import load_settings
-from node.store.migrate import upgrade
-from node.store.session import open_store
 from node.store.tables import Event, Instance, Job
 from phantoms.study import StudyOptions, write_study
 from tests.analysed import Analysed
@@ -30,18 +26,9 @@ from workers.pipeline import Pipeline, open_pipeline
 
 
 @pytest.fixture
-def node(postgresql: Postgresql, tmp_path: Path) -> Iterator[Analysed]:
-    """A node on PostgreSQL."""
-    settings = load_settings(
-        state_dir=tmp_path / "state",
-        database_url=postgresql.new_database(),
-        min_free_bytes=0,
-        lease_seconds=30,
-    )
-    upgrade(settings)
-    store = open_store(settings)
-    yield Analysed(settings, store)
-    store.close()
+def node(postgresql_node: Analysed) -> Analysed:
+    """The node of every test here."""
+    return postgresql_node
 
 
 class Refusing:

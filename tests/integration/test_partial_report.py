@@ -17,15 +17,11 @@ from sqlalchemy import select, update
 
 from node.identifiers import JobId
 from node.job import DELIVERING, FAILED, QUEUED, RUNNING, utc_now
-from node.settings import load_settings
 from node.status import study_status
-from node.store.migrate import upgrade
-from node.store.session import open_store
 from node.store.tables import Event, Job, ModelRun
 from phantoms.study import StudyOptions, write_study
 from stack.served import Triton
 from tests.analysed import Analysed
-from tests.peers.postgresql import Postgresql
 from tests.peers.triton import REPOSITORY, running_triton
 from workers.pipeline import open_pipeline
 from workers.triton.balanced import BalancedClient
@@ -38,18 +34,9 @@ PRESENT = ("mask_rcnn_mg", "resnet50")
 
 
 @pytest.fixture
-def node(postgresql: Postgresql, tmp_path: Path) -> Iterator[Analysed]:
-    """A node on PostgreSQL."""
-    settings = load_settings(
-        state_dir=tmp_path / "state",
-        database_url=postgresql.new_database(),
-        min_free_bytes=0,
-        lease_seconds=60,
-    )
-    upgrade(settings)
-    store = open_store(settings)
-    yield Analysed(settings, store)
-    store.close()
+def node(postgresql_node: Analysed) -> Analysed:
+    """The node of every test here."""
+    return postgresql_node
 
 
 @pytest.fixture(scope="module")
