@@ -34,7 +34,7 @@ def reasons(folder: Path) -> list[str]:
 def test_full_disk_at_every_moment(kind: str, tmp_path: Path) -> None:
     """However little is free, an object is refused whole, and taken once there is space."""
     objects, acknowledged = Objects(MEDIUM), []
-    with mounted(kind, 24 * _MIB, tmp_path / "disk") as disk:
+    with mounted(kind, 32 * _MIB, tmp_path / "disk") as disk:
         values = prepared(tmp_path, state_dir=disk.folder / "state")
         with receiver(values, tmp_path):
             # The first has a file of its own; the others share one that is allocated ahead.
