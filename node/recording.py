@@ -35,7 +35,7 @@ from node.store.packs import Pack, is_pack
 from node.store.session import Store, left_nothing
 from node.store.statements import Statement, insert_missing
 from node.store.tables import Event, Instance, Series
-from node.study import Arrived, register, view_of
+from node.study import Arrived, joined_identity, register, view_of
 
 _REMEMBERED_SERIES = 1000
 _SeriesKey = tuple[str, str, datetime | None]
@@ -206,7 +206,7 @@ def _insert_into(
         )
         for arrival in members
     ]
-    identity = members[0].header.study
+    identity = joined_identity([arrival.header.study for arrival in members])
     registered = register(connection, study_uid, identity, arrived, settings, now)
     for arrival in members:
         arrival.study_began_at = registered.first_instance_at

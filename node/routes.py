@@ -42,6 +42,7 @@ ROUTABLE = (
     "Rows",
     "Columns",
     "PhotometricInterpretation",
+    "QualityControlImage",
     "Manufacturer",
     "ManufacturerModelName",
     "CallingAETitle",

@@ -32,6 +32,8 @@ from node.store.statements import Statement, insert_missing
 from node.store.tables import Event, Job, Study
 
 PRIOR_REASON = "prior study, kept for comparison"
+# Objects in which one of these differs are not of one person, or one of them is wrong.
+_PERSON = ("PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,10 @@ def register(
     settings: Settings,
     now: datetime,
 ) -> Registered:
-    """Count new instances in and move the study's deadline, in the instances' transaction."""
+    """Count new instances in and move the study's deadline, in the instances' transaction.
+
+    `identity`: the values of `STUDY_KEYS`; what the study's row lacks of them is written there.
+    """
     study = _locked(connection, study_uid, identity, now)
     waiting = [_waits(each, study.revision) for each in arrived]
     if any(waiting):
@@ -181,7 +186,7 @@ _STUDY = Statement(
             Study.__table__.c[name]
             for name in (
                 *("revision", "deadline_at", "hard_deadline_at", "views"),
-                *("state", "first_instance_at"),
+                *("state", "first_instance_at", *STUDY_KEYS),
             )
         )
     )
@@ -210,10 +215,27 @@ def _locked(
         }
         _INSERT.run(connection, [new | dict(identity)])
         found = _STUDY.rows(connection, uid=study_uid)
-    study = _Locked(*found[0])
-    if study.state != REMOVED:
-        return study
-    return _returned(connection, study_uid, study, identity, now)
+    state, has = found[0][: -len(STUDY_KEYS)], found[0][-len(STUDY_KEYS) :]
+    study = _Locked(*state)
+    if study.state == REMOVED:
+        return _returned(connection, study_uid, study, identity, now)
+    known = dict(zip(STUDY_KEYS, has, strict=True))
+    whole = joined_identity([known, identity])
+    if whole != known:
+        connection.execute(_of(study_uid).values(whole))
+    return study
+
+
+def joined_identity(identities: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """The first, with what it lacks from the others: a first object may come without Patient ID.
+
+    Nothing is taken from an object that says something else of the patient.
+    """
+    joined = dict(identities[0])
+    for identity in identities[1:]:
+        if all(identity[key] in ("", joined[key]) or not joined[key] for key in _PERSON):
+            joined |= {key: value for key, value in identity.items() if not joined[key]}
+    return joined
 
 
 def _returned(

@@ -10,11 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import combinations
+from typing import NamedTuple
 
 from pydicom.dataset import Dataset
 
 from node.destinations import ResultKind, Variant
 from node.errors import EncodingError
+from workers.dicom.anatomy import read_laterality, read_view
 from workers.dicom.equipment import ModelIdentity
 from workers.dicom.inheritance import ImageReference, reference_to
 from workers.findings import Finding, RunOutcome
@@ -46,6 +49,19 @@ class ImageAnalysis:
     def reference(self) -> ImageReference:
         """How other objects name the image."""
         return reference_to(self.source, self.frame_number)
+
+    @property
+    def name(self) -> str:
+        """What people find it again by: modality, side, view, instance and frame number."""
+        source = self.source
+        place = (source.get("Modality"), read_laterality(source), read_view(source))
+        number = source.get("InstanceNumber")
+        parts = (
+            " ".join(str(word) for word in place if word),
+            f"instance {number}" if number else None,
+            f"frame {self.frame_number}" if self.reference.frame_numbers else None,
+        )
+        return ", ".join(part for part in parts if part) or "image"
 
     @property
     def findings(self) -> list[Finding]:
@@ -90,6 +106,55 @@ def whose(analyses: Sequence[ImageAnalysis]) -> Dataset:
     """
     headers = [analysis.source for analysis in analyses]
     return next((header for header in headers if header.get("PatientID")), headers[0])
+
+
+def require_one_person(analyses: Sequence[ImageAnalysis]) -> None:
+    """Raise EncodingError where images of a study are of two persons: no report is of both.
+
+    A Study Instance UID that a device used twice does that. Another Patient ID alone does not: it
+    may have been corrected between two images.
+    """
+    people = {_Person.of(analysis.source) for analysis in analyses}
+    for one, other in combinations(sorted(people), 2):
+        if (difference := one.difference(other)) is not None:
+            raise EncodingError(
+                f"the images are of different persons ({difference}): have those of each sent "
+                "under a Study Instance UID of its own, and remove this study "
+                "(`sentinode expire --failed`)"
+            )
+
+
+class _Person(NamedTuple):
+    """What an image says of its patient; "" where it says nothing."""
+
+    number: str
+    born: str
+    sex: str
+    name: str
+
+    @staticmethod
+    def of(source: Dataset) -> _Person:
+        keywords = ("PatientID", "PatientBirthDate", "PatientSex", "PatientName")
+        number, born, sex, name = (str(source.get(each) or "").strip(" ^") for each in keywords)
+        return _Person(number, born.replace(".", ""), sex, name.casefold())
+
+    def difference(self, other: _Person) -> str | None:
+        """What, beside the Patient ID, shows that this is somebody else; never its value."""
+        if self.number and self.number == other.number:
+            return None
+        if _differ(self.born, other.born):
+            return "Patient's Birth Date differs"
+        if _differ(self.sex, other.sex):
+            return "Patient's Sex differs"
+        born_unknown = not (self.born and other.born)
+        if born_unknown and _differ(self.number, other.number) and _differ(self.name, other.name):
+            return "Patient ID and Patient's Name differ"
+        return None
+
+
+def _differ(one: str, other: str) -> bool:
+    """Whether both say something, and not the same."""
+    return bool(one and other and one != other)
 
 
 def shortfall(runs: Sequence[RunOutcome]) -> str | None:

@@ -171,7 +171,8 @@ def _description(mammograms: Sequence[ImageAnalysis]) -> str:
     if incomplete := shortfall(runs):
         lines.append(incomplete)
     for number, analysis in enumerate(mammograms, start=1):
-        lines.extend(f"Image {number}: {_sentence(run)}" for run in analysis.runs)
+        image = f"Image {number}, {analysis.name}"
+        lines.extend(f"{image}: {_sentence(run)}" for run in analysis.runs)
     return "\r\n".join(lines)
 
 

@@ -26,7 +26,6 @@ from node.errors import EncodingError
 from node.identifiers import derived_uid
 from workers.analyses import ImageAnalysis, models_of, shortfall, whose
 from workers.dicom import codes, equipment
-from workers.dicom.anatomy import read_laterality, read_view
 from workers.dicom.equipment import ModelIdentity
 from workers.dicom.inheritance import inherit, plain_header, site_time, stamp_creation
 from workers.dicom.measurement import run_sentence
@@ -177,10 +176,10 @@ def _description(analyses: Sequence[ImageAnalysis]) -> str:
     if incomplete := shortfall(runs):
         lines.append(incomplete)
     lines.extend(
-        f"{_place(analysis)}: {_counts(analysis)}" for analysis in analyses if analysis.findings
+        f"{analysis.name}: {_counts(analysis)}" for analysis in analyses if analysis.findings
     )
     lines.extend(
-        f"{_place(analysis)}: {run_sentence(run)}"
+        f"{analysis.name}: {run_sentence(run)}"
         for analysis in analyses
         for run in analysis.runs
         if run.error is not None
@@ -196,16 +195,6 @@ def _counts(analysis: ImageAnalysis) -> str:
         for kind, label in codes.FINDING_LABEL.items()
         if numbers[kind]
     )
-
-
-def _place(analysis: ImageAnalysis) -> str:
-    """How people call the image."""
-    parts = (
-        analysis.source.get("Modality"),
-        read_laterality(analysis.source),
-        read_view(analysis.source),
-    )
-    return " ".join(str(part) for part in parts if part) or "Image"
 
 
 def _name_frames(result: Dataset, chosen: Sequence[ImageAnalysis]) -> None:

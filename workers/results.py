@@ -25,7 +25,13 @@ from node.store.files import Files
 from node.store.originals import Place, as_path, open_original
 from node.store.session import Store
 from node.store.tables import Combination, Instance, Job, ModelRun, Result
-from workers.analyses import EncodedResult, Form, ImageAnalysis, StudyAnalysis
+from workers.analyses import (
+    EncodedResult,
+    Form,
+    ImageAnalysis,
+    StudyAnalysis,
+    require_one_person,
+)
 from workers.cad_report import encode_cad_report
 from workers.combined import Partner, encode_combined
 from workers.dicom.decoding import chosen_frame, read_header, read_source
@@ -124,6 +130,7 @@ def encode_study(
     `partner`: what goes with the study into a combined report; None: there is none.
     `presentation_scores`: as for `Encoding`.
     """
+    require_one_person(study.analyses)
     for variant in _MEASURED_VARIANTS:
         if ("SEG", variant) in wanted or ("SR", variant) in wanted:
             yield from _measured(study, variant, wanted)

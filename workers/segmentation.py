@@ -24,6 +24,7 @@ from node.destinations import SegmentsPer
 from node.errors import EncodingError
 from node.identifiers import derived_uid
 from workers.dicom import equipment
+from workers.dicom.anatomy import read_laterality, read_view
 from workers.dicom.binary_frames import overlap, pack_frames
 from workers.dicom.equipment import ModelIdentity
 from workers.dicom.inheritance import (
@@ -82,6 +83,7 @@ def encode_segmentation(
             segments,
             series_instance_uid=derived_uid("SEG series", *identity, *names),
             series_number=series_number,
+            series_description=_description(source),
             sop_instance_uid=derived_uid("SEG", *identity, *names),
             device_serial_number=equipment.device_serial_number(models),
             content_date=at.date(),
@@ -94,6 +96,12 @@ def encode_segmentation(
     _refer_to(result, reference_to(source, frame_number))
     _place(result, source, frame_number, profile)
     return result
+
+
+def _description(source: Dataset) -> str:
+    """Each image has a series of its own: viewers list them by this."""
+    place = (read_laterality(source), read_view(source))
+    return " ".join(filter(None, ("AI segmentation", *place))) + ", research use only"
 
 
 def _check_inside(findings: Sequence[Finding], rows: int, columns: int) -> None:
@@ -123,7 +131,6 @@ def _framework(header: Dataset, segments: Sequence[Segment], **identity: Any) ->
         software_versions=equipment.software_version(),
         content_label="AI_FINDINGS",
         content_description=equipment.RESEARCH_USE_ONLY,
-        series_description="AI segmentation, research use only",
         **identity,
     )
 

@@ -422,3 +422,32 @@ def test_patient_data_stands_in_the_keys_of_queries_only(node: Node) -> None:
         assert (study.PatientName, study.PatientID) == ("UNIQUE^NAME", "UNIQUE-ID")
         rows = [*study.instances, *study.series, *study.jobs, *session.scalars(select(Event))]
         assert "UNIQUE" not in repr([vars(row) for row in rows])
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_study_is_whose_its_objects_say(node: Node, together: bool) -> None:
+    """What the first object lacks of patient and study the next ones give, whenever they come."""
+    bare, image, stranger = (mammogram("1.2.3", seed=seed) for seed in range(3))
+    bare.PatientID = bare.StudyDate = ""
+    bare.PatientBirthDate = "19600101"
+    image.AccessionNumber = "A1"
+    stranger.PatientID, stranger.StudyID = "ANOTHER", "S1"
+    if together:
+        node.settle([bare, image, stranger])
+    else:
+        for each in (bare, image, stranger):
+            node.receive(each)
+    with node.store.reading() as session:
+        study = session.get_one(Study, "1.2.3")
+    assert (study.PatientID, study.StudyDate, study.AccessionNumber) == ("TEST-1", "20260101", "A1")
+    assert (study.PatientBirthDate, study.StudyID) == ("19600101", "")
+
+
+def test_nothing_is_known_of_a_patient_by_another(node: Node) -> None:
+    """An object without Patient ID of somebody else is not given the ID of the next one."""
+    bare, image = mammogram("1.2.3"), mammogram("1.2.3", seed=1)
+    bare.PatientID, bare.PatientBirthDate = "", "19600101"
+    image.PatientBirthDate = "19700101"
+    node.settle([bare, image])
+    with node.store.reading() as session:
+        assert session.get_one(Study, "1.2.3").PatientID == ""

@@ -12,6 +12,11 @@ from models.contract import Laterality
 from node.views import VIEW_BY_CODE
 from workers.dicom.inheritance import is_code_string
 
+# PS3.16 CID 244 "Laterality", and the breasts by their own codes.
+_SIDES: dict[Laterality, tuple[Code, ...]] = {
+    "L": (codes.SCT.Left, codes.SCT.LeftBreast),
+    "R": (codes.SCT.Right, codes.SCT.RightBreast),
+}
 # PS3.16 CID 6018 "Clockface or Regions" and CID 6020 "Quadrant Locations". Code takes the retired
 # SNOMED RT values for their SNOMED CT successors.
 _LOCATIONS = [
@@ -23,7 +28,8 @@ def read_laterality(dataset: Dataset) -> Laterality | None:
     """Return L or R, or None where it is absent, unknown, or both breasts are in the picture.
 
     The image's own word (PS3.3 C.8.11.2, C.7.6.1) wins over the frame's (C.7.6.16.2.8) and the
-    series' (C.7.3.1): a series may hold both sides.
+    series' (C.7.3.1): a series may hold both sides. Where all are silent, as ultrasound devices
+    often are, the codes of Anatomic Region Sequence tell, unless they name both.
     """
     frame = _first(_first(dataset, "SharedFunctionalGroupsSequence"), "FrameAnatomySequence")
     for value in (
@@ -35,7 +41,9 @@ def read_laterality(dataset: Dataset) -> Laterality | None:
             return "L" if value == "L" else "R"
         if value:
             return None
-    return None
+    stated = _region_codes(dataset)
+    sides = [side for side, names in _SIDES.items() if any(name in stated for name in names)]
+    return sides[0] if len(sides) == 1 else None
 
 
 def read_view(dataset: Dataset) -> str | None:
@@ -55,13 +63,18 @@ def read_location(dataset: Dataset) -> Code | None:
     views write it. Nothing is concluded from the pixels: one projection cannot tell a quadrant.
     None also where the image names more than one.
     """
+    stated = _region_codes(dataset)
+    found = [location for location in _LOCATIONS if location in stated]
+    return found[0] if len(found) == 1 else None
+
+
+def _region_codes(dataset: Dataset) -> list[Code]:
+    """The codes of Anatomic Region Sequence and of its modifiers (PS3.3 10.5)."""
     items: Any = dataset.get("AnatomicRegionSequence") or ()
     modifiers = [
         each for item in items for each in item.get("AnatomicRegionModifierSequence") or ()
     ]
-    stated = [Code(*_coded(item)) for item in (*items, *modifiers)]
-    found = [location for location in _LOCATIONS if location in stated]
-    return found[0] if len(found) == 1 else None
+    return [Code(*_coded(item)) for item in (*items, *modifiers)]
 
 
 def _coded(item: Dataset) -> tuple[str, str, str]:

@@ -65,12 +65,14 @@ def _text(analyses: Sequence[ImageAnalysis], burdens: Sequence[Burden]) -> str:
     n_findings = sum(len(run.findings) for run in runs)
     lines = [equipment.RESEARCH_USE_ONLY]
     if n_findings:
-        lines.append(f"{n_findings} finding(s) on {len(analyses)} image(s).")
+        marked = sum(bool(analysis.findings) for analysis in analyses)
+        lines.append(f"{n_findings} finding(s) on {marked} of {len(analyses)} image(s).")
     elif not incomplete:
         lines.append(f"No findings on {len(analyses)} image(s).")
     if incomplete:
         lines.append(incomplete)
     lines.extend(burden.sentence for burden in burdens)
     for number, analysis in enumerate(analyses, start=1):
-        lines.extend(f"Image {number}: {run_sentence(run)}" for run in analysis.runs)
+        image = f"Image {number}, {analysis.name}"
+        lines.extend(f"{image}: {run_sentence(run)}" for run in analysis.runs)
     return "\r\n".join(lines)

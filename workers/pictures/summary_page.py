@@ -15,7 +15,6 @@ from PIL import Image, ImageDraw
 
 from workers.analyses import ImageAnalysis, StudyAnalysis, shortfall
 from workers.dicom import codes, equipment
-from workers.dicom.anatomy import read_laterality, read_view
 from workers.findings import Finding, RunOutcome
 from workers.pictures.palette import FAINT, GROUND, RGB, TEXT, WARNING_RGB
 from workers.pictures.typesetting import font, wrapped
@@ -68,7 +67,7 @@ def _head(study: StudyAnalysis, at: datetime) -> list[_Line]:
 def _body(study: StudyAnalysis) -> list[_Line]:
     lines = [_outcome(study.analyses)]
     for number, analysis in enumerate(study.analyses, start=1):
-        lines += [_Line(""), _Line(f"Image {number}: {_name(analysis)}")]
+        lines += [_Line(""), _Line(f"Image {number}: {analysis.name}")]
         for run in analysis.runs:
             lines += _run(run)
     return lines
@@ -84,18 +83,6 @@ def _outcome(analyses: Sequence[ImageAnalysis]) -> _Line:
     if failed:
         return _Line("Nothing was marked, but not everything was assessed.", WARNING_RGB)
     return _Line(f"No findings on {len(analyses)} image(s).")
-
-
-def _name(analysis: ImageAnalysis) -> str:
-    """What finds the image again: modality, side, view, instance and frame number."""
-    source = analysis.source
-    numbers = [
-        f"instance {source.InstanceNumber}" if source.get("InstanceNumber") else None,
-        f"frame {analysis.frame_number}" if analysis.reference.frame_numbers else None,
-    ]
-    place = [source.get("Modality"), read_laterality(source), read_view(source)]
-    words = " ".join(str(word) for word in place if word)
-    return ", ".join(part for part in (words, *numbers) if part)
 
 
 def _run(run: RunOutcome) -> list[_Line]:

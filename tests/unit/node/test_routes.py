@@ -18,6 +18,8 @@ SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 TOMOSYNTHESIS = "1.2.840.10008.5.1.4.1.1.13.1.3"
 OWN = {"Manufacturer": "Sentinode", "ManufacturerModelName": "Sentinode breast imaging AI"}
 BREAST_SCAN = {"Modality": "US", "BodyPartExamined": "breast", "HasPixelData": "true"}
+COMPUTED_RADIOGRAPHY = "1.2.840.10008.5.1.4.1.1.1"
+QUALITY = "quality control"
 NO_SCAN = "ultrasound volume or retired class"
 MG = {"Modality": "MG", "SOPClassUID": PRESENTATION, "HasPixelData": "true"}
 
@@ -33,6 +35,17 @@ MG = {"Modality": "MG", "SOPClassUID": PRESENTATION, "HasPixelData": "true"}
         ),
         (MG | {"SOPClassUID": TOMOSYNTHESIS}, "tomosynthesis", ()),
         (MG | {"ViewModifierCodeValue": ["399163009"]}, "magnification view", ()),
+        (MG | {"ViewCodeValue": "127457009"}, "specimen radiograph", ()),
+        (MG | {"ViewCodeValue": "G-8310", "ViewPosition": "CC"}, "specimen radiograph", ()),
+        (MG | {"QualityControlImage": "YES"}, QUALITY, ()),
+        (
+            MG | {"QualityControlImage": "NO"},
+            "mammogram, for presentation",
+            ("mask_rcnn_mg", "mtu_net", "resnet50"),
+        ),
+        (BREAST_SCAN | {"SOPClassUID": ULTRASOUND, "QualityControlImage": "YES"}, QUALITY, ()),
+        (MG | {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.13.1.5"}, "tomosynthesis projections", ()),
+        (MG | {"SOPClassUID": COMPUTED_RADIOGRAPHY}, "mammogram of another class", ()),
         (MG | {"HasPixelData": "false"}, "not an image", ()),
         (BREAST_SCAN | {"SOPClassUID": ULTRASOUND}, "breast ultrasound", ("mask_rcnn_us",)),
         (BREAST_SCAN | {"SOPClassUID": ULTRASOUND_VOLUME}, NO_SCAN, ()),

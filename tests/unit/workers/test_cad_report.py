@@ -169,7 +169,8 @@ def test_what_failed_is_named_with_its_images() -> None:
     text = _children(_children(report, "111017")[0], "111033")[0].TextValue
     assert "INCOMPLETE: 3 of 12 analyses failed." in text
     assert "the pixels cannot be read" in text
-    assert "Image 1: mask_rcnn_mg 1 succeeded" not in text
+    assert "Image 1, MG L CC: mask_rcnn_mg" in text
+    assert "Image 1, MG L CC: mask_rcnn_mg 1 succeeded" not in text
 
 
 def test_probabilities_and_the_statement_on_research_use_are_in_the_text() -> None:

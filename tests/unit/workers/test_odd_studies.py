@@ -10,6 +10,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from node.destinations import ResultKind, Variant
+from node.errors import EncodingError
 from tests.results import CONTENT_AT, findings_of, header, outcome
 from workers.analyses import ImageAnalysis, StudyAnalysis
 from workers.dicom.writing import part10
@@ -54,3 +55,51 @@ def test_every_other_object_is_written_for_its_patient(kind: ResultKind) -> None
         results = _results(kind, analyses)
         assert len(results) == expected
         assert {result.PatientID for result in results} == {good.source.PatientID}
+
+
+def _image_of(study_uid: str, **person: str) -> ImageAnalysis:
+    source = header(StudyInstanceUID=study_uid, **person)
+    return ImageAnalysis(source, None, (outcome(source),))
+
+
+@pytest.mark.parametrize(
+    ("other", "difference"),
+    [
+        ({"PatientID": "B", "PatientBirthDate": "19700101"}, "Birth Date"),
+        ({"PatientID": "", "PatientBirthDate": "19700101"}, "Birth Date"),
+        ({"PatientID": "B", "PatientBirthDate": "19600101", "PatientSex": "M"}, "Sex"),
+        ({"PatientID": "B", "PatientBirthDate": "", "PatientName": "ROE^JANE"}, "Name"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["SEG", "SR", "CADSR", "SC"])
+def test_no_result_is_made_of_two_persons_images(
+    kind: ResultKind, other: dict[str, str], difference: str
+) -> None:
+    """A Study Instance UID that was used twice: whose findings these are cannot be told."""
+    person = {"PatientID": "A", "PatientName": "DOE^ANN", "PatientSex": "F"}
+    one = _image_of("2.25.7", PatientBirthDate="19600101", **person)
+    with pytest.raises(EncodingError, match=f"different persons .*{difference}") as error:
+        _results(kind, [one, _image_of("2.25.7", **(person | other))])
+    assert not any(value in str(error.value) for value in ("DOE", "ROE", "1960", "1970"))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"PatientID": "B", "PatientName": "DOE^ANNE"},
+        {"PatientBirthDate": "19600110", "PatientName": "ROE^ANN"},
+        {"PatientID": "", "PatientBirthDate": "", "PatientName": "", "PatientSex": ""},
+        {"PatientID": "B", "PatientBirthDate": "", "PatientName": "Doe^Ann^^"},
+    ],
+)
+def test_what_was_corrected_between_two_images_costs_nothing(other: dict[str, str]) -> None:
+    """A new Patient ID of the same person, or another spelling under the same one."""
+    person = {
+        "PatientID": "A",
+        "PatientName": "DOE^ANN",
+        "PatientBirthDate": "19600101",
+        "PatientSex": "F",
+    }
+    images = [_image_of("2.25.7", **person), _image_of("2.25.7", **(person | other))]
+    (report,) = _results("SR", images)
+    assert report.PatientID == "A" or other.get("PatientID")

@@ -220,7 +220,27 @@ def test_findings_are_summarised() -> None:
     """All algorithms succeeded, with findings."""
     processing, analyses, text = _summary(_encode(_with_findings(header())))
     assert (processing, analyses) == ("111242", "111222")
-    assert "3 finding(s) on 1 image(s)." in text
+    assert "3 finding(s) on 1 of 1 image(s)." in text
+
+
+def test_the_text_says_which_image_it_speaks_of() -> None:
+    """A repeated view by its instance number; images with findings are counted."""
+    study_uid = header().StudyInstanceUID
+    first, repeat, other = (
+        header(StudyInstanceUID=study_uid, InstanceNumber=1),
+        header(StudyInstanceUID=study_uid, InstanceNumber=9),
+        header(StudyInstanceUID=study_uid, ImageLaterality=None, ViewPosition=None),
+    )
+    report = _encode(
+        _with_findings(first),
+        _analysis(repeat, outcome(repeat)),
+        _analysis(other, outcome(other, error="the pixels cannot be read")),
+    )
+    text = _summary(report)[2]
+    assert "3 finding(s) on 1 of 3 image(s)." in text
+    assert "Image 1, MG L CC, instance 1: mask_rcnn_mg" in text
+    assert "Image 2, MG L CC, instance 9: mask_rcnn_mg 1.0.0 succeeded: no findings." in text
+    assert "Image 3, MG: mask_rcnn_mg 1.0.0 FAILED" in text
 
 
 def test_evidence_lists_images_and_segmentations() -> None:

@@ -209,6 +209,17 @@ def test_it_says_that_it_is_for_research_and_who_made_it() -> None:
     assert len(uids) == 2
 
 
+def test_its_series_says_of_which_image_it_is() -> None:
+    """Viewers list series by their description; what the image does not say is left out."""
+    long, bare = header(ViewPosition="V" * 16), header(ImageLaterality=None, ViewPosition=None)
+    described = [_encode(each, findings_of(each)).SeriesDescription for each in (header(), bare)]
+    assert described == [
+        "AI segmentation L CC, research use only",
+        "AI segmentation, research use only",
+    ]
+    assert len(_encode(long, findings_of(long)).SeriesDescription) <= 64
+
+
 def test_another_model_version_is_another_device() -> None:
     """The device UID changes with the model."""
     first = _encode(header(), [finding()])

@@ -7,7 +7,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
 from tests.results import header, in_a_quadrant
-from workers.dicom.anatomy import read_location
+from workers.dicom.anatomy import read_laterality, read_location
 
 
 def _item(value: str, scheme: str) -> Dataset:
@@ -41,3 +41,33 @@ def test_nothing_is_said_where_the_image_says_nothing_or_too_much() -> None:
     assert read_location(source) is None
     source.AnatomicRegionSequence = [_item("76365002", "SCT"), _item("77831004", "SCT")]
     assert read_location(source) is None
+
+
+@pytest.mark.parametrize(
+    ("region", "modifiers", "expected"),
+    [
+        ("80248007", [], "L"),
+        ("T-04020", [], "R"),
+        ("76752008", ["24028007"], "R"),
+        ("76752008", ["76365002", "G-A101"], "L"),
+        ("76752008", [], None),
+        ("80248007", ["24028007"], None),
+    ],
+)
+def test_the_side_may_stand_in_the_anatomic_region(
+    region: str, modifiers: list[str], expected: str | None
+) -> None:
+    """As ultrasound devices write it, in SNOMED CT or RT; nothing where both sides are named."""
+    breast = _item(region, "SRT" if "-" in region else "SCT")
+    breast.AnatomicRegionModifierSequence = [
+        _item(value, "SRT" if "-" in value else "SCT") for value in modifiers
+    ]
+    source = header(ImageLaterality=None, AnatomicRegionSequence=[breast])
+    assert read_laterality(source) == expected
+
+
+@pytest.mark.parametrize("stated", ["R", "B"])
+def test_the_word_wins_over_the_codes(stated: str) -> None:
+    """Image Laterality is for this, and may say that both breasts are in the picture."""
+    source = header(ImageLaterality=stated, AnatomicRegionSequence=[_item("80248007", "SCT")])
+    assert read_laterality(source) == (stated if stated == "R" else None)
