@@ -119,8 +119,7 @@ def require_one_person(analyses: Sequence[ImageAnalysis]) -> None:
         if (difference := one.difference(other)) is not None:
             raise EncodingError(
                 f"the images are of different persons ({difference}): have those of each sent "
-                "under a Study Instance UID of its own, and remove this study "
-                "(`sentinode expire --failed`)"
+                "under a Study Instance UID of its own"
             )
 
 

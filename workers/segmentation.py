@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import combinations
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from highdicom.seg import Segmentation
@@ -42,6 +42,8 @@ from workers.dicom.segments import Segment, describe, segments_of
 from workers.findings import Finding
 
 Profile = Literal["ohif", "plain"]
+
+_LONGEST_TEXT: Final = 64  # LO
 
 
 def encode_segmentation(
@@ -100,8 +102,10 @@ def encode_segmentation(
 
 def _description(source: Dataset) -> str:
     """Each image has a series of its own: viewers list them by this."""
-    place = (read_laterality(source), read_view(source))
-    return " ".join(filter(None, ("AI segmentation", *place))) + ", research use only"
+    place = " ".join(filter(None, ("AI segmentation", read_laterality(source), read_view(source))))
+    number = f", instance {source.InstanceNumber}" if source.get("InstanceNumber") else ""
+    whole = f"{place}{number}, research use only"
+    return whole if len(whole) <= _LONGEST_TEXT else f"{place}, research use only"
 
 
 def _check_inside(findings: Sequence[Finding], rows: int, columns: int) -> None:

@@ -211,13 +211,16 @@ def test_it_says_that_it_is_for_research_and_who_made_it() -> None:
 
 def test_its_series_says_of_which_image_it_is() -> None:
     """Viewers list series by their description; what the image does not say is left out."""
-    long, bare = header(ViewPosition="V" * 16), header(ImageLaterality=None, ViewPosition=None)
-    described = [_encode(each, findings_of(each)).SeriesDescription for each in (header(), bare)]
-    assert described == [
-        "AI segmentation L CC, research use only",
-        "AI segmentation, research use only",
+    images = [
+        header(InstanceNumber=12),
+        header(ImageLaterality=None, ViewPosition=None),
+        header(ViewPosition="V" * 16, InstanceNumber=123456789),
     ]
-    assert len(_encode(long, findings_of(long)).SeriesDescription) <= 64
+    assert [_encode(each, findings_of(each)).SeriesDescription for each in images] == [
+        "AI segmentation L CC, instance 12, research use only",
+        "AI segmentation, research use only",
+        "AI segmentation L VVVVVVVVVVVVVVVV, research use only",
+    ]
 
 
 def test_another_model_version_is_another_device() -> None:
