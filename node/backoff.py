@@ -18,6 +18,10 @@ _JITTER = 0.2
 
 def pause(failures: int, settings: Settings) -> timedelta:
     """From the n-th failure in a row (1, 2, ...) to the next try."""
+    return plain_pause(failures, settings) * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311  # no secret
+
+
+def plain_pause(failures: int, settings: Settings) -> timedelta:
+    """The same, always as long: of what fails one by one."""
     doublings = min(max(failures - 1, 0), _MOST_DOUBLINGS)
-    seconds = min(settings.retry_seconds * 2**doublings, settings.retry_max_seconds)
-    return timedelta(seconds=seconds * random.uniform(1 - _JITTER, 1 + _JITTER))  # noqa: S311  # no secret
+    return timedelta(seconds=min(settings.retry_seconds * 2**doublings, settings.retry_max_seconds))

@@ -7,14 +7,16 @@ and then nothing changes; whatever is wrong with one study holds up no other.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Exists, exists, func, or_, select, update
+from sqlalchemy import Exists, Update, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from node.job import (
     ACTIVE,
+    FAILED,
     REMOVED,
     SKIPPED,
     Bell,
@@ -31,7 +33,7 @@ from node.logs import log
 from node.priors.requests import request_priors
 from node.priors.rules import PriorRule
 from node.routes import PRIOR_ROUTE, Routes
-from node.store.session import Store
+from node.store.session import Store, changed_one
 from node.store.tables import Instance, Job, Study
 from node.study import next_revision, view_of
 
@@ -121,19 +123,16 @@ def _complete(
             return None
         # An image that arrived since the row was read has moved the deadline: then this changes
         # nothing and the next sweep looks again.
-        moved = session.execute(
-            update(Study)
-            .where(Study.study_uid == study_uid)
-            .where(Study.revision == revision, Study.deadline_at == deadline_at)
-            .values(
-                revision=next_revision(session.connection(), study_uid, revision),
-                deadline_at=None,
-                hard_deadline_at=None,
-            )
-        )
-        if moved.rowcount != 1:  # type: ignore[attr-defined]  # Result of an UPDATE is a CursorResult
+        following = next_revision(session.connection(), study_uid, revision)
+        taken = _taken(study_uid, revision, deadline_at).values(revision=following)
+        if not changed_one(session, taken):
             return None
-        return _open_revision(session, routes, priors, session.get_one(Study, study_uid))
+        study = session.get_one(Study, study_uid)
+        members = _assign(session, routes, priors, study)
+        if last is not None and last.state != FAILED and not _brings_news(members, following):
+            _keep_revision(session, study, revision, members)
+            return None
+        return _open_revision(session, study, members)
 
 
 def _join(
@@ -146,23 +145,42 @@ def _join(
     """Give late images to a revision that brings none itself and waits for a model, maybe a day."""
     if brings_images(session, job) or not seize(session, job):
         return
-    joined = session.execute(
-        update(Study)
-        .where(Study.study_uid == job.study_uid)
-        .where(Study.revision == job.revision, Study.deadline_at == deadline_at)
-        .values(deadline_at=None, hard_deadline_at=None)
-    )
-    if joined.rowcount != 1:  # type: ignore[attr-defined]  # as above
+    if not changed_one(session, _taken(job.study_uid, job.revision, deadline_at)):
         return
     members = _assign(session, routes, priors, session.get_one(Study, job.study_uid))
     text = f"late images join, {len(members)} instances now"
     record(session, job.study_uid, job.revision, job.state, text)
 
 
-def _open_revision(
-    session: Session, routes: Routes, priors: Sequence[PriorRule], study: Study
-) -> Bell | None:
-    members = _assign(session, routes, priors, study)
+def _taken(study_uid: str, revision: int, deadline_at: datetime | None) -> Update:
+    """Takes what waits, while the study's row is as it was read."""
+    return (
+        update(Study)
+        .where(Study.study_uid == study_uid)
+        .where(Study.revision == revision, Study.deadline_at == deadline_at)
+        .values(deadline_at=None, hard_deadline_at=None)
+    )
+
+
+def _brings_news(members: Sequence[Instance], revision: int) -> bool:
+    """Whether a model looks at an image that belongs to this revision first."""
+    return any(member.models for member in members if member.revision == revision)
+
+
+def _keep_revision(
+    session: Session, study: Study, revision: int, members: Sequence[Instance]
+) -> None:
+    """Nothing that came late is analysed: no new results, which would be those of before."""
+    late = [member for member in members if member.revision == study.revision]
+    study.revision = revision
+    for member in late:
+        member.revision = revision
+    session.flush()
+    show_state(session, study.study_uid)
+    record(session, study.study_uid, revision, "late object", skip_reason(late))
+
+
+def _open_revision(session: Session, study: Study, members: Sequence[Instance]) -> Bell | None:
     if any(member.models for member in members):
         return new_job(session, study, f"complete with {len(members)} instances")
     study.error = skip_reason(members)
@@ -195,11 +213,15 @@ def _assign(
 
 
 def leave_out_superfluous(members: Sequence[Instance], routes: Routes) -> None:
-    """Take the models from an image whose better twin (`only_without`) is in the study."""
-    views = {(member.route, view_of(member.attributes)) for member in members}
+    """Take the models from an image whose better twin (`only_without`) is in the study.
+
+    Images that do not say which breast or view they show are twins only where each has one.
+    """
+    views = Counter((member.route, view_of(member.attributes)) for member in members)
     for member in members:
-        better = routes.only_without(member.route)
-        if better and member.models and (better, view_of(member.attributes)) in views:
+        better, view = routes.only_without(member.route), view_of(member.attributes)
+        needed = 1 if all(view.split("-")) else views[member.route, view]
+        if better and member.models and views[better, view] >= needed:
             member.models = []
             member.skip_reason = f"the same view is analysed as '{better}'"
 

@@ -17,6 +17,7 @@ job is free again; whoever lost a lease can no longer write.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,11 +26,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, case, or_, select, update
 from sqlalchemy.orm import Session
 
+from node.backoff import plain_pause
 from node.errors import IllegalMoveError, LeaseLostError
 from node.identifiers import JobId
 from node.settings import Settings
 from node.store.runs import AWAY
-from node.store.session import Store
+from node.store.session import Store, changed_one
 from node.store.tables import Event, Instance, Job, ModelRun, Study
 
 QUEUED, RUNNING, DELIVERING = "queued", "running", "delivering"
@@ -96,9 +98,11 @@ def claim(store: Store, job_id: JobId, owner: str, state: str, settings: Setting
     None when someone else holds it, it is not due, or it has moved on: then there is nothing to do.
     """
     now = utc_now()
+    # Each claim is another's: processes of two containers may have one host name and one number.
+    owner = f"{owner}/{os.urandom(4).hex()}"
     waiting = (QUEUED, RUNNING) if state == RUNNING else (DELIVERING,)
     with store.writing() as session:
-        taken = _changed(
+        taken = changed_one(
             session,
             update(Job)
             .where(Job.id == job_id, Job.state.in_(waiting), Job.due_at <= now)
@@ -133,7 +137,7 @@ def renew(store: Store, lease: Lease, settings: Settings) -> None:
     """Keep the lease. Raises LeaseLostError."""
     until = utc_now() + timedelta(seconds=settings.lease_seconds)
     with store.writing() as session:
-        if not _changed(session, _held(lease).values(lease_until=until)):
+        if not changed_one(session, _held(lease).values(lease_until=until)):
             raise LeaseLostError(f"job {lease.job_id} belongs to another worker now")
 
 
@@ -142,7 +146,7 @@ def hold(session: Session, lease: Lease) -> Job:
 
     Raises LeaseLostError. Every write of a worker goes through here (fencing).
     """
-    if not _changed(session, _held(lease).values(lease_owner=lease.owner)):
+    if not changed_one(session, _held(lease).values(lease_owner=lease.owner)):
         raise LeaseLostError(f"job {lease.job_id} belongs to another worker now")
     return session.get_one(Job, lease.job_id, populate_existing=True)
 
@@ -175,13 +179,15 @@ def postpone(session: Session, job: Job, reason: str, settings: Settings) -> Non
     if failing_for > settings.retry_give_up_seconds:
         move(session, job, FAILED, f"given up after {failing_for:.0f} s: {reason}")
         return
-    pause = min(settings.retry_seconds * 2 ** min(job.attempts - 1, 16), settings.retry_max_seconds)
-    job.due_at = now + timedelta(seconds=pause)
+    pause = plain_pause(job.attempts, settings)
+    job.due_at = now + pause
     job.rung_at = None
     job.lease_owner = job.lease_until = None
     # As in `claim`: a thousand lines would say the same.
     if is_new:
-        record(session, job.study_uid, job.revision, job.state, f"again in {pause:.0f} s: {reason}")
+        text = f"again in {pause.total_seconds():.0f} s: {reason}"
+        record(session, job.study_uid, job.revision, job.state, text)
+        show_state(session, job.study_uid)
 
 
 def failing_seconds(job: Job) -> float:
@@ -267,7 +273,7 @@ def follow_up(session: Session, job: Job, settings: Settings) -> None:
 def seize(session: Session, job: Job) -> bool:
     """Lock a job that waits to be analysed until the transaction ends; False where none waits."""
     waits = (Job.lease_owner.is_(None), Job.due_at > utc_now(), Job.inferred_at.is_(None))
-    return _changed(
+    return changed_one(
         session,
         update(Job)
         .where(Job.id == job.id, Job.state.in_((QUEUED, RUNNING)), *waits)
@@ -286,8 +292,13 @@ def last_reported(session: Session, study_uid: str) -> Job | None:
 
 
 def show_state(session: Session, study_uid: str) -> None:
-    """Derive the study's visible state from its last job and its waiting images."""
-    study = session.get_one(Study, study_uid)
+    """Derive the study's visible state from its last job and its waiting images.
+
+    Its row is locked first: what reception or a sweeper is just committing would be missed, and
+    what they have shown of it written over.
+    """
+    locked = select(Study).where(Study.study_uid == study_uid).with_for_update(key_share=True)
+    study = session.scalars(locked.execution_options(populate_existing=True)).one()
     last = last_job(session, study_uid)
     if last is not None and last.state in ACTIVE:
         study.state = last.state
@@ -342,8 +353,3 @@ def last_job_query(study_uid: str) -> Select[Job]:
 
 def _held(lease: Lease) -> Any:
     return update(Job).where(Job.id == lease.job_id, Job.lease_owner == lease.owner)
-
-
-def _changed(session: Session, statement: Any) -> bool:
-    result: Any = session.execute(statement.execution_options(synchronize_session=False))
-    return bool(result.rowcount == 1)

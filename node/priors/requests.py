@@ -16,12 +16,13 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from node.backoff import plain_pause
 from node.errors import LeaseLostError
 from node.job import record, utc_now
 from node.lease import renewed
 from node.priors.rules import PriorRule
 from node.settings import Settings
-from node.store.session import Store, insert_for
+from node.store.session import Store, changed_one, insert_for
 from node.store.tables import Instance, PriorRequest, Study
 
 WAITING, DONE, FAILED = "waiting", "done", "failed"
@@ -65,7 +66,7 @@ def claim(store: Store, rules: Iterable[str], settings: Settings) -> Errand | No
         return None
     errand = Errand(row.id, row.attempts + 1, row.study_uid, row.rule)
     with store.writing() as session:
-        taken = _changed(
+        taken = changed_one(
             session,
             update(PriorRequest)
             .where(PriorRequest.id == row.id, PriorRequest.state == WAITING)
@@ -122,9 +123,8 @@ def postpone(store: Store, errand: Errand, reason: str, settings: Settings) -> N
         if (now - since).total_seconds() > settings.retry_give_up_seconds:
             _fail(session, errand, f"given up: {reason}")
             return
-        pause = _pause(errand.attempt, settings)
-        told = row.error == reason
-        _write(session, errand, due_at=now + pause, failing_since=since, error=reason)
+        told, due_at = row.error == reason, now + plain_pause(errand.attempt, settings)
+        _write(session, errand, due_at=due_at, failing_since=since, error=reason)
         # A line for each new reason, not for each of the tries of a whole night.
         if not told:
             _tell(session, errand, "prior waits", f"{reason}; trying again")
@@ -186,7 +186,7 @@ def _write(session: Session, errand: Errand, **values: Any) -> None:
         .where(PriorRequest.id == errand.request_id, PriorRequest.state == WAITING)
         .where(PriorRequest.attempts == errand.attempt)
     )
-    if not _changed(session, mine.values(**values)):
+    if not changed_one(session, mine.values(**values)):
         raise LeaseLostError(f"prior request {errand.request_id} belongs to another sweeper now")
 
 
@@ -195,19 +195,9 @@ def _tell(session: Session, errand: Errand, stage: str, text: str) -> None:
     record(session, errand.study_uid, revision, stage, text)
 
 
-def _pause(attempt: int, settings: Settings) -> timedelta:
-    doubled = settings.retry_seconds * 2 ** min(attempt - 1, 16)
-    return timedelta(seconds=min(doubled, settings.retry_max_seconds))
-
-
 def _count(number: int, one: str, many: str = "") -> str:
     return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def _lease_end(settings: Settings) -> datetime:
     return utc_now() + timedelta(seconds=settings.lease_seconds)
-
-
-def _changed(session: Session, statement: Any) -> bool:
-    result: Any = session.execute(statement.execution_options(synchronize_session=False))
-    return bool(result.rowcount == 1)

@@ -18,9 +18,10 @@ from typing import Any
 from sqlalchemy import and_, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
+from node.backoff import plain_pause
 from node.job import utc_now
 from node.settings import Settings
-from node.store.session import Store, insert_for
+from node.store.session import Store, changed_one, insert_for
 from node.store.tables import Commitment
 
 WAITING, REPORTED, ABANDONED = "waiting", "reported", "abandoned"
@@ -87,7 +88,7 @@ def keep_request(
         if claim is None:
             # The report may have gone before this came: `mark_reported` sees that it did.
             moved = update(Commitment).where(Commitment.id == found).values(requested_at=now)
-            _changed(session, moved)
+            changed_one(session, moved)
         return claim
 
 
@@ -149,13 +150,10 @@ def postpone(store: Store, claim: Claim, reason: str, settings: Settings) -> str
     """Give a claim back after a failure, or give the request up; returns the state it is in."""
     now = utc_now()
     tried_seconds = (now - claim.requested_at).total_seconds()
-    pause = min(
-        settings.retry_seconds * 2 ** min(claim.attempt - 1, 16), settings.retry_max_seconds
-    )
     state = ABANDONED if tried_seconds > settings.retry_give_up_seconds else WAITING
     again = {"state": state, "error": reason, "lease_until": None}
     with store.writing() as session:
-        _write(session, claim, again | {"due_at": now + timedelta(seconds=pause)})
+        _write(session, claim, again | {"due_at": now + plain_pause(claim.attempt, settings)})
     return state
 
 
@@ -177,7 +175,7 @@ def _claimed(
     until = utc_now() + timedelta(seconds=settings.lease_seconds)
     values = {"attempts": Commitment.attempts + 1, "lease_until": until} | (more or {})
     statement = update(Commitment).where(Commitment.id == commitment_id, condition).values(values)
-    if not _changed(session, statement):
+    if not changed_one(session, statement):
         return None
     older = aliased(Commitment)
     row, in_use = session.execute(
@@ -200,9 +198,4 @@ def _write(session: Session, claim: Claim, values: dict[str, Any], *conditions: 
         Commitment.attempts == claim.attempt,
         *conditions,
     )
-    return _changed(session, update(Commitment).where(*held).values(values))
-
-
-def _changed(session: Session, statement: Any) -> bool:
-    result: Any = session.execute(statement.execution_options(synchronize_session=False))
-    return bool(result.rowcount == 1)
+    return changed_one(session, update(Commitment).where(*held).values(values))

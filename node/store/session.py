@@ -191,6 +191,12 @@ def insert_for(session: Session | Connection, table: type[DeclarativeBase]) -> A
     return statement
 
 
+def changed_one(session: Session, statement: Any) -> bool:
+    """Run an UPDATE of one row on a condition; whether that held, so that the row is written."""
+    result: Any = session.execute(statement.execution_options(synchronize_session=False))
+    return bool(result.rowcount == 1)
+
+
 def left_nothing(error: BaseException) -> bool:
     """Whether a commit that raised this has certainly not happened: the database itself said so.
 

@@ -20,7 +20,7 @@ from node.destinations import Destination
 from node.job import DELIVERING, utc_now
 from node.settings import Settings
 from node.store.deliveries import PENDING, SENT
-from node.store.session import Store, insert_for
+from node.store.session import Store, changed_one, insert_for
 from node.store.tables import Delivery, DestinationState, Job, Result
 
 # How far apart the jobs that wait look, on average half of it, and how long one rests at most. A
@@ -40,12 +40,10 @@ def may_try(store: Store, destination: Destination) -> bool:
     with store.writing() as session:
         if session.get(DestinationState, destination.name) is None:
             return True
-        mine: Any = session.execute(
-            update(DestinationState)
-            .where(DestinationState.name == destination.name, DestinationState.due_at <= now)
-            .values(due_at=guarded)
+        row = update(DestinationState).where(DestinationState.name == destination.name)
+        return changed_one(
+            session, row.where(DestinationState.due_at <= now).values(due_at=guarded)
         )
-        return bool(mine.rowcount == 1)
 
 
 def works(store: Store, name: str) -> bool:
@@ -71,16 +69,19 @@ def works(store: Store, name: str) -> bool:
 def fails(store: Store, name: str, reason: str, settings: Settings) -> None:
     """Note a failure; the next try comes after a longer pause."""
     now = utc_now()
-    first = {"name": name, "failures": 0, "failing_since": now, "due_at": now}
+    first = {"name": name, "failures": 1, "failing_since": now, "due_at": now}
+    once_more = {"failures": DestinationState.failures + 1}
     with store.writing() as session:
-        session.execute(
-            insert_for(session, DestinationState).values(first).on_conflict_do_nothing()
+        # In one statement: who has just reached it takes the row away.
+        noted = insert_for(session, DestinationState).values(first)
+        failures = session.scalar(
+            noted.on_conflict_do_update(index_elements=["name"], set_=once_more).returning(
+                DestinationState.failures
+            )
         )
-        row = session.get_one(DestinationState, name, with_for_update=True)
-        row.failures += 1
+        row = session.get_one(DestinationState, name)
+        row.due_at, row.error = now + pause(failures, settings), reason
         row.failing_since = row.failing_since or now
-        row.due_at = now + pause(row.failures, settings)
-        row.error = reason
 
 
 def forget(store: Store, name: str) -> None:
