@@ -278,6 +278,12 @@ def print_status(found: dict[str, Any], console: Console) -> None:
         if run["state"] in LACKING:
             said = f"{run['model']} {run['state']} on {run['source_sop_uid']}: {run['error']}"
             console.print(escape(said), style="red", soft_wrap=True)
+    for reason, count in Counter(row["reason"] for row in found["skipped_instances"]).items():
+        objects = "1 object" if count == 1 else f"{count} objects"
+        console.print(escape(f"not analysed, {objects}: {reason}"), soft_wrap=True)
+    for sop_instance_uid in found["conflicts"]:
+        text = f"kept apart: other content under the same SOP Instance UID {sop_instance_uid}"
+        console.print(text, style="red", soft_wrap=True)
     for result in found["results"]:
         where = result["destination"] or "no destination"
         console.print(f"{result['kind']:<8} {result['state']:<10} {where}")

@@ -129,7 +129,7 @@ def _complete(
             return None
         study = session.get_one(Study, study_uid)
         members = _assign(session, routes, priors, study)
-        if last is not None and last.state != FAILED and not _brings_news(members, following):
+        if last is not None and last.state != FAILED and not _brings_news(members, study.revision):
             _keep_revision(session, study, revision, members)
             return None
         return _open_revision(session, study, members)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, selectinload
 
 from node.errors import NotFoundError
 from node.job import last_job, last_reported
@@ -28,6 +28,12 @@ FINDING_CODES: dict[str, dict[str, str]] = {
     },
 }
 
+# Of a job, in one query for each table: a study may have a thousand runs.
+_SHOWN = (
+    selectinload(Job.model_runs).selectinload(ModelRun.findings),
+    selectinload(Job.results).selectinload(Result.deliveries),
+)
+
 
 def score(value: float) -> str:
     """A probability with two digits; 0.999 must not look like certainty."""
@@ -44,6 +50,8 @@ def study_status(session: Session, study_uid: str) -> dict[str, Any]:
         raise NotFoundError(f"no study {study_uid} has been received")
     job = last_job(session, study_uid)
     shown = last_reported(session, study_uid) or job
+    if shown is not None:
+        session.get(Job, shown.id, options=_SHOWN, populate_existing=True)
     runs = shown.model_runs if shown else []
     return {
         "study_uid": study_uid,
@@ -58,6 +66,7 @@ def study_status(session: Session, study_uid: str) -> dict[str, Any]:
         "model_runs": [_run(run) for run in runs],
         "results": _results(shown),
         "skipped_instances": _skipped(session, study_uid),
+        "conflicts": _conflicts(session, study_uid),
         "events": _events(session, study_uid),
     }
 
@@ -158,6 +167,12 @@ def _skipped(session: Session, study_uid: str) -> list[dict[str, Any]]:
         {"sop_instance_uid": row.sop_instance_uid, "route": row.route, "reason": row.skip_reason}
         for row in rows
     ]
+
+
+def _conflicts(session: Session, study_uid: str) -> list[str]:
+    """SOP Instance UIDs under which other content came too, which is kept apart."""
+    uids = select(Instance.sop_instance_uid).where(Instance.study_uid == study_uid)
+    return list(session.scalars(uids.where(Instance.conflict).order_by(Instance.id)))
 
 
 def _events(session: Session, study_uid: str) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from node.store.runs import SUCCEEDED
 from node.store.tables import Instance
 
 Entry = dict[str, Any]
+# Entries by the SOP Instance UID of their image.
+_ByImage = defaultdict[str, list[Entry]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,8 @@ def study_page(session: Session, files: Files, study_uid: str) -> StudyPage:
     rows = session.scalars(
         select(Instance).where(Instance.study_uid == study_uid).order_by(Instance.id)
     ).all()
-    cards = tuple(_card(row, status, files) for row in rows)
+    parts = [_by_image(status[name]) for name in ("model_runs", "findings", "classification")]
+    cards = tuple(_card(row, status["revision"], files, *parts) for row in rows)
     # Images that a model looked at come first, in the order in which radiologists hang them.
     return StudyPage(status, tuple(sorted(cards, key=lambda card: (not card.runs, card.label))))
 
@@ -66,24 +70,37 @@ def find_picture(files: Files, study_uid: str, sop_instance_uid: str, revision: 
     return None
 
 
-def _card(row: Instance, status: Entry, files: Files) -> ImageCard:
-    uid = row.sop_instance_uid
-    runs = _of(status["model_runs"], uid)
+def _card(
+    row: Instance,
+    revision: int,
+    files: Files,
+    all_runs: _ByImage,
+    findings: _ByImage,
+    classification: _ByImage,
+) -> ImageCard:
+    # What is kept apart has its UID from another, and that one's runs are not its own.
+    uid = "" if row.conflict else row.sop_instance_uid
+    runs = tuple(all_runs[uid])
+    # An earlier revision may have looked at an image that a better one has replaced since.
+    shown = bool(runs) or not (row.conflict or row.skip_reason)
     return ImageCard(
-        sop_instance_uid=uid,
+        sop_instance_uid=row.sop_instance_uid,
         label=_label(row.attributes),
         skip_reason=row.skip_reason,
         conflict=row.conflict,
-        picture=find_picture(files, row.study_uid, uid, status["revision"]) is not None,
-        findings=_of(status["findings"], uid),
-        classification=_of(status["classification"], uid),
+        picture=shown and find_picture(files, row.study_uid, uid, revision) is not None,
+        findings=tuple(findings[uid]),
+        classification=tuple(classification[uid]),
         failures=tuple(run for run in runs if run["state"] != SUCCEEDED),
         runs=runs,
     )
 
 
-def _of(entries: Sequence[Entry], source_sop_uid: str) -> tuple[Entry, ...]:
-    return tuple(entry for entry in entries if entry["source_sop_uid"] == source_sop_uid)
+def _by_image(entries: Sequence[Entry]) -> _ByImage:
+    found: _ByImage = defaultdict(list)
+    for entry in entries:
+        found[entry["source_sop_uid"]].append(entry)
+    return found
 
 
 def _label(attributes: Entry) -> str:

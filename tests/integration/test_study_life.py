@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+from pydicom.dataset import FileDataset
+from pydicom.uid import DigitalMammographyXRayImageStorageForProcessing
 from sqlalchemy import select
 
 from node.errors import IllegalMoveError, LeaseLostError, NotFoundError
@@ -422,6 +424,63 @@ def test_patient_data_stands_in_the_keys_of_queries_only(node: Node) -> None:
         assert (study.PatientName, study.PatientID) == ("UNIQUE^NAME", "UNIQUE-ID")
         rows = [*study.instances, *study.series, *study.jobs, *session.scalars(select(Event))]
         assert "UNIQUE" not in repr([vars(row) for row in rows])
+
+
+def raw(image: FileDataset) -> FileDataset:
+    """The For Processing image of the same exposure."""
+    twin = mammogram(image.StudyInstanceUID, image.ImageLaterality, image.ViewPosition, seed=7)
+    twin.PresentationIntentType = "FOR PROCESSING"
+    twin.SOPClassUID = twin.file_meta.MediaStorageSOPClassUID = (
+        DigitalMammographyXRayImageStorageForProcessing
+    )
+    return twin
+
+
+def test_a_late_image_that_nothing_looks_at_makes_no_new_results(node: Node) -> None:
+    """The raw twin of an image that was analysed: the results would be the same under new UIDs."""
+    image = mammogram()
+    uid = image.StudyInstanceUID
+    node.receive(image)
+    (bell,) = node.sweep(31)
+    finish(node, bell.job_id)
+    node.receive(raw(image))
+    assert node.state(uid) == (RECEIVING, 1)
+    assert node.sweep(62) == []
+    assert node.state(uid) == (DONE, 1)
+    with node.store.reading() as session:
+        last = study_status(session, uid)["events"][-1]
+    assert (last["stage"], last["revision"]) == ("late object", 1)
+    assert "for presentation" in last["text"]
+    node.receive(mammogram(uid, "R"))
+    (bell,) = node.sweep(93)
+    assert node.state(uid) == (QUEUED, 2)
+
+
+def test_a_late_image_gives_a_failed_study_another_chance(node: Node) -> None:
+    """Also one that nothing looks at."""
+    image = mammogram()
+    node.receive(image)
+    (bell,) = node.sweep(31)
+    finish(node, bell.job_id, FAILED)
+    node.receive(raw(image))
+    assert len(node.sweep(62)) == 1
+    assert node.state(image.StudyInstanceUID) == (QUEUED, 2)
+
+
+def test_an_image_is_left_out_for_its_twin_and_for_no_other(node: Node, store: Store) -> None:
+    """Where images do not say which view they show, one shown image stands for one raw image."""
+    image = mammogram("1.2.3", view="")
+    node.settle([image, raw(image)])
+    node.sweep(31)
+    with store.reading() as session:
+        assert [row["reason"] for row in study_status(session, "1.2.3")["skipped_instances"]] == [
+            "the same view is analysed as 'mammogram, for presentation'"
+        ]
+    alone = mammogram("1.2.4", view="")
+    node.settle([alone, *(raw(alone) for _ in range(2))])
+    node.sweep(31)
+    with store.reading() as session:
+        assert study_status(session, "1.2.4")["skipped_instances"] == []
 
 
 @pytest.mark.parametrize("together", [True, False])

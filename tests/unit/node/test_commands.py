@@ -231,6 +231,7 @@ def test_an_error_in_brackets_is_shown_as_it_is() -> None:
     console = Console(file=io.StringIO(), width=200)
     run = {"model": "mtu_net", "state": "failed", "source_sop_uid": "1.2.3", "error": said}
     lists = {"findings": [], "classification": [], "model_runs": [run], "results": [result]}
+    lists |= {"skipped_instances": [], "conflicts": []}
     print_status({**found, "error": said, **lists}, console)
     assert console.file.getvalue().count(said) == 3
 
@@ -255,11 +256,30 @@ def test_status_tells_what_classifiers_and_failed_models_said() -> None:
     ]
     console = Console(file=io.StringIO(), width=40)
     lists = {"findings": [], "classification": rows, "model_runs": runs, "results": []}
+    lists |= {"skipped_instances": [], "conflicts": []}
     print_status({**found, "shown_revision": 1, **lists}, console)
     lines = console.file.getvalue().splitlines()
     assert "resnet50: normal 0.10, malignant 0.90  1.2.3" in lines
     assert "shown is revision 1; revision 2 has no results yet" in lines
     assert lines[-1] == "mtu_net failed on 1.2.3: no breast"
+
+
+def test_status_tells_what_was_not_analysed_and_why() -> None:
+    """A study of a mammogram and of ultrasound that no rule takes looked as if all was read."""
+    skipped = [
+        {"sop_instance_uid": f"1.2.{number}", "route": "r", "reason": reason}
+        for number, reason in enumerate(["no body part", "no pixel data", "no body part"])
+    ]
+    found = {"study_uid": "1.2", "state": "done", "revision": 1, "instances": 4, "error": ""}
+    lists = {"findings": [], "classification": [], "model_runs": [], "results": []}
+    lists |= {"skipped_instances": skipped, "conflicts": ["1.2.3"]}
+    console = Console(file=io.StringIO(), width=40)
+    print_status({**found, "shown_revision": 1, **lists}, console)
+    assert console.file.getvalue().splitlines()[-3:] == [
+        "not analysed, 2 objects: no body part",
+        "not analysed, 1 object: no pixel data",
+        "kept apart: other content under the same SOP Instance UID 1.2.3",
+    ]
 
 
 @pytest.mark.parametrize("days", ["0", "-1", "0.5", "800000"])
