@@ -109,8 +109,8 @@ def check_beat(store: Store, role: str) -> Check:
     try:
         with store.reading() as session:
             last = session.scalar(select(func.max(Process.beat_at)).where(Process.role == role))
-    except SQLAlchemyError as error:
-        return Check(role, False, f"unknown, the database does not answer ({type(error).__name__})")
+    except SQLAlchemyError:
+        return Check(role, False, "unknown; see what is said of the database")
     if last is None:
         return Check(role, False, f"no such process yet; start `sentinode run {role}`")
     age_seconds = (datetime.now(UTC) - last).total_seconds()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from node.job import REMOVED
@@ -62,6 +62,15 @@ def list_studies(
         pages=max(1, -(-total // size)),
         total=total,
     )
+
+
+def find_studies(session: Session, text: str, size: int = PAGE_SIZE) -> tuple[StudyLine, ...]:
+    """The newest studies whose UID, Accession Number or Patient ID this is, `size` at most."""
+    if not text or "\0" in text:  # PostgreSQL takes no NUL, and an empty column is no value
+        return ()
+    is_it = or_(Study.study_uid == text, Study.AccessionNumber == text, Study.PatientID == text)
+    wanted = select(Study).where(is_it).order_by(Study.last_instance_at.desc(), Study.study_uid)
+    return _lines(session, session.scalars(wanted.limit(size)).all())
 
 
 def _lines(session: Session, studies: Sequence[Study]) -> tuple[StudyLine, ...]:

@@ -280,6 +280,12 @@ class Settings(BaseSettings):
     orthanc_password_file: Path | None = Field(
         None, description="File with the password of ORTHANC_USERNAME."
     )
+    archive_url: str = Field(
+        "",
+        description="Address of the archive's own pages as people's browsers reach it, linked on "
+        "the page of each study; empty: ORTHANC_URL where browser, node and Orthanc are on one "
+        "machine, else no link.",
+    )
     redis_port: Port = Field(6379, description="Embedded stack: Redis' port.")
     triton_http_port: Port = Field(8000, description="Embedded stack: Triton's HTTP port.")
     triton_grpc_port: Port = Field(8001, description="Embedded stack: Triton's gRPC port.")
@@ -339,6 +345,13 @@ class Settings(BaseSettings):
         # A checkout's own, whatever folder its commands are called from.
         beside = _CHECKOUT / value
         return beside if not value.exists() and beside.exists() else value
+
+    @field_validator("archive_url")
+    @classmethod
+    def _is_a_page(cls, value: str) -> str:
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError("write http://host or https://host")
+        return value
 
     @field_validator("broker_url")
     @classmethod

@@ -21,7 +21,7 @@ from node.logs import log
 from node.settings import Settings
 from node.store.files import Files
 from node.store.session import open_store
-from node.web import dicomweb, metrics, pages, probes, studies, viewer
+from node.web import dicomweb, find, metrics, pages, probes, studies, viewer
 from node.web.audit import AuditTrail
 from node.web.head import Head
 from node.web.login import pages as login
@@ -32,6 +32,11 @@ from node.web.security import Guard
 from node.web.site import Site
 
 _HERE = Path(__file__).parent
+# For what the framework says of an address that is none.
+_OWN_WORDS = {
+    "Not Found": "there is nothing at this address",
+    "Method Not Allowed": "this address is not for that: its method is not allowed",
+}
 
 
 def create_app(
@@ -65,6 +70,7 @@ def create_app(
         metrics.router(site),
         login.router,
         studies.router,
+        find.router,
         dicomweb.router,
     )
     for router in (*parts, *doors):
@@ -87,11 +93,13 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 def _answer_errors(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     def refused(request: Request, error: HTTPException) -> Response:
-        return answer(request, error.status_code, str(error.detail), error.headers)
+        text = _OWN_WORDS.get(str(error.detail), str(error.detail))
+        return answer(request, error.status_code, text, error.headers)
 
     @app.exception_handler(RequestValidationError)
     def malformed(request: Request, error: RequestValidationError) -> Response:
-        return answer(request, 422, "; ".join(str(item["msg"]) for item in error.errors()))
+        wrong = (f"{item['loc'][-1]}: {item['msg']}" for item in error.errors())
+        return answer(request, 422, "; ".join(wrong))
 
     @app.exception_handler(NotFoundError)
     def not_found(request: Request, error: NotFoundError) -> Response:

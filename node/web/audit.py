@@ -56,7 +56,7 @@ class AuditTrail:
         self._told: OrderedDict[tuple[str, str, Look], float] = OrderedDict()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        look = _look(scope) if scope["type"] == "http" and scope["method"] == "GET" else None
+        look = _look(scope) if scope["type"] == "http" else None
         if look is None:
             await self._app(scope, receive, send)
             return
@@ -84,6 +84,8 @@ class AuditTrail:
 
 def _look(scope: Scope) -> Look | None:
     path: str = scope["path"]
+    if scope["method"] != "GET":
+        return Look(_SHOWN[""], None) if path == "/find" else None
     study = _STUDY.match(path)
     if study is not None:
         return Look(_SHOWN[study[1]], study[2]) if is_uid(study[2]) else None

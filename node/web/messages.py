@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from http import HTTPStatus
 
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 
 from node.web.site import Site
+
+# What a person reads above the text; the names of RFC 9110 are for programs.
+_TITLES = {
+    403: "Not allowed",
+    404: "Not found",
+    422: "Not understood",
+    502: "The archive does not answer",
+    503: "Not available now",
+}
 
 
 def answer(
@@ -19,5 +27,5 @@ def answer(
     if path.startswith(("/api/", "/dicom-web/", "/health/")):
         return JSONResponse({"error": text}, status, headers)
     site: Site = request.app.state.site
-    context = {"title": HTTPStatus(status).phrase, "text": text}
+    context = {"title": _TITLES.get(status, "Not possible"), "text": text}
     return site.templates.TemplateResponse(request, "message.html", context, status, headers)

@@ -16,9 +16,41 @@ _KINDS = {
 }
 
 
+# What a person asks who sees the word, and how it goes on.
+_STATES = {
+    "receiving": "Images are coming; it is analysed once no more have come for a while.",
+    "queued": "Waits for a worker, or for what the timeline names.",
+    "running": "The models look at its images.",
+    "delivering": "Analysed; its results are on their way to the archives.",
+    "done": "Analysed; nothing is left to deliver.",
+    "failed": "Ended without all results; once the reason is mended, an operator retries it.",
+    "skipped": "Not analysed: no model reads any of its images.",
+    "removed": "Kept no longer on this node.",
+}
+_DELIVERIES = {
+    "pending": "to be sent",
+    "sent": "the archive took it",
+    "asked": "the archive is to confirm it",
+    "confirmed": "the archive has it",
+    "refused": "the archive will not take it",
+    "dead": "given up",
+    "replaced": "taken back, a newer one is there",
+    "kept": "no destination wants it",
+}
+
+_PARTS = {
+    "database": "Holds what was received and found; without it images are refused and sent again.",
+    "broker": "Tells workers at once what to do; without it nothing is lost, and nothing begins.",
+    "receive": "Takes images from modalities.",
+    "sweep": "Sees which studies are complete, and what has waited too long.",
+    "worker": "Analyses studies and delivers results.",
+    "disk": "Keeps images and results; without room images are refused and sent again.",
+}
+
+
 def environment(templates: Jinja2Templates) -> Jinja2Templates:
     """Give the templates their filters; everything they print is escaped."""
-    filters = (moment, score, area, kind, moving, sentence)
+    filters = (moment, score, area, kind, moving, sentence, state_means, delivery_means, part_means)
     templates.env.filters.update({each.__name__: each for each in filters})
     templates.env.trim_blocks = templates.env.lstrip_blocks = True
     return templates
@@ -40,6 +72,21 @@ def area(value: float | None) -> str:
 def kind(value: str) -> str:
     """A finding kind in words."""
     return _KINDS.get(value, value.replace("_", " ").capitalize())
+
+
+def state_means(state: str) -> str:
+    """A study's state in a sentence."""
+    return _STATES.get(state, "")
+
+
+def delivery_means(state: str) -> str:
+    """The state of one result at one destination in a few words."""
+    return _DELIVERIES.get(state, "")
+
+
+def part_means(name: str) -> str:
+    """What a part that health checks name is for."""
+    return _PARTS.get(name, "")
 
 
 def sentence(text: str) -> str:

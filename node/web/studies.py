@@ -15,12 +15,13 @@ from node.identifiers import is_uid
 from node.listing import list_studies
 from node.logs import log
 from node.retry import retry
+from node.settings import Settings
 from node.status import study_status
 from node.store.tables import Study
 from node.web.detail import find_picture, study_page
 from node.web.login.gate import Visitor, peer_host
 from node.web.metrics import STUDY_STATES
-from node.web.security import same_origin
+from node.web.security import is_loopback, same_origin
 from node.web.site import Site, StudyUID, TheSite
 
 router = APIRouter()
@@ -41,6 +42,9 @@ def show_list(request: Request, site: TheSite, state: State = None, page: Page =
     """The study list."""
     with site.store.reading() as session:
         found = list_studies(session, state, page)
+    if page > found.pages:  # it was there before studies left this state
+        wanted = f"state={state}&" if state else ""
+        return RedirectResponse(f"/?{wanted}page={found.pages}", 303)
     context = {"found": found, "states": STUDY_STATES}
     return site.templates.TemplateResponse(request, "studies.html", context)
 
@@ -50,9 +54,8 @@ def show_study(request: Request, site: TheSite, study_uid: StudyUID) -> Response
     """The page of one study."""
     with site.store.reading() as session:
         found = study_page(session, site.files, study_uid)
-    # A name and password in ORTHANC_URL are this process's, not the reader's.
-    archive = httpx.URL(site.settings.orthanc).copy_with(userinfo=b"")
-    context = {"page": found, "study": found.status, "archive": str(archive)}
+    archive = _archive_page(request, site.settings)
+    context = {"page": found, "study": found.status, "archive": archive}
     return site.templates.TemplateResponse(request, "study.html", context)
 
 
@@ -97,6 +100,21 @@ def api_retry(request: Request, site: TheSite, study_uid: StudyUID) -> Any:
     _retry(request, site, study_uid)
     with site.store.reading() as session:
         return study_status(session, study_uid)
+
+
+def _archive_page(request: Request, settings: Settings) -> str:
+    """The archive's own pages as the reader's browser reaches them; "" where nobody has said.
+
+    ORTHANC_URL is how this process reaches it: in containers a name that no browser knows, and a
+    loopback address means the reader's own machine.
+    """
+    if settings.archive_url:
+        return settings.archive_url
+    url = httpx.URL(settings.orthanc)
+    if not (is_loopback(url.host) and is_loopback(request.url.hostname or "")):
+        return ""
+    # A name and password in it are this process's, not the reader's.
+    return str(url.copy_with(userinfo=b""))
 
 
 def _retry(request: Request, site: Site, study_uid: str) -> None:

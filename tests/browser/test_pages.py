@@ -6,10 +6,12 @@ import io
 
 import cv2
 import numpy as np
+import pytest
 from PIL import Image
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import StaleElementReferenceException, TimeoutException
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from node.job import last_job
@@ -19,6 +21,8 @@ from tests.browser.results import Case, draw_case, finding
 from tests.unit.node.web.rows import add_study
 
 PATIENCE_SECONDS = 20
+# Longer than a list waits between two looks.
+REFRESH_SECONDS = 8
 
 
 def _picture(case: Case) -> bytes:
@@ -83,3 +87,61 @@ def test_list_follows_the_database_without_a_reload(browser: Chrome, web: Web) -
         lambda driver: driver.find_elements(By.CSS_SELECTOR, link)
     )
     pictures.keep(browser, "studies")
+
+
+def _focused(browser: Chrome) -> str | None:
+    return browser.switch_to.active_element.get_attribute("href")
+
+
+def test_list_keeps_the_keyboard_and_the_selection(browser: Chrome, web: Web) -> None:
+    """Who is on a link stays there when a study arrives; a UID being copied stays selected."""
+    known = add_study(web.store, 4)
+    browser.get(web.url)
+    link = browser.find_element(By.CSS_SELECTOR, f"a[href='/studies/{known}']")
+    browser.execute_script("arguments[0].focus()", link)
+    added = add_study(web.store, 5)
+    arrived = f"a[href='/studies/{added}']"
+    wait = WebDriverWait(browser, PATIENCE_SECONDS)
+    wait.until(lambda driver: driver.find_elements(By.CSS_SELECTOR, arrived))
+    assert _focused(browser) == f"{web.url}/studies/{known}"
+    browser.execute_script(
+        "getSelection().selectAllChildren(document.querySelector(arguments[0]))", arrived
+    )
+    later = add_study(web.store, 6)
+    with pytest.raises(TimeoutException):
+        WebDriverWait(browser, REFRESH_SECONDS).until(
+            lambda driver: driver.find_elements(By.CSS_SELECTOR, f"a[href='/studies/{later}']")
+        )
+    assert browser.execute_script("return getSelection().toString()") == added
+    browser.execute_script("getSelection().removeAllRanges()")
+    wait.until(lambda driver: driver.find_elements(By.CSS_SELECTOR, f"a[href='/studies/{later}']"))
+
+
+def test_list_says_when_it_is_old(browser: Chrome, web: Web) -> None:
+    """A page on a wall must not look well while the node is away; when it is back, it is new."""
+    browser.get(web.url)
+    wait = WebDriverWait(browser, PATIENCE_SECONDS)
+    wait.until(lambda driver: driver.execute_script("return document.readyState") == "complete")
+    offline = {"latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
+    browser.execute_cdp_cmd("Network.enable", {})
+    browser.execute_cdp_cmd("Network.emulateNetworkConditions", {"offline": True, **offline})
+    try:
+        wait.until(lambda driver: driver.find_elements(By.CSS_SELECTOR, ".age"))
+        said = browser.find_element(By.CSS_SELECTOR, ".age").text
+        assert "the node does not answer since" in said
+    finally:
+        online = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+        browser.execute_cdp_cmd("Network.emulateNetworkConditions", {"offline": False, **online})
+    wait.until(lambda driver: not driver.find_elements(By.CSS_SELECTOR, ".age"))
+
+
+def test_a_study_is_found_by_the_keyboard(browser: Chrome, web: Web) -> None:
+    """The field is one of the first things that Tab reaches, and Enter leads to the study."""
+    uid = add_study(web.store, 7)
+    browser.get(web.url)
+    for _ in range(4):  # brand, two pages, the field
+        browser.switch_to.active_element.send_keys(Keys.TAB)
+    browser.switch_to.active_element.send_keys(uid, Keys.ENTER)
+    wait = WebDriverWait(browser, PATIENCE_SECONDS)
+    wait.until(lambda driver: driver.current_url == f"{web.url}/studies/{uid}")
+    assert browser.title.startswith(f"Study {uid}")

@@ -38,6 +38,8 @@ _OPEN_FILES = "/static/"
 _LOGIN = ("/login", "/logout")
 # Where programs show name and password with each request (RFC 7617), and get 401 instead of a page.
 _FOR_PROGRAMS = ("/api/", "/dicom-web/")
+# The search field's form is a look too: what it asks for would stand in the address of a GET.
+_FIND = "/find"
 _LOOKS = ("GET", "HEAD", "OPTIONS")
 # A page that keeps itself up to date; that is not somebody's use of the session.
 POLL_HEADER = "x-sentinode-refresh"
@@ -128,7 +130,9 @@ class Gate:
         visitor: Visitor = request.state.visitor
         if visitor.role is None:
             return await self._to_stranger(request)
-        if request.method in _LOOKS or request.url.path in _LOGIN or visitor.operates:
+        if request.method in _LOOKS or visitor.operates:
+            return None
+        if request.url.path in (*_LOGIN, _FIND):
             return None
         facts = {"account": visitor.name, "peer_host": peer_host(request)}
         log.warning("change refused: the account is a reader", extra=facts)

@@ -6,27 +6,22 @@ and nowhere else; the answer does not tell whether the name exists.
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from fastapi.responses import RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect
 
 from node.logs import log
+from node.web.forms import read_form
 from node.web.login.gate import Visitor, peer_host, set_cookie
 from node.web.security import same_origin
 from node.web.site import Site, TheSite
 
 router = APIRouter()
 
-# A name, a password of 128 characters and a way back, all percent-encoded.
-_FORM_BYTES = 8192
-_FORM_SECONDS = 10.0
 _WAY_BACK_CHARACTERS = 2000
-_HTML_FORM = "application/x-www-form-urlencoded"
 
 
 @router.get("/login")
@@ -43,7 +38,7 @@ def show_login(
 @router.post("/login", dependencies=[Depends(same_origin)])
 async def log_in(request: Request, site: TheSite) -> Response:
     """Check name and password; then a new session, or the form again with what is wrong."""
-    form = await _form(request)
+    form = await read_form(request)
     # Names are lower case; keyboards of telephones begin with a capital.
     name, way_back = form.get("name", "").strip().lower(), local_path(form.get("next", ""))
     try:
@@ -105,25 +100,3 @@ def _end_session(request: Request, site: Site) -> None:
     visitor: Visitor = request.state.visitor
     if visitor.session is not None:
         site.entrance.sessions.end(visitor.session)
-
-
-async def _form(request: Request) -> dict[str, str]:
-    """The fields of a small form. Raises HTTPException 400, 408, 413 or 415."""
-    if request.headers.get("content-type", "").partition(";")[0].strip() != _HTML_FORM:
-        raise HTTPException(415, "send the form of the login page")
-    body = b""
-    try:
-        async with asyncio.timeout(_FORM_SECONDS):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > _FORM_BYTES:
-                    raise HTTPException(413, "this is more than a name and a password")
-    except ClientDisconnect as error:
-        raise HTTPException(400, "the form broke off") from error  # nobody reads it
-    except TimeoutError as error:
-        raise HTTPException(408, "the form did not arrive in time") from error
-    try:
-        fields = parse_qs(body.decode("ascii"), max_num_fields=10)
-    except ValueError as error:
-        raise HTTPException(400, "this form cannot be read") from error
-    return {key: values[0] for key, values in fields.items()}

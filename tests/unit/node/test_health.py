@@ -17,7 +17,7 @@ from node.health import (
 from node.process import beat
 from node.settings import load_settings
 from node.store.files import Files
-from node.store.session import Store
+from node.store.session import Store, open_store
 from node.store.tables import Process
 
 
@@ -47,6 +47,14 @@ def test_one_fresh_process_of_a_role_suffices(store: Store) -> None:
     check = check_beat(store, "sweep")
     assert not check.ok
     assert check.text == "last beat 31 s ago"
+
+
+def test_a_database_without_tables_is_told_once(tmp_path: Path) -> None:
+    """Of the processes nothing is known then; "does not answer" would send people after it."""
+    store = open_store(load_settings(state_dir=tmp_path))
+    check = check_beat(store, "sweep")
+    assert (check.ok, check.text) == (False, "unknown; see what is said of the database")
+    store.close()
 
 
 def test_a_receiver_with_tls_alone_is_judged_by_its_beat(store: Store, tmp_path: Path) -> None:

@@ -130,6 +130,13 @@ def test_a_log_level_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
         load_settings()
 
 
+def test_a_link_to_the_archive_is_an_address() -> None:
+    """It stands on a page that people click."""
+    assert load_settings(archive_url="https://pacs.example/ui").archive_url
+    with pytest.raises(ConfigurationError, match=r"SENTINODE_ARCHIVE_URL.*https://host"):
+        load_settings(archive_url="javascript:alert(1)")
+
+
 def test_misspelt_variables_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """A list of allowed peers under a wrong name restricts nobody; the log says so."""
     monkeypatch.setenv("SENTINODE_DICOM_ALLOWED_AETITLES", "MAMMO1")

@@ -7,13 +7,17 @@ from dataclasses import replace
 import pytest
 
 from node.job import Bell, new_job
+from node.listing import PAGE_SIZE
 from node.retention.expiry import Expiry
 from node.retention.removal import Rule
 from node.settings import load_settings
 from node.status import study_status
+from node.store.deliveries import STATES as DELIVERY_STATES
 from node.store.files import Files
 from node.store.session import Store
 from node.store.tables import Base, Study
+from node.web.metrics import STUDY_STATES
+from node.web.pages import delivery_means, state_means
 from tests.unit.node.web.conftest import Client
 from tests.unit.node.web.rows import add_study, source_uid, study_uid
 
@@ -56,16 +60,32 @@ def test_while_a_revision_is_in_work_the_one_before_is_shown(client: Client, sto
     assert client.get("/api/studies").json()["lines"][0]["findings"] == 1
 
 
+def _with_archive(client: Client, **values: str) -> None:
+    site = client.app.state.site
+    settings = load_settings(state_dir=site.settings.state_dir, **values)
+    client.app.state.site = replace(site, settings=settings)
+
+
 def test_link_to_the_archive_has_no_password(client: Client, store: Store) -> None:
     """A name and password in ORTHANC_URL are for this process alone."""
     uid = add_study(store)
-    site = client.app.state.site
-    url = "http://node:secret@archive.example:8042/pacs"
-    settings = load_settings(state_dir=site.settings.state_dir, orthanc_url=url)
-    client.app.state.site = replace(site, settings=settings)
+    _with_archive(client, orthanc_url="http://node:secret@127.0.0.1:8042/pacs")
     page = client.get(f"/studies/{uid}").text
-    assert 'href="http://archive.example:8042/pacs"' in page
+    assert 'href="http://127.0.0.1:8042/pacs"' in page
     assert "secret" not in page
+
+
+def test_link_to_the_archive_leads_where_the_browser_can_go(client: Client, store: Store) -> None:
+    """ORTHANC_URL is the process's own way there, as http://orthanc:8042 between containers."""
+    page = f"/studies/{add_study(store)}"
+    elsewhere = {"host": "node.example"}
+    _with_archive(client, orthanc_url="http://orthanc:8042")
+    assert ">Archive<" not in client.get(page).text
+    _with_archive(client, orthanc_url="http://127.0.0.1:8042")
+    assert ">Archive<" not in client.get(page, headers=elsewhere).text
+    told = {"orthanc_url": "http://orthanc:8042", "archive_url": "https://pacs.example/ui"}
+    _with_archive(client, **told)
+    assert 'href="https://pacs.example/ui"' in client.get(page).text
 
 
 def test_skipped_study_says_why(client: Client, store: Store) -> None:
@@ -119,8 +139,56 @@ def test_unknown_study_is_not_found(client: Client) -> None:
     """A well-formed UID without a study is 404, in words and in JSON."""
     page, api = client.get("/studies/1.2.3"), client.get("/api/studies/1.2.3")
     assert (page.status_code, api.status_code) == (404, 404)
-    assert "no study 1.2.3 has been received" in page.text
+    assert "No study 1.2.3 has been received." in page.text
     assert api.json() == {"error": "no study 1.2.3 has been received"}
+
+
+def test_states_are_explained(client: Client, store: Store) -> None:
+    """Every state of a study and of a delivery has words, on its page and above its list."""
+    add_study(store, 1, state="failed", error="x", delivery_state="refused")
+    assert "an operator retries it" in client.get("/?state=failed").text
+    page = client.get(f"/studies/{study_uid(1)}").text
+    assert "an operator retries it" in page
+    assert "the archive will not take it" in page
+    assert all(state_means(state) for state in STUDY_STATES)
+    assert all(delivery_means(state) for state in (*DELIVERY_STATES, "kept"))
+
+
+def test_an_empty_list_says_which(client: Client, store: Store) -> None:
+    """Nothing in one state is another thing than nothing at all."""
+    assert "No study yet. Send one" in client.get("/").text
+    add_study(store)
+    assert "No study is in state failed." in client.get("/?state=failed").text
+
+
+@pytest.mark.parametrize(
+    ("path", "last"), [("/?page=9", "/?page=2"), ("/?state=done&page=9", "/?state=done&page=2")]
+)
+def test_a_page_that_is_no_more_leads_to_the_last(
+    client: Client, store: Store, path: str, last: str
+) -> None:
+    """Studies leave a state while somebody reads; the list must not say that there is none."""
+    for number in range(PAGE_SIZE + 1):
+        add_study(store, number)
+    answer = client.get(path)
+    assert (answer.status_code, answer.headers["location"]) == (303, last)
+    assert client.get(last).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/nothing", ("Not found", "There is nothing at this address.")),
+        ("/studies/abc", ("Not understood", "This is not a DICOM UID.")),
+        ("/?page=x", ("Not understood", "Page: Input should be a valid integer")),
+        ("/viewer", ("Not available now", "The OHIF viewer is not installed")),
+    ],
+)
+def test_errors_are_sentences(client: Client, path: str, words: tuple[str, ...]) -> None:
+    """A person reads what is wrong with which value, not the protocol's name of it."""
+    page = client.get(path).text
+    for each in words:
+        assert each in page
 
 
 @pytest.mark.parametrize("query", ["state=odd", "page=0", "page=x"])
@@ -186,5 +254,5 @@ def test_database_without_tables_is_said_plainly(client: Client, store: Store) -
     Base.metadata.drop_all(store.engine)
     answer = client.get("/")
     assert answer.status_code == 503
-    assert "the database does not answer" in answer.text
+    assert "The database does not answer" in answer.text
     assert client.get("/api/studies").status_code == 503
