@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, or_, select
+from sqlalchemy import ColumnElement, Row, Select, exists, or_, select, true
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from node.errors import CannotUnderstandError
@@ -160,15 +160,19 @@ def _study_rows(session: Session, query: Query, after: str) -> Sequence[Row[*tup
 
 
 def _has_modality(query: Query) -> ColumnElement[bool]:
-    received = query.condition("ModalitiesInStudy", Series.Modality)
+    """Asked of each study in turn: a page is full long before the whole store is looked through."""
     key = query.keys.get("ModalitiesInStudy")
     if key is None:
-        return received
+        return true()
     kinds = [kind for kind, modality in RESULT_MODALITIES.items() if key.accepts((modality,))]
-    return or_(
-        Study.study_uid.in_(select(Series.study_uid).where(received)),
-        Study.study_uid.in_(select(Job.study_uid).join(Result).where(KEPT, Result.kind.in_(kinds))),
+    # Not the bare column: by its index SQLite would look through all series of the modality.
+    received = exists().where(
+        Series.study_uid == Study.study_uid, key.condition(Series.Modality.concat(""))
     )
+    made = exists().where(
+        Job.study_uid == Study.study_uid, Job.id == Result.job_id, KEPT, Result.kind.in_(kinds)
+    )
+    return or_(received, made)
 
 
 def _instance_rows(query: Query, after: int) -> Select[*tuple[Any, ...]]:

@@ -16,8 +16,7 @@ from functools import cached_property
 
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement, convert_raw_data_element
-from sqlalchemy import ColumnElement, and_, func, or_, true
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy import ColumnElement, SQLColumnExpression, and_, func, or_, true
 
 from node.errors import CannotUnderstandError
 from node.header import without_escapes
@@ -52,7 +51,7 @@ class Key:
             return True
         return any(self._accepts(value) for value in found)
 
-    def condition(self, column: InstrumentedAttribute[str]) -> ColumnElement[bool]:
+    def condition(self, column: SQLColumnExpression[str]) -> ColumnElement[bool]:
         """An SQL test that accepts all that `accepts` does."""
         if not self.values or self.VR in ("TM", "IS"):
             return true()
@@ -187,11 +186,11 @@ def _lies_within(found: str, low: str, high: str) -> bool:
     return bool(found) and low <= found and (not high or found[: len(high)] <= high)
 
 
-def _within(column: InstrumentedAttribute[str], low: str, high: str) -> ColumnElement[bool]:
+def _within(column: SQLColumnExpression[str], low: str, high: str) -> ColumnElement[bool]:
     return and_(column >= low if low else column != "", *([column <= high] if high else []))
 
 
-def _like(column: InstrumentedAttribute[str], value: str) -> ColumnElement[bool]:
+def _like(column: SQLColumnExpression[str], value: str) -> ColumnElement[bool]:
     escaped = re.sub(r"([\\%_])", r"\\\1", value)
     wild = re.sub(r"[^\x00-\x7f]+|\*+", "%", escaped).replace("?", "_")
     return func.lower(column).like(wild.lower(), escape="\\")

@@ -37,7 +37,7 @@ def _by_sql(wanted: Key, values: list[str]) -> list[str]:
     with engine.begin() as connection:
         table.create(connection)
         connection.execute(insert(table), [{"value": value} for value in values])
-        condition = wanted.condition(table.c.value)  # type: ignore[arg-type]
+        condition = wanted.condition(table.c.value)
         found = list(connection.scalars(select(table.c.value).where(condition)))
     engine.dispose()
     return found
