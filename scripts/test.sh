@@ -15,9 +15,9 @@ if [ $# -gt 0 ]; then
 fi
 # These share nothing; servers have ports and folders of their own.
 "$bin/pytest" --quiet --numprocesses 2 --dist loadfile tests/unit tests/conformance
-beside=(tests/faults/test_{recovery,bad_input,real_files,delivery}.py)
-"$bin/pytest" --durations=30 --numprocesses 2 --dist loadfile "${beside[@]}" \
-  tests/integration tests/browser --ignore tests/integration/test_access.py
-# What times attackers, fills disks and kills between two system calls has the machine to itself.
-"$bin/pytest" --durations=10 tests/integration/test_access.py tests/faults \
-  "${beside[@]/#/--ignore=}"
+# Three, since two would leave a quarter of two processors idle: most of these wait for servers.
+alone=(tests/integration/test_access.py tests/faults/test_attacks.py)
+"$bin/pytest" --durations=30 --numprocesses 3 --dist loadfile "${alone[@]/#/--ignore=}" \
+  tests/integration tests/browser tests/faults
+# What times attackers has the machine to itself.
+"$bin/pytest" --durations=10 "${alone[@]}"
