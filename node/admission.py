@@ -61,7 +61,10 @@ class Admission:
         now = time.monotonic()
         if now - self._looked_at >= _LOOK_SECONDS:
             # In this order: another thread must not see the time without the figure.
-            self._free_bytes = self._files.free_bytes()
+            try:
+                self._free_bytes = self._files.free_bytes()
+            except OSError as error:  # a mount that is lost
+                raise OutOfResourcesError(f"disk: {error.strerror}; send it again later") from error
             self._looked_at = now
 
     def _backlog_is_full(self) -> bool:

@@ -13,7 +13,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -109,8 +109,9 @@ def _others(
             for position, process in enumerate(others):
                 if not process.is_alive():
                     log.error("receiver process died", extra={"exit_code": process.exitcode})
-                    # Not forked any more: by now this process has threads, which hold locks.
-                    others[position] = _start("spawn", settings, shared, position + 1)
+                    with suppress(OSError):  # no descriptor or process left: again, until there is
+                        # Not forked any more: by now this process has threads, which hold locks.
+                        others[position] = _start("spawn", settings, shared, position + 1)
         for process in others:
             process.terminate()
 

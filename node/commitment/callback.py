@@ -32,15 +32,22 @@ def report_until(stop: threading.Event, archive: Archive) -> None:
     while not stop.wait(archive.settings.sweep_seconds):
         running = {title: thread for title, thread in running.items() if thread.is_alive()}
         try:
-            titles = [each for each in commitments.due_titles(archive.store) if each not in running]
+            _begin_reports(running, archive, stop)
         except SQLAlchemyError as error:
             log.error("database error; reporting again soon", extra={"reason": _kind(error)})
-            continue
-        for title in titles[: _MOST_PEERS_AT_ONCE - len(running)]:
-            running[title] = threading.Thread(
-                target=report_to, args=(title, archive, stop), name=f"report {title}", daemon=True
-            )
-            running[title].start()
+        except Exception:  # noqa: BLE001  # the outer shell: nobody would start this thread again
+            log.exception("reporting again soon")
+
+
+def _begin_reports(
+    running: dict[str, threading.Thread], archive: Archive, stop: threading.Event
+) -> None:
+    titles = [each for each in commitments.due_titles(archive.store) if each not in running]
+    for title in titles[: _MOST_PEERS_AT_ONCE - len(running)]:
+        running[title] = threading.Thread(
+            target=report_to, args=(title, archive, stop), name=f"report {title}", daemon=True
+        )
+        running[title].start()
 
 
 def report_to(title: str, archive: Archive, stop: threading.Event) -> None:

@@ -63,6 +63,8 @@ class Source:
             except SQLAlchemyError as error:
                 reason = str(error).splitlines()[0]
                 log.error("database error; priors are asked for soon", extra={"reason": reason})
+            except Exception:  # noqa: BLE001  # as below: nobody would start this thread again
+                log.exception("priors are asked for soon")
 
     def retrieve_next(self) -> bool:
         """Make one try at the request that is due longest; False when none is due."""

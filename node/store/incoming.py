@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -166,9 +167,11 @@ class Incoming:
         """Forget the data set and remove its file, but for the name that is kept."""
         self._close()
         if self._named and not self._in_doubt:
-            if self._target is not None:
-                self._target.unlink(missing_ok=True)
-            self.path.unlink(missing_ok=True)
+            # A disk that has become read-only keeps them for `recover`.
+            with suppress(OSError):
+                if self._target is not None:
+                    self._target.unlink(missing_ok=True)
+                self.path.unlink(missing_ok=True)
             self._named = False
         if self._stage is not None:
             self._stage.close()

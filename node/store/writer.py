@@ -11,6 +11,7 @@ import os
 import threading
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -77,7 +78,8 @@ class Writer:
         for _ in range(self._more):
             _more.release()
         self._empty, self._more = [], 0
-        os.close(self._descriptor)
+        with suppress(OSError):
+            os.close(self._descriptor)
 
     def _count(self, stage: Stage) -> tuple[memoryview, int]:
         """Take its bytes into the digest; returns them, and where they belong."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import update
 
+from node.commitment.callback import report_until
+from node.commitment.provider import Archive
 from node.job import utc_now
 from node.settings import Settings
 from node.store.commitments import (
@@ -24,8 +27,11 @@ from node.store.commitments import (
     postpone,
     renew,
 )
+from node.store.files import Files
 from node.store.session import Store
 from node.store.tables import Commitment
+from tests.peers.receiver import wait_until
+from tests.peers.threads import no_threads
 
 A, B = Reference("1.2.3", "2.25.1"), Reference("1.2.3", "2.25.2")
 
@@ -159,3 +165,22 @@ def test_failure_waits_longer_each_time_until_given_up(store: Store, settings: S
     row = desk.row(claim)
     assert (row.state, row.error, row.lease_until) == (ABANDONED, "away for good", None)
     assert due_titles(store) == []
+
+
+def test_a_moment_without_threads_ends_no_reports(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No modality was called back any more until the sweeper was started again."""
+    settings = desk.settings.model_copy(update={"sweep_seconds": 0.05})
+    archive = Archive(settings, desk.store, Files(settings.state_dir), {})
+    stop = threading.Event()
+    reporter = threading.Thread(target=report_until, args=(stop, archive), daemon=True)
+    reporter.start()
+    with no_threads():
+        claim = desk.asked(A)
+        hand_back(desk.store, claim)
+        wait_until(lambda: "reporting again soon" in caplog.text, 10, "a look that failed")
+    wait_until(lambda: desk.row(claim).error, 10, "a look")
+    assert "SENTINODE_PEERS has no entry for MAMMO1" in str(desk.row(claim).error)
+    stop.set()
+    reporter.join()

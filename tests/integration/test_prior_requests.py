@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 from typing import Any
 
@@ -10,13 +11,17 @@ from sqlalchemy import select, update
 
 from node.errors import LeaseLostError
 from node.job import utc_now
+from node.peers import Peer
 from node.priors import requests
 from node.priors.requests import Errand
+from node.priors.retrieval import Source
 from node.priors.rules import PriorRule
 from node.settings import Settings
 from node.store.session import Store
 from node.store.tables import Event, Instance, PriorRequest, Study
 from tests.peers.node import sentinode
+from tests.peers.receiver import wait_until
+from tests.peers.threads import no_threads
 
 RULE = PriorRule(name="mg", source="ARCHIVE", modalities=("MG",), within_days=10)
 OTHER = PriorRule(
@@ -149,6 +154,26 @@ def test_lasting_failure_is_given_up_and_can_be_asked_again(
     again = claim(asked, settings)
     assert again is not None
     assert again.attempt == 2
+
+
+def test_a_moment_without_threads_ends_no_retrieval(
+    asked: Store, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No prior was asked of the archive any more until the sweeper was started again."""
+    quick = settings.model_copy(update={"sweep_seconds": 0.05, "lease_seconds": 0.5})
+    nobody = Peer(ae_title="ARCHIVE", host="127.0.0.1", port=1)
+    stop = threading.Event()
+    source = Source(nobody, {"mg": RULE}, quick, asked, None)
+    changed(asked, due_at=utc_now() + timedelta(hours=1))
+    retriever = threading.Thread(target=source.serve, args=(stop,), daemon=True)
+    retriever.start()
+    with no_threads():
+        changed(asked, due_at=utc_now())
+        wait_until(lambda: "priors are asked for soon" in caplog.text, 10, "a try that failed")
+    wait_until(lambda: row(asked).error, 10, "a try")
+    assert "does not answer" in str(row(asked).error)
+    stop.set()
+    retriever.join()
 
 
 def test_retry_asks_again(asked: Store, settings: Settings) -> None:

@@ -129,6 +129,23 @@ def test_one_that_dies_is_started_again(pair: Pair) -> None:
     assert min(pair.seen) >= 2
 
 
+def test_one_that_cannot_be_started_is_tried_again(pair: Pair) -> None:
+    """After a moment without descriptors nobody tried again, and SIGTERM ended nothing any more."""
+    (child,) = pair.process.children()
+    limits = pair.process.rlimit(psutil.RLIMIT_NOFILE)
+    pair.process.rlimit(psutil.RLIMIT_NOFILE, (1, limits[1]))
+    child.kill()
+    _wait_until(lambda: pair.log.read_text().count("receiver process died") >= 2)
+    pair.process.rlimit(psutil.RLIMIT_NOFILE, limits)
+    _wait_until(lambda: pair.log.read_text().count("receiver listens") == 3)
+    pair.process.terminate()
+    _wait_until(lambda: not pair.process.is_running() or _is_over(pair.process))
+
+
+def _is_over(process: psutil.Process) -> bool:
+    return process.status() == psutil.STATUS_ZOMBIE
+
+
 def test_none_stays_when_the_first_is_killed(pair: Pair) -> None:
     """kill -9 of the one that started the others ends them too, and the port is free."""
     (child,) = pair.process.children()

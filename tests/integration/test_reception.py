@@ -137,6 +137,15 @@ def test_stored_bytes_are_those_sent(
     assert receiver.incoming() == []
 
 
+def test_a_lost_mount_is_no_reason_to_hang_up(tmp_path: Path) -> None:
+    """The modality is told to send again; its association was cut off."""
+    with started(tmp_path) as receiver:
+        away = receiver.state_dir.rename(tmp_path / "away")
+        assert c_store(receiver, mammogram()) == 0xA700
+        away.rename(receiver.state_dir)
+        assert c_store(receiver, mammogram()) == 0x0000
+
+
 def test_every_real_mammogram_is_kept_as_sent(receiver: Receiver, real_data: Path) -> None:
     """dcmsend delivers the real files; each keeps its transfer syntax and its pixel bytes."""
     folder = real_data / "dicom_mg"
