@@ -166,10 +166,12 @@ def _contexts(instances: Iterable[Sendable]) -> set[tuple[str, str]]:
 
 def _batches(instances: Sequence[Sendable]) -> Iterable[list[Sendable]]:
     batch: list[Sendable] = []
+    contexts: set[tuple[str, str]] = set()
     for instance in instances:
-        if len(_contexts([*batch, instance])) > _CONTEXTS_PER_ASSOCIATION:
+        contexts |= _contexts([instance])
+        if len(contexts) > _CONTEXTS_PER_ASSOCIATION:
             yield batch
-            batch = []
+            batch, contexts = [], _contexts([instance])
         batch.append(instance)
     yield batch
 

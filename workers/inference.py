@@ -44,25 +44,25 @@ def run_model(
         prepared = model.preprocess(image)
         outputs, _ = server.infer(spec, prepared.tensors)
         output = model.postprocess(outputs, prepared)
+        findings = tuple(
+            measure(
+                region,
+                model=spec.name,
+                model_version=spec.version,
+                source_sop_uid=sop_uid,
+                study_uid=study_uid,
+                revision=revision,
+                number=number,
+                laterality=image.laterality,
+                view=image.view,
+                spacing_mm=image.pixel_spacing_mm,
+            )
+            for number, region in enumerate(output.regions, start=1)
+        )
     except ModelInputError as error:
         return failed_run(spec, sop_uid, str(error), time.monotonic() - started, declined=True)
     except (ModelOutputError, ModelRefusedError) as error:
         return failed_run(spec, sop_uid, str(error), time.monotonic() - started)
-    findings = tuple(
-        measure(
-            region,
-            model=spec.name,
-            model_version=spec.version,
-            source_sop_uid=sop_uid,
-            study_uid=study_uid,
-            revision=revision,
-            number=number,
-            laterality=image.laterality,
-            view=image.view,
-            spacing_mm=image.pixel_spacing_mm,
-        )
-        for number, region in enumerate(output.regions, start=1)
-    )
     return RunOutcome(
         model=spec.name,
         model_version=spec.version,
