@@ -33,7 +33,7 @@ from node.retry import retry as retry_study
 from node.running import load_running_settings
 from node.send import Peer, find_instances, parse_ae_title, parse_peer, send_instances
 from node.settings import MOST_DAYS, Settings, load_settings
-from node.status import score, study_status
+from node.status import no_findings, score, study_status
 from node.store.deliveries import known_destinations, studies_with_dead_letters
 from node.store.files import Files
 from node.store.migrate import upgrade
@@ -61,15 +61,16 @@ def send(paths: tuple[Path, ...], target: str | None, caller: str | None) -> Non
         task = progress.add_task("sending", total=len(files))
         outcomes = send_instances(files, peer, ae_title, lambda: progress.advance(task))
     refused = [outcome for outcome in outcomes if not outcome.accepted]
-    for outcome in refused:
-        click.echo(f"{outcome.path}: {outcome.text}", err=True)
+    for outcome in outcomes:
+        if outcome.warned or not outcome.accepted:
+            click.echo(f"{outcome.path}: {outcome.text}", err=True)
     click.echo(f"{len(outcomes) - len(refused)} of {len(outcomes)} instances accepted")
     for study_uid in sorted({file.study_uid for file in files}):
         click.echo(f"study {study_uid}")
     sys.exit(1 if refused else 0)
 
 
-@click.command()
+@click.command(short_help="Show the newest studies, or one whole.")
 @click.argument("study_uid", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print the whole object, or a list of them.")
 @click.option("--wait", type=float, default=0.0, help="Seconds to wait for the study to end.")
@@ -160,7 +161,7 @@ def _retry_all(store: Store, settings: Settings, destination: str) -> None:
     click.echo(f"{retried} of {len(study_uids)} studies queued")
 
 
-@click.command()
+@click.command(short_help="Remove studies that have been at rest for so many days.")
 @click.option("--dry-run", is_flag=True, help="Only list what would go, and count what stays.")
 @click.option("--days", type=click.IntRange(1, MOST_DAYS), help="Instead of SENTINODE_KEEP_DAYS.")
 @click.option("--failed", is_flag=True, help="Failed studies, and no others.")
@@ -270,7 +271,10 @@ def print_status(found: dict[str, Any], console: Console) -> None:
         shown, last = found["shown_revision"], found["revision"]
         text = f"shown is revision {shown}; revision {last} has no results yet"
         console.print(text, soft_wrap=True)
-    console.print(findings_table(found))
+    if found["findings"]:
+        console.print(findings_table(found))
+    else:
+        console.print(f"findings: {no_findings(found)}", soft_wrap=True)
     for row in found["classification"]:
         shares = ", ".join(f"{name} {score(share)}" for name, share in row["probabilities"].items())
         console.print(f"{row['model']}: {shares}  {row['source_sop_uid']}", soft_wrap=True)

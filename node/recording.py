@@ -203,6 +203,7 @@ def _insert_into(
             wanted=bool(arrival.decision.models) and arrival.kind != CONFLICT,
             prior=arrival.prior,
             view=view_of(arrival.attributes),
+            apart=arrival.kind == CONFLICT,
         )
         for arrival in members
     ]

@@ -55,6 +55,8 @@ class Outcome:
     path: Path
     accepted: bool
     text: str
+    # Stored, but not as the sender might think: the text says how.
+    warned: bool = False
 
 
 def parse_peer(text: str) -> Peer:
@@ -209,11 +211,14 @@ def _associate(batch: Sequence[Sendable], peer: Peer, ae_title: str) -> Associat
 
 def _store(association: Association, instance: Sendable) -> Outcome:
     try:
-        status = association.send_c_store(instance.path).get("Status")
+        answer = association.send_c_store(instance.path)
     except (ValueError, RuntimeError, AttributeError) as error:
         return Outcome(instance.path, False, str(error))
+    status = answer.get("Status")
     if status is None:
         return Outcome(instance.path, False, "no answer: the association was lost")
     # PS3.4 B.2.3: 0x0000 is success, 0xBxxx are warnings, stored all the same.
-    accepted = status == 0x0000 or status >> 12 == 0xB
-    return Outcome(instance.path, accepted, f"status {status:04X}")
+    warned = status >> 12 == 0xB
+    parts = (f"status {status:04X}", str(answer.get("ErrorComment") or ""))
+    text = ": ".join(part for part in parts if part)
+    return Outcome(instance.path, status == 0x0000 or warned, text, warned)

@@ -47,6 +47,8 @@ class Arrived:
     prior: bool
     # Laterality and view, as in `study_expected_views`.
     view: str
+    # Kept apart from another of its SOP Instance UID, of which there is a word in the timeline.
+    apart: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +80,32 @@ def register(
     elif study.revision == 0 and study.deadline_at is None:
         connection.execute(_of(study_uid).values(error=PRIOR_REASON, last_instance_at=now))
     late = [
-        each.route
-        for each, waits in zip(arrived, waiting, strict=True)
-        if not waits and not each.prior
+        each for each, waits in zip(arrived, waiting, strict=True) if not waits and not each.prior
     ]
     if late:
         connection.execute(_of(study_uid).values(last_instance_at=now))
-        with Session(connection) as session:
-            for route in late:
-                record(session, study_uid, study.revision, "late object", route)
-            session.flush()
+        _tell_late(connection, study_uid, study.revision, late)
     revisions = [None if waits else study.revision for waits in waiting]
     return Registered(revisions, study.first_instance_at)
+
+
+def _tell_late(
+    connection: Connection, study_uid: str, revision: int, late: Sequence[Arrived]
+) -> None:
+    """A line of the timeline for objects that came late and are not analysed.
+
+    One for all that follow each other by the same rule: an archive may send back a study's results.
+    """
+    last = _LAST_EVENT.rows(connection, uid=study_uid)
+    said = last[0] if last else None
+    with Session(connection) as session:
+        for each in late:
+            text = f"kept, not analysed: {each.route}"
+            if each.apart or said == (revision, "late object", text):
+                continue
+            said = (revision, "late object", text)
+            record(session, study_uid, *said)
+        session.flush()
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +187,14 @@ _RETURN = _update("state", "first_instance_at", "last_instance_at", *STUDY_KEYS)
 _EVENT = Statement(
     insert(Event).values(
         {name: bindparam(name) for name in ("study_uid", "revision", "at", "stage", "text")}
+    )
+)
+_LAST_EVENT = Statement(
+    select(Event.__table__.c.revision, Event.__table__.c.stage, Event.__table__.c.text).where(
+        Event.__table__.c.id
+        == select(func.max(Event.__table__.c.id))
+        .where(Event.__table__.c.study_uid == bindparam("uid"))
+        .scalar_subquery()
     )
 )
 _INSERT = insert_missing(

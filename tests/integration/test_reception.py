@@ -11,12 +11,14 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, generate_uid
 from pynetdicom import AE
 from sqlalchemy import func, select, update
 
+from node.commands import send
 from node.job import QUEUED, utc_now
 from node.settings import load_settings
 from node.store.session import Store, open_store
@@ -172,6 +174,18 @@ def test_odd_files_end_stored_or_refused(receiver: Receiver, real_data: Path) ->
     assert receiver.count() - before > 100, error.value.stdout
     assert receiver.incoming() == []
     assert c_store(receiver, mammogram()) == 0x0000
+
+
+def test_send_tells_what_is_kept_apart(receiver: Receiver, tmp_path: Path) -> None:
+    """Who sends a corrected image again under its old UID learns that it is not analysed."""
+    image = mammogram()
+    assert c_store(receiver, image) == 0x0000
+    image.PatientComments = "corrected"
+    to = ["--to", f"SENTINODE@127.0.0.1:{receiver.port}"]
+    done = CliRunner().invoke(send, [str(saved(image, tmp_path)), *to])
+    assert done.exit_code == 0, done.output
+    assert "1 of 1 instances accepted" in done.output
+    assert "status B000: " in done.output
 
 
 def test_dataset_of_another_class_is_refused(receiver: Receiver) -> None:

@@ -155,6 +155,29 @@ def test_late_pdf_does_not_reopen(node: Node) -> None:
     assert node.state(uid) == (DONE, 1)
 
 
+def test_late_objects_are_told_once(node: Node, store: Store) -> None:
+    """An archive may send back all results of a study; a conflict has a line of its own."""
+    image = mammogram()
+    uid = image.StudyInstanceUID
+    node.receive(image)
+    (bell,) = node.sweep(31)
+    finish(node, bell.job_id)
+    own = [encapsulated_pdf(uid) for _ in range(3)]
+    for pdf in own:
+        pdf.Manufacturer, pdf.ManufacturerModelName = "Sentinode", "Sentinode breast imaging AI"
+    node.receive(own[0])
+    node.settle([*own[1:], encapsulated_pdf(uid)])
+    image.PatientComments = "changed"
+    assert node.receive(image) == "conflict"
+    with store.reading() as session:
+        events = study_status(session, uid)["events"]
+    assert [(event["stage"], event["text"].split(";")[0]) for event in events[-3:]] == [
+        ("late object", "kept, not analysed: own results"),
+        ("late object", "kept, not analysed: not an image"),
+        ("conflict", f"{image.SOPInstanceUID} came again with other content"),
+    ]
+
+
 def test_study_of_pdfs_is_skipped_with_reason(node: Node, store: Store) -> None:
     """A study that nothing can analyse ends as skipped, and says why."""
     pdf = encapsulated_pdf()
