@@ -22,7 +22,7 @@ _ANSWER_SECONDS = 5.0
 _HOST = "127.0.0.1"
 
 
-@click.command()
+@click.command(short_help="Is the process of this role in this container at work?")
 @click.argument("role", type=click.Choice(["receive", "sweep", "web", "worker"]))
 @click.option("--port", type=int, help="Of receive (11112) or web (8080).")
 @click.option(

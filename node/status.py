@@ -10,7 +10,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, selectinload
 
 from node.errors import NotFoundError
-from node.job import last_job, last_reported
+from node.job import REMOVED, SKIPPED, last_job, last_reported
+from node.store.runs import LACKING
 from node.store.tables import Delivery, Event, FindingRow, Instance, Job, ModelRun, Result, Study
 
 # Codes as PS3.16 names them; the node may not import the worker's table, a test compares both.
@@ -38,6 +39,15 @@ _SHOWN = (
 def score(value: float) -> str:
     """A probability with two digits; 0.999 must not look like certainty."""
     return f"{min(value, 0.99):.2f}" if value < 1.0 else "1.00"
+
+
+def no_findings(found: dict[str, Any]) -> str:
+    """What stands where a status object has no findings: unknown is never nothing there."""
+    if any(run["state"] in LACKING for run in found["model_runs"]):
+        return "unknown: a model gave no answer"
+    if found["results"]:
+        return "none above the operating points of the models that ran"
+    return {SKIPPED: "not analysed", REMOVED: "removed"}.get(found["state"], "not known yet")
 
 
 def study_status(session: Session, study_uid: str) -> dict[str, Any]:

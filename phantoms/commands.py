@@ -23,7 +23,7 @@ def _views(context: click.Context, parameter: click.Parameter, value: str) -> tu
     return tuple(view for view in VIEW_NAMES if view in names)
 
 
-@click.command()
+@click.command(short_help="Write synthetic studies as DICOM, with their truth.")
 @click.option(
     "--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder to fill."
 )

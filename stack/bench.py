@@ -14,7 +14,10 @@ NAMES = ("receive", "results", "flatness", "scale")
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.command(
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    short_help="Measure the node; needs a source checkout.",
+)
 @click.argument("name", type=click.Choice(NAMES))
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 def bench(name: str, options: tuple[str, ...]) -> None:

@@ -53,7 +53,7 @@ def down(state_dir: Path | None, quiet: bool) -> None:
         click.echo(f"no stack runs in {user.state_dir}")
 
 
-@click.command()
+@click.command(short_help="One synthetic study through the whole stack, checked.")
 @_state_dir
 @click.option("--keep", is_flag=True, help="Leave the stack running.")
 def demo(state_dir: Path | None, keep: bool) -> None:

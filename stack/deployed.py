@@ -18,7 +18,7 @@ from phantoms.commands import DEMO_SEED
 from stack.trial import Trial, run_trial
 
 
-@click.command()
+@click.command(short_help="Send a synthetic study to a running node and check it.")
 @click.option("--to", "node", required=True, help="The node: AE@HOST:PORT.")
 @click.option("--archive", help="Orthanc, which gets the images too: AE@HOST:PORT.")
 @click.option("--seed", default=DEMO_SEED, show_default=True, help="Another seed, another patient.")

@@ -20,7 +20,7 @@ from workers.check import all_checks
 from workers.triton.balanced import BalancedClient, for_people
 
 
-@click.command()
+@click.command(short_help="Analyse files without a PACS.")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path))
 def analyze(paths: tuple[Path, ...], out: Path) -> None:
@@ -38,7 +38,7 @@ def analyze(paths: tuple[Path, ...], out: Path) -> None:
     sys.exit(0 if summary["analysed"] else 1)
 
 
-@click.command()
+@click.command(short_help="Check settings, database, models and destinations.")
 def check() -> None:
     """Check configuration, database, broker, models and every destination."""
     checks = all_checks(with_destinations(load_running_settings()))

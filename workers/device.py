@@ -46,7 +46,7 @@ class Outcome:
     problems: list[str]
 
 
-@click.command()
+@click.command(short_help="Time every model here and compare it with the reference.")
 @click.option("--write", is_flag=True, help="Make what runs now the reference (developers).")
 def device(write: bool) -> None:
     """Time every model on this machine's Triton and compare it with the reference."""

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from fastapi.templating import Jinja2Templates
 
 from node.job import ACTIVE, RECEIVING
-from node.status import score
+from node.status import no_findings, score
 
 _KINDS = {
     "mass": "Mass",
@@ -50,7 +50,10 @@ _PARTS = {
 
 def environment(templates: Jinja2Templates) -> Jinja2Templates:
     """Give the templates their filters; everything they print is escaped."""
-    filters = (moment, score, area, kind, moving, sentence, state_means, delivery_means, part_means)
+    filters = (
+        *(moment, score, area, kind, moving, sentence),
+        *(state_means, delivery_means, part_means, no_findings),
+    )
     templates.env.filters.update({each.__name__: each for each in filters})
     templates.env.trim_blocks = templates.env.lstrip_blocks = True
     return templates

@@ -26,7 +26,7 @@ from node.web.login.accounts import Account, Role, is_name, read_accounts
 _INPUT_BYTES = 4 * passwords.MAX_CHARACTERS + 2
 
 
-@click.command()
+@click.command(short_help="List, make, change and remove accounts of the web pages.")
 @click.argument("name", required=False)
 @click.option(
     "--role",

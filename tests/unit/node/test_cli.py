@@ -87,3 +87,11 @@ def test_a_terminal_that_lacks_a_letter(tmp_path: Path) -> None:
     outcome = CliRunner(charset="ascii").invoke(made, ["show"])
     assert outcome.exit_code == 0, outcome.output
     assert outcome.stdout_bytes == b"area mm\\xb2\n"
+
+
+def test_every_command_is_told_in_a_whole_line() -> None:
+    """Half a sentence helps nobody who looks for a command."""
+    outcome = CliRunner().invoke(main, ["--help"], terminal_width=80)
+    commands = outcome.stdout.partition("Commands:\n")[2].splitlines()
+    assert len(commands) > 10
+    assert [line for line in commands if line.endswith("...")] == []

@@ -23,6 +23,7 @@ from node.cli import main
 from node.commands import findings_table, print_status, upgrade_database, wait_for_database
 from node.errors import ConfigurationError
 from node.settings import load_settings
+from node.status import no_findings
 from node.store.session import open_store
 from node.store.tables import Study
 from tests.datasets import mammogram, saved
@@ -259,9 +260,29 @@ def test_status_tells_what_classifiers_and_failed_models_said() -> None:
     lists |= {"skipped_instances": [], "conflicts": []}
     print_status({**found, "shown_revision": 1, **lists}, console)
     lines = console.file.getvalue().splitlines()
+    assert "findings: unknown: a model gave no answer" in lines
     assert "resnet50: normal 0.10, malignant 0.90  1.2.3" in lines
     assert "shown is revision 1; revision 2 has no results yet" in lines
     assert lines[-1] == "mtu_net failed on 1.2.3: no breast"
+
+
+@pytest.mark.parametrize(
+    ("state", "results", "run", "said"),
+    [
+        ("receiving", [], None, "not known yet"),
+        ("failed", [], "failed", "unknown: a model gave no answer"),
+        ("delivering", [], "away", "unknown: a model gave no answer"),
+        ("failed", [{"kind": "SR"}], "succeeded", "none above the operating points"),
+        ("skipped", [], None, "not analysed"),
+        ("removed", [], None, "removed"),
+    ],
+)
+def test_no_findings_are_told_as_what_they_are(
+    state: str, results: list[dict[str, str]], run: str | None, said: str
+) -> None:
+    """An empty table for a study that nothing has looked at reads as nothing found."""
+    runs = [] if run is None else [{"state": run}]
+    assert said in no_findings({"state": state, "results": results, "model_runs": runs})
 
 
 def test_status_tells_what_was_not_analysed_and_why() -> None:
