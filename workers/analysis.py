@@ -2,7 +2,7 @@
 
 In: DICOM files. Out: in a folder, one SEG per image with findings, one SR per study, a combined one
 where the study holds mammograms and ultrasound, one PNG per image. Instances that no rule routes to
-a model, and files that cannot be read, are listed with the reason.
+a model, files that cannot be read, and studies without results are listed with the reason.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from models.registry import get_model
 from node.completion import leave_out_superfluous
-from node.errors import DecodingError, RefusedError
+from node.errors import DecodingError, EncodingError, RefusedError
 from node.header import read_file
 from node.job import utc_now
 from node.routes import load_routes
@@ -58,8 +58,11 @@ def analyze_files(
         studies.setdefault(instance.study_uid, []).append(analysis)
         written.append(_picture(out, source, analysis))
         advance()
-    for analyses in studies.values():
-        written += _results(out, analyses)
+    for study_uid, analyses in studies.items():
+        try:
+            written += _results(out, analyses)
+        except EncodingError as error:
+            skipped[study_uid] = str(error)
     count = sum(len(analyses) for analyses in studies.values())
     return {"analysed": count, "written": written, "skipped": skipped}
 

@@ -19,33 +19,46 @@ from tests.peers.triton import running_triton
 
 @pytest.fixture(scope="module")
 def summary(tmp_path_factory: pytest.TempPathFactory) -> dict:
-    """What the command says of one view, its For Processing twin and a PDF."""
+    """What the command says of one view, its For Processing twin, a PDF and a mixed-up study."""
     folder = tmp_path_factory.mktemp("files")
     write_study(folder, 29, StudyOptions(views=("LMLO",), rows=1024, processing=True))
     saved(encapsulated_pdf(), folder)
+    _mix_up(folder / "two persons")
     with running_triton() as triton:
         settings = {"triton_url": triton.url, "state_dir": folder / "state"}
         out = str(folder / "out")
         return dict(json.loads(sentinode(settings, "analyze", str(folder), "--out", out)))
 
 
+def _mix_up(folder: Path) -> None:
+    """A study of two persons' images."""
+    write_study(folder, 31, StudyOptions(views=("US",)))
+    path = folder / "US-L.dcm"
+    stranger = dcmread(path)
+    stranger.PatientID, stranger.PatientBirthDate = "ANOTHER", "19010101"
+    stranger.save_as(path)
+
+
 def test_results_and_pictures_are_written(summary: dict) -> None:
-    """One image is analysed: its picture, its SEG and the report are there and readable."""
-    assert summary["analysed"] == 1
+    """Of the one image: its picture, its SEG and the report are there and readable."""
+    assert summary["analysed"] == 3
     modalities = sorted(
         dcmread(path).Modality for path in summary["written"] if path.endswith(".dcm")
     )
     assert modalities == ["SEG", "SR"]
-    (picture,) = [path for path in summary["written"] if path.endswith(".png")]
-    assert Path(picture).read_bytes().startswith(b"\x89PNG")
+    pictures = [path for path in summary["written"] if path.endswith(".png")]
+    assert len(pictures) == 3
+    assert all(Path(picture).read_bytes().startswith(b"\x89PNG") for picture in pictures)
 
 
 def test_what_is_left_out_is_listed_with_its_reason(summary: dict) -> None:
-    """The For Processing twin and the PDF are skipped, each for its own reason."""
+    """The For Processing twin and the PDF are skipped, each for its own reason; so is the study of
+    two persons, and takes no other with it."""
     reasons = sorted(summary["skipped"].values())
-    assert len(reasons) == 2
-    assert "no pixel data" in reasons[0]
-    assert "the same view is analysed" in reasons[1]
+    assert len(reasons) == 3
+    assert "different persons" in reasons[0]
+    assert "no pixel data" in reasons[1]
+    assert "the same view is analysed" in reasons[2]
 
 
 def test_without_triton_it_says_how_to_come_by_one(tmp_path: Path) -> None:
