@@ -202,7 +202,7 @@ def _insert_into(
             route=arrival.decision.route,
             wanted=bool(arrival.decision.models) and arrival.kind != CONFLICT,
             prior=arrival.prior,
-            view=view_of(arrival.attributes),
+            view=view_of(arrival.attributes, arrival.decision.stands_in),
             apart=arrival.kind == CONFLICT,
         )
         for arrival in members

@@ -111,6 +111,8 @@ class Decision:
     route: str
     models: tuple[str, ...]
     skip_reason: str | None
+    # The models look at it only where a better image of its view does not come (`only_without`).
+    stands_in: bool = False
 
 
 class Routes:
@@ -135,7 +137,8 @@ class Routes:
     def _decide(self, attributes: Mapping[str, Any]) -> Decision:
         for rule in self.rules:
             if matches(rule.match, attributes):
-                return Decision(rule.name, rule.models, rule.skip)
+                stands_in = rule.only_without is not None
+                return Decision(rule.name, rule.models, rule.skip, stands_in)
         return Decision("none", (), "no routing rule matches this kind of object")
 
     def only_without(self, route: str) -> str | None:

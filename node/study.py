@@ -31,6 +31,8 @@ from node.settings import Settings
 from node.store.statements import Statement, insert_missing
 from node.store.tables import Event, Job, Study
 
+# Begins the view of an image that is only looked at where a better one does not come.
+_STANDS_IN = "?"
 PRIOR_REASON = "prior study, kept for comparison"
 # Objects in which one of these differs are not of one person, or one of them is wrong.
 _PERSON = ("PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex")
@@ -45,7 +47,7 @@ class Arrived:
     wanted: bool
     # Fetched by this node for comparison.
     prior: bool
-    # Laterality and view, as in `study_expected_views`.
+    # As `view_of` says it.
     view: str
     # Kept apart from another of its SOP Instance UID, of which there is a word in the timeline.
     apart: bool = False
@@ -135,7 +137,7 @@ def _move_deadline(
 ) -> None:
     views = set(study.views) | {each.view for each in arrived if each.wanted}
     hard = study.hard_deadline_at or now + timedelta(seconds=settings.study_max_seconds)
-    ready = bool(settings.study_expected_views) and views >= set(settings.study_expected_views)
+    ready = _are_in(set(settings.study_expected_views), views)
     quiet = settings.study_ready_seconds if ready else settings.study_quiet_seconds
     deadline = min(now + timedelta(seconds=quiet), hard)
     if len(views) == len(study.views) and _is_near(study.deadline_at, deadline, quiet):
@@ -162,6 +164,15 @@ def _move_deadline(
             session.flush()
             show_state(session, study_uid)
             session.flush()
+
+
+def _are_in(expected: set[str], views: set[str]) -> bool:
+    """Whether all expected views are there; images that stand in count where no better one came.
+
+    A device sends the raw image of the last view many seconds before the one for people.
+    """
+    stand_ins = {view for view in expected if f"{_STANDS_IN}{view}" in views}
+    return bool(expected) and expected <= ((views & expected) or stand_ins)
 
 
 def _is_near(deadline_at: datetime | None, moved: datetime, quiet_seconds: float) -> bool:
@@ -281,10 +292,11 @@ def _of(study_uid: str) -> Update:
     return update(Study).where(Study.study_uid == study_uid)
 
 
-def view_of(attributes: Mapping[str, Any]) -> str:
-    """Laterality and view of an image, e.g. "L-CC"."""
+def view_of(attributes: Mapping[str, Any], stands_in: bool = False) -> str:
+    """Laterality and view of an image, e.g. "L-CC"; "?L-CC" of one that stands in for a better."""
     laterality = attributes.get("ImageLaterality") or attributes.get("Laterality") or ""
-    return f"{laterality}-{attributes.get('ViewPosition') or ''}"
+    view = f"{laterality}-{attributes.get('ViewPosition') or ''}"
+    return f"{_STANDS_IN}{view}" if stands_in else view
 
 
 def next_revision(connection: Connection, study_uid: str, revision: int) -> int:

@@ -459,6 +459,24 @@ def raw(image: FileDataset) -> FileDataset:
     return twin
 
 
+def test_a_raw_image_does_not_end_the_wait_for_its_twin(node: Node) -> None:
+    """The last view For Presentation takes the device many seconds longer than the raw one."""
+    uid = "1.2.3"
+    images = [mammogram(uid, side, view) for side in "LR" for view in ("CC", "MLO")]
+    node.settle([*images[:-1], *map(raw, images)])
+    assert node.sweep(29) == []
+    node.receive(images[-1])
+    assert len(node.sweep(6)) == 1
+    assert node.state(uid) == (QUEUED, 1)
+
+
+def test_raw_images_alone_are_expected_views_too(node: Node) -> None:
+    """Some devices send no others."""
+    images = [mammogram("1.2.3", side, view) for side in "LR" for view in ("CC", "MLO")]
+    node.settle(map(raw, images))
+    assert len(node.sweep(6)) == 1
+
+
 def test_a_late_image_that_nothing_looks_at_makes_no_new_results(node: Node) -> None:
     """The raw twin of an image that was analysed: the results would be the same under new UIDs."""
     image = mammogram()
