@@ -80,12 +80,14 @@ class Arrival:
 
 
 _ROW = Instance.__table__.c
+# Without the objects themselves: a faulty device may have given one UID to thousands.
 _KNOWN = Statement(
     select(
         *(_ROW.study_uid, _ROW.received_at, _ROW.digest, _ROW.dataset_offset, _ROW.route),
-        *(_ROW.conflict, *PLACE),
+        *(_ROW.conflict, _ROW.size_bytes, _ROW.id),
     ).where(_ROW.sop_instance_uid == bindparam("uid"))
 )
+_PLACE = Statement(select(*PLACE).where(_ROW.id == bindparam("id")))
 _RENEW = Statement(
     update(Study)
     .where(Study.__table__.c.study_uid == bindparam("uid"))
@@ -107,8 +109,9 @@ class _Known:
     dataset_bytes: int
     prior: bool
     apart: bool
-    open: Callable[[], BinaryIO]
-    # False when its bytes are gone: then those of the same digest take their place.
+    # Its data set; None when its bytes are gone: then those of the same digest take their place.
+    open: Callable[[], BinaryIO | None]
+    # Whether they were there when they were compared.
     there: bool = True
     # Of a row: the study, and when it came.
     study_uid: str = ""
@@ -121,11 +124,13 @@ class _Known:
         if _algorithm(self.digest) == _algorithm(arrival.digest) and self.digest != arrival.digest:
             return False
         with arrival.open() as arrived:
-            if not self.there:
+            stored = self.open()
+            self.there = stored is not None
+            if stored is None:
                 with suppress(ValueError):  # a digest of a kind that this version does not know
                     return agrees(arrived, self.digest)
                 return False
-            with self.open() as stored:
+            with stored:
                 return same_bytes(stored, arrived)
 
 
@@ -147,7 +152,8 @@ def classify(connection: Connection, files: Files, arrivals: Sequence[Arrival]) 
     for arrival in arrivals:
         uid = arrival.header.sop_instance_uid
         if uid not in by_uid:
-            by_uid[uid] = [_known(files, row) for row in _KNOWN.rows(connection, uid=uid)]
+            rows_of_uid = _KNOWN.rows(connection, uid=uid)
+            by_uid[uid] = [_known(connection, files, row) for row in rows_of_uid]
         known = by_uid[uid]
         rows = [(e.study_uid, e.received_at) for e in known if e.received_at is not None]
         arrival.known, arrival.aged_study_uids = frozenset(rows), _aged(rows)
@@ -165,7 +171,9 @@ def classify(connection: Connection, files: Files, arrivals: Sequence[Arrival]) 
         arrival.kind, arrival.apart = SAME, same.apart
         # Of rows of version 0.1 the digest is another one.
         arrival.digest = same.digest
-        arrival.heals, same.there = not same.there, True
+        arrival.heals = not same.there
+        if arrival.heals:
+            same.open, same.there = arrival.open, True
         same.prior = same.prior and arrival.prior
 
 
@@ -197,22 +205,23 @@ def is_known(connection: Connection, sop_instance_uid: str) -> bool:
     return bool(_KNOWN.rows(connection, uid=sop_instance_uid))
 
 
-def _known(files: Files, row: Sequence[Any]) -> _Known:
-    study_uid, received_at, digest, dataset_offset, route, conflict, *columns = row
-    place = Place(*columns)
+def _known(connection: Connection, files: Files, row: Sequence[Any]) -> _Known:
+    study_uid, received_at, digest, dataset_offset, route, conflict, size_bytes, row_id = row
 
-    def open_data_set() -> BinaryIO:
+    def open_data_set() -> BinaryIO | None:
+        place = Place(*_PLACE.rows(connection, id=row_id)[0])
+        if not is_there(files, place):
+            return None
         stream = open_original(files, place)
         stream.seek(dataset_offset)
         return stream
 
     return _Known(
         digest=digest,
-        dataset_bytes=place.size_bytes - dataset_offset,
+        dataset_bytes=size_bytes - dataset_offset,
         prior=route == PRIOR_ROUTE,
         apart=conflict,
         open=open_data_set,
-        there=is_there(files, place),
         study_uid=study_uid,
         received_at=received_at,
     )

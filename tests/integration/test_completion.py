@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -63,6 +64,31 @@ def test_a_study_of_twins_alone_is_skipped_with_its_reason(node: Receiving, stor
         assert study.state == SKIPPED
         assert study.error == "every object conflicts with an earlier one of the same UID"
         assert session.scalars(select(Study).where(Study.deadline_at.is_not(None))).all() == []
+
+
+def test_many_objects_of_one_uid_cost_no_memory(node: Receiving) -> None:
+    """A faulty device gives all of its images one UID; each that came read all before it."""
+    image = mammogram(size_px=(200, 150))
+    for number in range(100):
+        image.InstanceNumber = str(number)
+        node.receive(image)
+    image.InstanceNumber = "100"
+    tracemalloc.start()
+    assert node.receive(image) == "conflict"
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 20 * len(image.PixelData)
+
+
+def test_a_lost_file_that_comes_twice_at_once_is_stored_once(node: Receiving) -> None:
+    """The second of the same moment is compared with the first, not with what is gone."""
+    image = mammogram(size_px=(1024, 800))
+    node.receive(image)
+    (folder,) = (node.files.root / "instances").iterdir()
+    for path in folder.iterdir():
+        path.unlink()
+    assert node.settle([image, image]) == ["same", "same"]
+    assert len(list(folder.iterdir())) == 1
 
 
 def test_a_study_that_somebody_is_writing_to_holds_up_no_other(
