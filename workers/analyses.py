@@ -114,13 +114,18 @@ def require_one_person(analyses: Sequence[ImageAnalysis]) -> None:
     A Study Instance UID that a device used twice does that. Another Patient ID alone does not: it
     may have been corrected between two images.
     """
+    if (difference := others_among(analyses)) is not None:
+        raise EncodingError(
+            f"the images are of different persons ({difference}): have those of each sent "
+            "under a Study Instance UID of its own"
+        )
+
+
+def others_among(analyses: Sequence[ImageAnalysis]) -> str | None:
+    """What shows that some images are of another person than the others; None: nothing does."""
     people = {_Person.of(analysis.source) for analysis in analyses}
-    for one, other in combinations(sorted(people), 2):
-        if (difference := one.difference(other)) is not None:
-            raise EncodingError(
-                f"the images are of different persons ({difference}): have those of each sent "
-                "under a Study Instance UID of its own"
-            )
+    differences = (one.difference(other) for one, other in combinations(sorted(people), 2))
+    return next(filter(None, differences), None)
 
 
 class _Person(NamedTuple):

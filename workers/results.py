@@ -30,6 +30,7 @@ from workers.analyses import (
     Form,
     ImageAnalysis,
     StudyAnalysis,
+    others_among,
     require_one_person,
 )
 from workers.cad_report import encode_cad_report
@@ -85,6 +86,10 @@ class Encoding:
         with self.store.reading() as session:
             study = read_study(session, self.files, session.get_one(Job, lease.job_id))
             partner = None if decided is None else _read_partner(session, self.files, decided)
+        if partner is not None and others_among((*study.analyses, *partner.analyses)) is not None:
+            facts = {"job": lease.job_id, "study": lease.study_uid}
+            log.warning("images of different persons: not combined", extra=facts)
+            partner = None
         yield from encode_study(study, wanted, partner, self.presentation_scores)
 
 

@@ -13,6 +13,7 @@ import pytest
 from pydicom.dataset import FileDataset
 from sqlalchemy import event
 
+from node.destinations import Destination
 from node.job import DELIVERING, DONE, FAILED, RUNNING, Lease, claim, hold, move
 from node.retry import retry
 from node.settings import load_settings
@@ -22,6 +23,7 @@ from node.store.tables import Combination, Job, Result
 from tests.analysed import Analysed, Said, scan
 from tests.datasets import mammogram
 from workers.partner import decide_partner
+from workers.results import Encoding
 
 WINDOW_DAYS = 90
 _NUMBERS = count(1)
@@ -147,6 +149,21 @@ def test_a_contradiction_is_logged_without_patient_data(
     # Whole dates, however written: four digits stand in many a UID by chance.
     assert re.search(r"196[01]\D?01\D?01", text) is None
     assert "UNIQUE" not in text
+
+
+@pytest.mark.parametrize("mixed_up", [False, True])
+def test_a_study_of_two_persons_is_combined_with_none(node: Analysed, mixed_up: bool) -> None:
+    """Its first image may be of the patient, and the others of somebody else."""
+    film = breast_film(PatientBirthDate="19600101")
+    second = breast_film(film.StudyInstanceUID, PatientBirthDate="19600101")
+    if mixed_up:
+        second.PatientID, second.PatientBirthDate = "SOMEBODY-ELSE", "19700101"
+    node.analysed(film, second)
+    lease = node.analysed(breast_scan(PatientBirthDate="19600101"))
+    viewer = Destination(name="viewer", protocol="stow", url="https://pacs.example/dicom-web")
+    encoding = Encoding(node.store, node.files, (viewer,), WINDOW_DAYS)
+    kinds = {each.kind for each in encoding.objects(lease)}
+    assert kinds == ({"SR"} if mixed_up else {"SR", "COMBINED"})
 
 
 def test_the_nearest_is_taken(node: Analysed) -> None:
