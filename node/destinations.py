@@ -24,6 +24,7 @@ from node.entries import read_entries, refuse_repeats
 from node.errors import ConfigurationError
 from node.identifiers import read_ae_title, read_host
 from node.peers import Peer
+from node.settings import Seconds
 
 # COMBINED is the report on a patient's mammogram and ultrasound together; REJECTED the note that
 # tells a destination to hide an earlier revision, for which none can ask.
@@ -98,8 +99,8 @@ class Destination(BaseModel):
     # Root of Orthanc's REST API, for `orthanc-delete`; its account is that of the other fields.
     orthanc_url: str | None = None
     # A Storage Commitment that is not reported for this long is asked for again.
-    commitment_seconds: Annotated[float, Field(gt=0)] = 900.0
-    timeout_seconds: Annotated[float, Field(gt=0)] = 60.0
+    commitment_seconds: Seconds = 900.0
+    timeout_seconds: Seconds = 60.0
 
     @field_validator("profile", mode="before")
     @classmethod

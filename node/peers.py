@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from node.entries import read_entries, refuse_repeats
 from node.identifiers import read_ae_title, read_host
+from node.settings import Seconds
 
 _FILES = ("ca_file", "certificate_file", "key_file")
 
@@ -30,7 +31,7 @@ class Peer(BaseModel):
     # Shown to this peer instead of the node's own.
     certificate_file: Path | None = None
     key_file: Path | None = None
-    timeout_seconds: Annotated[float, Field(gt=0)] = 30.0
+    timeout_seconds: Seconds = 30.0
 
     @field_validator("ae_title")
     @classmethod

@@ -30,11 +30,11 @@ from node.errors import ConfigurationError
 from node.identifiers import read_ae_title
 
 Port = Annotated[int, Field(ge=1, le=65535)]
-Seconds = Annotated[float, Field(gt=0)]
 Bytes = Annotated[int, Field(ge=0)]
 Names = Annotated[tuple[str, ...], NoDecode]
 # A hundred years; what is much more has no date.
 MOST_DAYS = 36500
+Seconds = Annotated[float, Field(gt=0, le=MOST_DAYS * 86400)]
 # Where this package stands: a checkout, or where packages are installed.
 _CHECKOUT = Path(__file__).resolve().parent.parent
 # Celery's transports to a Redis (kombu.transport).

@@ -226,6 +226,7 @@ def test_settings_reach_the_processes() -> None:
     """What stands in `settings` is in the environment, and is read there as it was written."""
     values = {name: _example(field) for name, field in _FREE.items()}
     values["cad_presentation_scores"] = ["mass=0.5", "arterial_calcification=1"]
+    values["archive_url"] = "https://pacs.example"
     seen = environment(objects(render(_with({"settings": values}))), "receiver")
     read = {name: seen[f"SENTINODE_{name.upper()}"] for name in _FREE}
     assert Settings(**read) == Settings(**values)

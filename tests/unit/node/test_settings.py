@@ -48,6 +48,8 @@ def test_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.Monk
         ("DICOM_MAX_PDU_BYTES", "5000000000"),
         ("DICOM_PORT", "70000"),
         ("STUDY_QUIET_SECONDS", "-1"),
+        ("STUDY_QUIET_SECONDS", "inf"),
+        ("LEASE_SECONDS", "1e12"),
     ],
 )
 def test_wrong_value_names_the_variable(
