@@ -59,9 +59,21 @@ class ImageAnalysis:
         parts = (
             " ".join(str(word) for word in place if word),
             f"instance {number}" if number else None,
-            f"frame {self.frame_number}" if self.reference.frame_numbers else None,
+            self._frame,
         )
         return ", ".join(part for part in parts if part) or "image"
+
+    @property
+    def frames(self) -> int:
+        """How many the image has; of several one was looked at."""
+        count = self.source.get("NumberOfFrames")
+        return count if isinstance(count, int) and count > 1 else 1
+
+    @property
+    def _frame(self) -> str | None:
+        if not self.reference.frame_numbers:
+            return None
+        return f"frame {self.frame_number}" + (f" of {self.frames}" if self.frames > 1 else "")
 
     @property
     def findings(self) -> list[Finding]:
@@ -159,6 +171,12 @@ class _Person(NamedTuple):
 def _differ(one: str, other: str) -> bool:
     """Whether both say something, and not the same."""
     return bool(one and other and one != other)
+
+
+def one_of_many(analyses: Sequence[ImageAnalysis]) -> str | None:
+    """What people read beside "no findings" where most frames were not looked at."""
+    loops = sum(analysis.frames > 1 for analysis in analyses)
+    return f"Of {loops} image(s) with several frames one frame each was read." if loops else None
 
 
 def shortfall(runs: Sequence[RunOutcome]) -> str | None:

@@ -23,7 +23,7 @@ from pydicom.sr.coding import Code
 from models.contract import FindingKind
 from node.errors import EncodingError
 from node.identifiers import derived_uid
-from workers.analyses import ImageAnalysis, models_of, shortfall, whose
+from workers.analyses import ImageAnalysis, models_of, one_of_many, shortfall, whose
 from workers.dicom import codes, equipment
 from workers.dicom.cad_algorithms import algorithm_for, algorithms_of, identification, summaries
 from workers.dicom.cad_document import MammographyCADSR
@@ -168,8 +168,7 @@ def _description(mammograms: Sequence[ImageAnalysis]) -> str:
     """TID 4002 row 5: what a person reads."""
     runs = [run for analysis in mammograms for run in analysis.runs]
     lines = [equipment.RESEARCH_USE_ONLY]
-    if incomplete := shortfall(runs):
-        lines.append(incomplete)
+    lines.extend(filter(None, (shortfall(runs), one_of_many(mammograms))))
     for number, analysis in enumerate(mammograms, start=1):
         image = f"Image {number}, {analysis.name}"
         lines.extend(f"{image}: {_sentence(run)}" for run in analysis.runs)

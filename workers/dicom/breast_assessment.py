@@ -31,6 +31,7 @@ from pydicom.sr.coding import Code
 
 from models.contract import Modality
 from node.identifiers import derived_uid
+from workers.analyses import one_of_many
 from workers.assessment import Breast, Sign, Source, Verdict, either
 from workers.dicom import codes, equipment
 from workers.dicom.measurement import algorithm_of, comment, run_sentence, site_of
@@ -145,6 +146,7 @@ def _summary_text(sources: Sequence[Source], breasts: Sequence[Breast], verdict:
         equipment.RESEARCH_USE_ONLY,
         f"Mammogram or ultrasound: {verdict.upper()}.",
         *(_sentence(source) for source in sources),
+        *filter(None, [one_of_many([each for source in sources for each in source.analyses])]),
     ]
     for breast in breasts:
         by = ", ".join(

@@ -17,7 +17,7 @@ from highdicom.sr import (
 )
 from pydicom.sr.codedict import codes as dictionary
 
-from workers.analyses import ImageAnalysis, shortfall
+from workers.analyses import ImageAnalysis, one_of_many, shortfall
 from workers.dicom import codes, equipment
 from workers.dicom.burden import Burden
 from workers.dicom.measurement import run_sentence
@@ -71,6 +71,8 @@ def _text(analyses: Sequence[ImageAnalysis], burdens: Sequence[Burden]) -> str:
         lines.append(f"No findings on {len(analyses)} image(s).")
     if incomplete:
         lines.append(incomplete)
+    if loops := one_of_many(analyses):
+        lines.append(loops)
     lines.extend(burden.sentence for burden in burdens)
     for number, analysis in enumerate(analyses, start=1):
         image = f"Image {number}, {analysis.name}"

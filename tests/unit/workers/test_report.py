@@ -223,6 +223,16 @@ def test_findings_are_summarised() -> None:
     assert "3 finding(s) on 1 of 1 image(s)." in text
 
 
+def test_of_a_loop_the_text_says_that_one_frame_was_looked_at() -> None:
+    """Without it "no findings" would be said of all frames."""
+    loop = ultrasound_header(number_of_frames=30)
+    analysis = ImageAnalysis(loop, None, (outcome(loop),), frame_number=15)
+    text = _summary(_encode(analysis))[2]
+    assert "Of 1 image(s) with several frames one frame each was read." in text
+    assert "US L, frame 15 of 30: " in text
+    assert "frames" not in _summary(_encode(_with_findings(header())))[2]
+
+
 def test_the_text_says_which_image_it_speaks_of() -> None:
     """A repeated view by its instance number; images with findings are counted."""
     study_uid = header().StudyInstanceUID
