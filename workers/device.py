@@ -20,7 +20,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from models.contract import Model, ModelOutput, Region
+from models.contract import Model, ModelOutput, ModelOutputError, Region
 from models.evaluation.parity import BOX_PX, PROBABILITY, SCORE, WORST_SCORE
 from models.evaluation.phantom_cases import phantom_cases
 from models.registry import MODELS
@@ -60,7 +60,7 @@ def device(write: bool) -> None:
         try:
             facts[name] = run_model(client, model)
             outcome = judge(facts[name], facts[name] if write else reference.get(name))
-        except SentinodeError as error:
+        except (SentinodeError, ModelOutputError) as error:
             outcome = Outcome(0.0, 0, [str(error)])
         failed |= bool(outcome.problems)
         said = "; ".join(outcome.problems) or "agrees with the reference"
@@ -77,7 +77,7 @@ def device(write: bool) -> None:
 def run_model(client: TritonClient, model: Model) -> dict[str, Any]:
     """Findings on the phantoms, seconds of the fastest answer, digest of the served weights.
 
-    Raises ModelMismatchError, ModelUnavailableError, ModelRefusedError.
+    Raises ModelMismatchError, ModelUnavailableError, ModelRefusedError, ModelOutputError.
     """
     check_model(client, model.spec)
     configuration = client.model_configuration(model.spec.name)

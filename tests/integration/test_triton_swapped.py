@@ -10,11 +10,13 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from models.mtu_net.spec import SPEC
 from node.errors import ModelMismatchError
 from stack.served import Triton
 from tests.peers.triton import REPOSITORY, running_triton
+from workers.device import device
 from workers.triton.balanced import BalancedClient
 
 if find_spec("pytriton") is None:
@@ -71,3 +73,23 @@ def test_another_model_in_the_same_server(server: Triton, repository: Path) -> N
     with pytest.raises(ModelMismatchError, match="preprocessing_digest"):
         client.infer(SPEC, TILES)
     client.close()
+
+
+def test_a_device_whose_network_overflows_is_told(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a GPU in half precision may; the command that looks for it ended in a traceback."""
+    backend = repository / SPEC.name / "1" / "model.py"
+    run = "results = self.session.run(self.outputs, feed)"
+    text = backend.read_text()
+    assert run in text
+    backend.write_text(
+        text.replace(run, f"{run}\n        results = [0 * each for each in results]")
+    )
+    with running_triton(repository=repository, cpu_threads=1) as server:
+        monkeypatch.setenv("SENTINODE_TRITON_URL", server.url)
+        monkeypatch.setenv("COLUMNS", "200")
+        said = CliRunner().invoke(device)
+    assert said.exit_code == 1
+    assert said.exception is None or isinstance(said.exception, SystemExit)
+    assert "the network overflowed; serve it in FP32" in said.output
