@@ -197,6 +197,4 @@ def test_keys_that_match_nothing_here(receiver: RunningReceiver, tmp_path: Path)
         for keyword, value in (("PatientName", "X"), ("StudyDate", "20260101")):
             many = identifier("STUDY", **{keyword: [value] * 3000})
             assert [status for status, _ in find(association, many)] == [0xC000]
-        reasons = [line.get("reason") for line in receiver.log_lines()]
-    assert "PatientName has more than 500 values" in reasons
-    assert "StudyDate has more than 500 values" in reasons
+            receiver.wait_for_log(f"{keyword} has more than 500 values")
