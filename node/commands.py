@@ -255,7 +255,8 @@ def wait_for_end(store: Store, study_uid: str, wait_seconds: float) -> dict[str,
     while True:
         with store.reading() as session:
             found = study_status(session, study_uid)
-        if found["state"] not in (*ACTIVE, RECEIVING) or time.monotonic() >= deadline:
+        # So that NaN, which is less than nothing, waits for nothing.
+        if found["state"] not in (*ACTIVE, RECEIVING) or not time.monotonic() < deadline:
             return found
         time.sleep(_POLL_SECONDS)
 

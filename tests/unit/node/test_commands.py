@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import signal
 import subprocess
@@ -20,13 +21,20 @@ from sqlalchemy import text
 
 from node import commands
 from node.cli import main
-from node.commands import findings_table, print_status, upgrade_database, wait_for_database
+from node.commands import (
+    findings_table,
+    print_status,
+    upgrade_database,
+    wait_for_database,
+    wait_for_end,
+)
 from node.errors import ConfigurationError
 from node.settings import load_settings
 from node.status import no_findings
-from node.store.session import open_store
+from node.store.session import Store, open_store
 from node.store.tables import Study
 from tests.datasets import mammogram, saved
+from tests.unit.node.web.rows import add_study
 
 
 @pytest.fixture(autouse=True)
@@ -264,6 +272,13 @@ def test_status_tells_what_classifiers_and_failed_models_said() -> None:
     assert "resnet50: normal 0.10, malignant 0.90  1.2.3" in lines
     assert "shown is revision 1; revision 2 has no results yet" in lines
     assert lines[-1] == "mtu_net failed on 1.2.3: no breast"
+
+
+@pytest.mark.timeout(20)
+def test_a_wait_that_is_no_number_ends_at_once(store: Store) -> None:
+    """No time is later than NaN: the command never came back."""
+    uid = add_study(store, state="receiving")
+    assert wait_for_end(store, uid, math.nan)["state"] == "receiving"
 
 
 @pytest.mark.parametrize(
