@@ -32,7 +32,7 @@ from node.job import (
 from node.logs import log
 from node.priors.requests import request_priors
 from node.priors.rules import PriorRule
-from node.routes import PRIOR_ROUTE, Routes
+from node.routes import PRIOR_ROUTE, SUPERFLUOUS, Routes
 from node.store.session import Store, changed_one
 from node.store.tables import Instance, Job, Study
 from node.study import next_revision, view_of
@@ -223,7 +223,7 @@ def leave_out_superfluous(members: Sequence[Instance], routes: Routes) -> None:
         needed = 1 if all(view.split("-")) else views[member.route, view]
         if better and member.models and views[better, view] >= needed:
             member.models = []
-            member.skip_reason = f"the same view is analysed as '{better}'"
+            member.skip_reason = f"{SUPERFLUOUS} '{better}'"
 
 
 def skip_reason(members: Sequence[Instance]) -> str:

@@ -50,6 +50,8 @@ ROUTABLE = (
 )
 
 
+# Begins the reason of an image that is left out for a better one (`only_without`).
+SUPERFLUOUS = "the same view is analysed as"
 # Objects that this node fetched for comparison; no rule decides about them.
 PRIOR_ROUTE = "prior"
 

@@ -86,13 +86,15 @@ class StudyAnalysis:
     """One revision of one study.
 
     `content_at`: aware; when the study was complete. `predecessors`: the objects of the last
-    delivered revision that this one's replace, by form; headers without pixels.
+    delivered revision that this one's replace, by form; headers without pixels. `left_out`: how
+    many other images had come by then that no model looked at, by reason.
     """
 
     analyses: tuple[ImageAnalysis, ...]
     revision: int
     content_at: datetime
     predecessors: Mapping[Form, Dataset] = field(default_factory=dict)
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +179,11 @@ def one_of_many(analyses: Sequence[ImageAnalysis]) -> str | None:
     """What people read beside "no findings" where most frames were not looked at."""
     loops = sum(analysis.frames > 1 for analysis in analyses)
     return f"Of {loops} image(s) with several frames one frame each was read." if loops else None
+
+
+def not_analysed(left_out: Mapping[str, int]) -> list[str]:
+    """What people read so that "no findings" is not taken for a word on these images."""
+    return [f"Not analysed, {number} image(s): {why}." for why, number in sorted(left_out.items())]
 
 
 def shortfall(runs: Sequence[RunOutcome]) -> str | None:

@@ -57,12 +57,14 @@ def encode_report(
     predecessor: Dataset | None,
     profile: Profile,
     segments_per: SegmentsPer = "finding",
+    left_out: Mapping[str, int] | None = None,
 ) -> Dataset:
     """Encode the report of one revision.
 
     `segmentations`: SEG by source SOP Instance UID, written with `segments_per`. `predecessor`: the
-    report that this one replaces; its four UIDs suffice. `content_at`: aware. Raises EncodingError
-    when no model looked at any image, or a header lacks what identifies it.
+    report that this one replaces; its four UIDs suffice. `content_at`: aware. `left_out`: as in
+    `StudyAnalysis`. Raises EncodingError when no model looked at any image, or a header lacks what
+    identifies it.
     """
     runs = [run for analysis in analyses for run in analysis.runs]
     if not runs:
@@ -77,7 +79,8 @@ def encode_report(
     sop_uids = sorted(str(header.SOPInstanceUID) for header in headers)
     segments = _segments(analyses, segmentations, segments_per)
     try:
-        root = _content(analyses, segments, burdens_of(analyses), revision, profile)[0]
+        summary = study_summary(analyses, burdens_of(analyses), left_out or {})
+        root = _content(analyses, segments, burdens_of(analyses), summary, revision, profile)[0]
         # The constructor copies and searches the whole tree, which doubles the time of a report; it
         # needs no more than the root and a first item.
         tree = root.ContentSequence
@@ -129,6 +132,7 @@ def _content(
     analyses: Sequence[ImageAnalysis],
     segments: Mapping[str, SegmentReference],
     burdens: Sequence[Burden],
+    summary: ContainerContentItem,
     revision: int,
     profile: Profile,
 ) -> MeasurementReport:
@@ -164,7 +168,6 @@ def _content(
     images = [(analysis.source, analysis.frame_number) for analysis in analyses]
     # TID 1500: the image library (row 5) stands before the measurements (row 6).
     content.insert(len(content) - 1, image_library(images))
-    summary = study_summary(analyses, burdens)
     _place_groups(content[-1], summary, findings, profile)
     content.append(summary)
     return report

@@ -8,6 +8,7 @@ the study was complete.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +21,7 @@ from sqlalchemy.orm import Session
 from node.destinations import Destination, SegmentsPer, Variant
 from node.job import Lease, instances_of
 from node.logs import log
+from node.routes import PRIOR_ROUTE, SUPERFLUOUS
 from node.store.deliveries import ASKED, PENDING, SENT
 from node.store.files import Files
 from node.store.originals import Place, as_path, open_original
@@ -35,6 +37,7 @@ from workers.analyses import (
 )
 from workers.cad_report import encode_cad_report
 from workers.combined import Partner, encode_combined
+from workers.dicom import equipment
 from workers.dicom.decoding import chosen_frame, read_header, read_source
 from workers.dicom.measurement import Profile
 from workers.dicom.spacing import read_spacing
@@ -196,6 +199,7 @@ def _measured(
             predecessor=study.predecessors.get(("SR", variant)),
             profile=profile,
             segments_per=segments_per,
+            left_out=study.left_out,
         )
         yield EncodedResult("SR", variant, report)
 
@@ -205,12 +209,37 @@ def read_study(session: Session, files: Files, job: Job) -> StudyAnalysis:
     runs: dict[str, list[ModelRun]] = {}
     for run in job.model_runs:
         runs.setdefault(run.source_sop_uid, []).append(run)
+    instances = instances_of(session, job)
     analyses = tuple(
         _analysis(files, instance, runs[instance.sop_instance_uid])
-        for instance in instances_of(session, job)
+        for instance in instances
         if instance.sop_instance_uid in runs
     )
-    return StudyAnalysis(analyses, job.revision, job.complete_at, _predecessors(session, job))
+    others = [each for each in instances if each.sop_instance_uid not in runs]
+    return StudyAnalysis(
+        analyses,
+        job.revision,
+        job.complete_at,
+        _predecessors(session, job),
+        Counter(each.skip_reason or "" for each in others if _is_missed(each, job)),
+    )
+
+
+def _is_missed(instance: Instance, job: Job) -> bool:
+    """Whether a reader of the report may think that this image was looked at.
+
+    Not what came after the study was complete: encoding again must give the same bytes.
+    """
+    attributes, reason = instance.attributes, instance.skip_reason
+    own = (equipment.MANUFACTURER, equipment.MANUFACTURER_MODEL_NAME)
+    return (
+        attributes.get("HasPixelData") == "true"
+        and instance.received_at <= job.complete_at
+        and instance.route != PRIOR_ROUTE
+        and (attributes.get("Manufacturer"), attributes.get("ManufacturerModelName")) != own
+        and reason is not None
+        and not reason.startswith(SUPERFLUOUS)
+    )
 
 
 def _read_partner(session: Session, files: Files, decided: Combination) -> Partner:

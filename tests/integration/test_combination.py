@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from pydicom.dataset import FileDataset
+from pydicom.uid import DigitalMammographyXRayImageStorageForProcessing
 from sqlalchemy import event
 
 from node.destinations import Destination
@@ -21,9 +22,9 @@ from node.store.migrate import upgrade
 from node.store.session import open_store
 from node.store.tables import Combination, Job, Result
 from tests.analysed import Analysed, Said, scan
-from tests.datasets import mammogram
+from tests.datasets import encapsulated_pdf, mammogram
 from workers.partner import decide_partner
-from workers.results import Encoding
+from workers.results import Encoding, read_study
 
 WINDOW_DAYS = 90
 _NUMBERS = count(1)
@@ -164,6 +165,24 @@ def test_a_study_of_two_persons_is_combined_with_none(node: Analysed, mixed_up: 
     encoding = Encoding(node.store, node.files, (viewer,), WINDOW_DAYS)
     kinds = {each.kind for each in encoding.objects(lease)}
     assert kinds == ({"SR"} if mixed_up else {"SR", "COMBINED"})
+
+
+def test_a_report_knows_what_was_left_out_of_it(node: Analysed) -> None:
+    """Images that no model looked at, with the reason; not documents, own results, twins, and not
+    what came later, or encoding again would give other bytes."""
+    film = breast_film()
+    uid = film.StudyInstanceUID
+    phantom, late = (breast_film(uid, QualityControlImage="YES") for _ in range(2))
+    twin = breast_film(uid, SOPClassUID=DigitalMammographyXRayImageStorageForProcessing)
+    own = breast_film(
+        uid, Manufacturer="Sentinode", ManufacturerModelName="Sentinode breast imaging AI"
+    )
+    lease = node.analysed(film, phantom, twin, own, made(encapsulated_pdf(uid)))
+    node.receive(late)
+    with node.store.reading() as session:
+        study = read_study(session, node.files, session.get_one(Job, lease.job_id))
+    assert len(study.analyses) == 1
+    assert study.left_out == {"a quality control image shows a phantom and no patient": 1}
 
 
 def test_the_nearest_is_taken(node: Analysed) -> None:

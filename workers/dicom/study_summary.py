@@ -6,7 +6,7 @@ findings" is said alone only when no model failed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from highdicom.sr import (
     CodeContentItem,
@@ -17,14 +17,14 @@ from highdicom.sr import (
 )
 from pydicom.sr.codedict import codes as dictionary
 
-from workers.analyses import ImageAnalysis, one_of_many, shortfall
+from workers.analyses import ImageAnalysis, not_analysed, one_of_many, shortfall
 from workers.dicom import codes, equipment
 from workers.dicom.burden import Burden
 from workers.dicom.measurement import run_sentence
 
 
 def study_summary(
-    analyses: Sequence[ImageAnalysis], burdens: Sequence[Burden]
+    analyses: Sequence[ImageAnalysis], burdens: Sequence[Burden], left_out: Mapping[str, int]
 ) -> ContainerContentItem:
     """Qualitative Evaluations (TID 1500 row 12): how the study went, in codes and one text."""
     runs = [run for analysis in analyses for run in analysis.runs]
@@ -50,7 +50,7 @@ def study_summary(
             ),
             TextContentItem(
                 name=dictionary.DCM.Summary,
-                value=_text(analyses, burdens),
+                value=_text(analyses, burdens, left_out),
                 relationship_type=contains,
             ),
         ]
@@ -58,7 +58,9 @@ def study_summary(
     return container
 
 
-def _text(analyses: Sequence[ImageAnalysis], burdens: Sequence[Burden]) -> str:
+def _text(
+    analyses: Sequence[ImageAnalysis], burdens: Sequence[Burden], left_out: Mapping[str, int]
+) -> str:
     """The first lines a person reads."""
     runs = [run for analysis in analyses for run in analysis.runs]
     incomplete = shortfall(runs)
@@ -73,6 +75,7 @@ def _text(analyses: Sequence[ImageAnalysis], burdens: Sequence[Burden]) -> str:
         lines.append(incomplete)
     if loops := one_of_many(analyses):
         lines.append(loops)
+    lines.extend(not_analysed(left_out))
     lines.extend(burden.sentence for burden in burdens)
     for number, analysis in enumerate(analyses, start=1):
         image = f"Image {number}, {analysis.name}"

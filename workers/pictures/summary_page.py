@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from PIL import Image, ImageDraw
 
-from workers.analyses import ImageAnalysis, StudyAnalysis, one_of_many, shortfall
+from workers.analyses import ImageAnalysis, StudyAnalysis, not_analysed, one_of_many, shortfall
 from workers.dicom import codes, equipment
 from workers.findings import Finding, RunOutcome
 from workers.pictures.palette import FAINT, GROUND, RGB, TEXT, WARNING_RGB
@@ -68,6 +68,7 @@ def _body(study: StudyAnalysis) -> list[_Line]:
     lines = [_outcome(study.analyses)]
     if loops := one_of_many(study.analyses):
         lines.append(_Line(loops))
+    lines += [_Line(text) for text in not_analysed(study.left_out)]
     for number, analysis in enumerate(study.analyses, start=1):
         lines += [_Line(""), _Line(f"Image {number}: {analysis.name}")]
         for run in analysis.runs:

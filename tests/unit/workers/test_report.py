@@ -223,6 +223,19 @@ def test_findings_are_summarised() -> None:
     assert "3 finding(s) on 1 of 1 image(s)." in text
 
 
+def test_images_that_no_model_looked_at_are_told_with_the_reason() -> None:
+    """ "No findings" must not be taken for a word on the tomosynthesis beside the mammogram."""
+    source = header()
+    left_out = {"tomosynthesis volumes are kept": 2, "a specimen shows no breast": 1}
+    text = _summary(_encode(_analysis(source, outcome(source)), left_out=left_out))[2]
+    lines = text.splitlines()
+    place = lines.index("No findings on 1 image(s).")
+    assert lines[place + 1 : place + 3] == [
+        "Not analysed, 1 image(s): a specimen shows no breast.",
+        "Not analysed, 2 image(s): tomosynthesis volumes are kept.",
+    ]
+
+
 def test_of_a_loop_the_text_says_that_one_frame_was_looked_at() -> None:
     """Without it "no findings" would be said of all frames."""
     loop = ultrasound_header(number_of_frames=30)
