@@ -18,6 +18,7 @@ from node.job import (
     QUEUED,
     Bell,
     bell_of,
+    last_job,
     last_job_query,
     move,
     new_job,
@@ -49,7 +50,7 @@ def retry(store: Store, study_uid: str) -> Bell:
         if bell is not None:
             return bell
         if job.state != FAILED:
-            raise IllegalMoveError(f"only a failed study can be retried; this one is {job.state}")
+            raise _not_failed(job)
         bell = _restart(session, job)
         assert bell is not None
         return bell
@@ -65,6 +66,10 @@ def _restart(session: Session, job: Job) -> Bell | None:
     # Of a try that broke off nobody knows whether the archive has taken the object.
     if any(each.state != PENDING or each.attempts or each.failures for each in deliveries):
         study = session.get_one(Study, job.study_uid, with_for_update=True, populate_existing=True)
+        # While the rows were waited for, another retry or a late image may have opened the next.
+        last = last_job(session, job.study_uid)
+        if last is not job and last is not None:
+            raise _not_failed(last)
         study.revision += 1
         return new_job(session, study, "retry as a new revision")
     # Whole images are looked at again: their picture shows the findings of all models.
@@ -77,6 +82,10 @@ def _restart(session: Session, job: Job) -> Bell | None:
     job.error = None
     session.flush()
     return move(session, job, QUEUED, "retry")
+
+
+def _not_failed(job: Job) -> IllegalMoveError:
+    return IllegalMoveError(f"only a failed study can be retried; this one is {job.state}")
 
 
 def _hurry(session: Session, job: Job) -> Bell | None:

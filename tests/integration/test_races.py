@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from node.errors import LeaseLostError
+from node.errors import IllegalMoveError, LeaseLostError
 from node.identifiers import JobId
 from node.job import (
+    ANALYSE_TASK,
     DELIVERING,
     DONE,
+    FAILED,
     QUEUED,
     RECEIVING,
     Lease,
@@ -26,8 +28,9 @@ from node.job import (
     utc_now,
     wait_until,
 )
+from node.retry import retry
 from node.status import study_status
-from node.store.tables import DestinationState, Job
+from node.store.tables import Delivery, DestinationState, Job, ModelRun, Result, Study
 from tests.analysed import Analysed
 from tests.datasets import mammogram
 from workers.dispatch import availability
@@ -136,3 +139,36 @@ def test_why_a_study_waits_is_shown_at_once(node: Analysed) -> None:
     with node.store.reading() as session:
         found = study_status(session, str(image.StudyInstanceUID))
     assert found["error"] == "Triton does not answer"
+
+
+def test_two_who_press_retry_make_one_revision(node: Analysed) -> None:
+    """The second waited for the first, and then made one more of what was at work already."""
+    job_id = node.received(mammogram())
+    with node.store.writing() as session:
+        job = session.get_one(Job, job_id)
+        job.state = FAILED
+        run = ModelRun(source_sop_uid="1.2", model="resnet50", model_version="1", seconds=0.0)
+        run.state, run.probabilities = FAILED, {}
+        job.model_runs = [run]
+        result = Result(kind="SEG", sop_instance_uid="1.3", sop_class_uid="1.4", series_uid="1.5")
+        result.path, result.size_bytes = "none", 1
+        result.deliveries = [Delivery(destination="pacs", state="confirmed")]
+        job.results = [result]
+        study_uid = job.study_uid
+    answers: list[object] = []
+
+    def press() -> None:
+        try:
+            answers.append(retry(node.store, study_uid).task)
+        except IllegalMoveError as error:
+            answers.append(str(error))
+
+    with node.store.writing() as session:
+        session.get_one(Job, job_id, with_for_update=True)
+        people = [begun(press), begun(press)]
+    for person in people:
+        person.join()
+    refusal = "only a failed study can be retried; this one is queued"
+    assert sorted(map(str, answers)) == [refusal, ANALYSE_TASK]
+    with node.store.reading() as session:
+        assert session.get_one(Study, study_uid).revision == 2
