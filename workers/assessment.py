@@ -70,6 +70,14 @@ class Sign:
         return f"Probability of class {self.target}"
 
     @property
+    def text(self) -> str:
+        """The name with the score and what it is measured by."""
+        point = self.operating_point
+        known = "not known" if point is None else f"{100 * point:.0f} %"
+        model = f"{self.run.model} {self.run.model_version}"
+        return f"{self.name} {100 * self.score:.0f} % (operating point {known}, {model})"
+
+    @property
     def positive(self) -> bool:
         """Findings are recorded only at or above their operating point; probabilities always."""
         if self.operating_point is None:
@@ -183,6 +191,15 @@ def breasts_of(analyses: Sequence[ImageAnalysis]) -> tuple[Breast, ...]:
         if images:
             found.append(Breast(side, sources, verdict))
     return tuple(found)
+
+
+def nothing_marked(analyses: Sequence[ImageAnalysis]) -> str:
+    """What people read where no region is marked: a classifier may be positive all the same."""
+    signs = [sign for source in sources_of(analyses) for sign in source.signs if sign.positive]
+    if not signs:
+        return f"No findings on {len(analyses)} image(s)."
+    said = "; ".join(sign.text for sign in signs)
+    return f"No region marked on {len(analyses)} image(s), but POSITIVE: {said}."
 
 
 def _is_judged(run: RunOutcome) -> bool:

@@ -159,16 +159,10 @@ def _summary_text(sources: Sequence[Source], breasts: Sequence[Breast], verdict:
 def _sentence(source: Source) -> str:
     """A verdict with what it rests on; every failure is named as one."""
     parts = [f"{SOURCE_NAME[source.modality]}: {source.verdict}"]
-    parts += [_sign_text(sign) for sign in source.signs]
+    parts += [sign.text for sign in source.signs]
     failures = Counter(run_sentence(run).rstrip(".") for run in source.failures)
     parts += [f"{text} ({number} image(s))" for text, number in failures.items()]
     return "; ".join(parts) + "."
-
-
-def _sign_text(sign: Sign) -> str:
-    point = "not known" if sign.operating_point is None else f"{100 * sign.operating_point:.0f} %"
-    model = f"{sign.run.model} {sign.run.model_version}"
-    return f"{sign.name} {100 * sign.score:.0f} % (operating point {point}, {model})"
 
 
 def _status(runs: Sequence[RunOutcome]) -> Code:

@@ -18,6 +18,7 @@ from highdicom.sr import (
 from pydicom.sr.codedict import codes as dictionary
 
 from workers.analyses import ImageAnalysis, not_analysed, one_of_many, shortfall
+from workers.assessment import nothing_marked
 from workers.dicom import codes, equipment
 from workers.dicom.burden import Burden
 from workers.dicom.measurement import run_sentence
@@ -70,7 +71,7 @@ def _text(
         marked = sum(bool(analysis.findings) for analysis in analyses)
         lines.append(f"{n_findings} finding(s) on {marked} of {len(analyses)} image(s).")
     elif not incomplete:
-        lines.append(f"No findings on {len(analyses)} image(s).")
+        lines.append(nothing_marked(analyses))
     if incomplete:
         lines.append(incomplete)
     if loops := one_of_many(analyses):

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from PIL import Image, ImageDraw
 
 from workers.analyses import ImageAnalysis, StudyAnalysis, not_analysed, one_of_many, shortfall
+from workers.assessment import nothing_marked
 from workers.dicom import codes, equipment
 from workers.findings import Finding, RunOutcome
 from workers.pictures.palette import FAINT, GROUND, RGB, TEXT, WARNING_RGB
@@ -85,7 +86,7 @@ def _outcome(analyses: Sequence[ImageAnalysis]) -> _Line:
         return _Line(f"{count} finding(s) on {marked} of {len(analyses)} image(s).")
     if failed:
         return _Line("Nothing was marked, but not everything was assessed.", WARNING_RGB)
-    return _Line(f"No findings on {len(analyses)} image(s).")
+    return _Line(nothing_marked(analyses))
 
 
 def _run(run: RunOutcome) -> list[_Line]:

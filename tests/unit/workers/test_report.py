@@ -11,6 +11,7 @@ import pytest
 from highdicom.sr import MeasurementReport
 from pydicom.dataset import Dataset
 
+from models.registry import MODELS
 from node.errors import EncodingError
 from tests.results import (
     CONTENT_AT,
@@ -214,6 +215,24 @@ def test_no_findings_is_said_when_every_model_succeeded() -> None:
     assert "No findings on 2 image(s)." in text
     assert report.CompletionFlag == "COMPLETE"
     assert evidence(report) == {first.SOPInstanceUID, second.SOPInstanceUID}
+
+
+@pytest.mark.parametrize(("share", "positive"), [(0.97, True), (0.03, False)])
+def test_a_positive_classifier_is_no_study_without_findings(share: float, positive: bool) -> None:
+    """It marks nothing; the combined report calls the breast positive, and this one must not seem
+    to say the opposite."""
+    source, model = header(), "resnet50"
+    run = outcome(
+        source,
+        model=model,
+        model_version=MODELS[model].spec.version,
+        probabilities={"malignant": share, "normal": 1 - share},
+    )
+    text = _summary(_encode(_analysis(source, run)))[2]
+    assert ("No findings on 1 image(s)." in text) != positive
+    assert (
+        "but POSITIVE: Probability of class malignant 97 % (operating point" in text
+    ) == positive
 
 
 def test_findings_are_summarised() -> None:
