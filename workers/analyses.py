@@ -19,7 +19,7 @@ from node.destinations import ResultKind, Variant
 from node.errors import EncodingError
 from workers.dicom.anatomy import read_laterality, read_view
 from workers.dicom.equipment import ModelIdentity
-from workers.dicom.inheritance import ImageReference, reference_to
+from workers.dicom.inheritance import IDENTITY, ImageReference, reference_to
 from workers.findings import Finding, RunOutcome
 from workers.images import SourceImage
 
@@ -115,11 +115,15 @@ def models_of(runs: Iterable[RunOutcome]) -> list[ModelIdentity]:
 def whose(analyses: Sequence[ImageAnalysis]) -> Dataset:
     """The header that an object about several images takes patient and study from.
 
-    The first with a Patient ID, else the first: one image without, a damaged one say, would make
-    another patient of the whole study's report.
+    The first that says most, a Patient ID before all: one image without, a damaged one say, would
+    make another patient of the whole study's report, and one without Accession Number take it from
+    its order.
     """
-    headers = [analysis.source for analysis in analyses]
-    return next((header for header in headers if header.get("PatientID")), headers[0])
+
+    def says(header: Dataset) -> tuple[bool, int]:
+        return bool(header.get("PatientID")), sum(bool(header.get(each)) for each in IDENTITY)
+
+    return max((analysis.source for analysis in analyses), key=says)
 
 
 def require_one_person(analyses: Sequence[ImageAnalysis]) -> None:

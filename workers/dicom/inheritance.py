@@ -43,7 +43,7 @@ _REQUIRED: Final = (
     "SeriesInstanceUID",
 )
 # Type 2 in the Patient and General Study modules: present, if need be empty.
-_TYPE_2: Final = (
+IDENTITY: Final = (
     "PatientID",
     "PatientName",
     "PatientBirthDate",
@@ -125,7 +125,7 @@ def plain_header(source: Dataset) -> Dataset:
     header = Dataset()
     for keyword in _REQUIRED:
         setattr(header, keyword, source.get(keyword))
-    for keyword in _TYPE_2:
+    for keyword in IDENTITY:
         setattr(header, keyword, None)
     header.Modality = source.get("Modality") or "OT"
     for keyword in _OPTIONAL:
@@ -166,7 +166,7 @@ def inherit(result: highdicom.SOPClass, source: Dataset) -> None:
             del result[element.tag]
             if items := [item for item in element.value if len(item)]:
                 result.add_new(element.tag, "SQ", items)
-    for keyword in _TYPE_2:
+    for keyword in IDENTITY:
         if keyword not in result:
             setattr(result, keyword, None)
     if _zone(source) is not None:

@@ -103,3 +103,15 @@ def test_what_was_corrected_between_two_images_costs_nothing(other: dict[str, st
     images = [_image_of("2.25.7", **person), _image_of("2.25.7", **(person | other))]
     (report,) = _results("SR", images)
     assert report.PatientID == "A" or other.get("PatientID")
+
+
+@pytest.mark.parametrize("kind", ["SR", "CADSR", "SC"])
+def test_one_image_without_its_order_takes_none_from_the_report(kind: ResultKind) -> None:
+    """As the first image of an examination may come, before the worklist answered."""
+    known = {"PatientID": "A", "AccessionNumber": "ORDER-1", "StudyDate": "20260101"}
+    images = [_image_of("2.25.7", **known), _image_of("2.25.7", PatientID="A", StudyDate="")]
+    for analyses in (images, images[::-1]):
+        results = _results(kind, analyses)
+        assert {(each.AccessionNumber, each.StudyDate) for each in results} == {
+            ("ORDER-1", "20260101")
+        }
