@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import Select, or_, select
 from sqlalchemy.orm import Session
 
 from node.backoff import pause
@@ -107,9 +107,9 @@ class Ledger:
         now = utc_now()
         with self._store.writing() as session:
             job = hold(session, self._lease)
-            for row in _unfinished_of(session, job, destination):
-                if row.state != ASKED:
-                    row.failing_since, row.error = row.failing_since or now, reason
+            waiting = _of(job).where(Delivery.destination == destination)
+            for row in session.scalars(waiting.where(Delivery.state.in_((PENDING, SENT)))):
+                row.failing_since, row.error = row.failing_since or now, reason
 
     def asked(
         self, errands: Sequence[Errand], transaction_uid: str, seconds: float
@@ -161,7 +161,7 @@ class Ledger:
         now = utc_now()
         with self._store.writing() as session:
             job = hold(session, self._lease)
-            rows = [row for result in job.results for row in result.deliveries]
+            rows = session.scalars(_of(job)).all()
             open_rows = [row for row in rows if _is_open(row, unconfirmed)]
             for row in open_rows:
                 self._give_up(row, now)
@@ -204,13 +204,8 @@ def _is_open(row: Delivery, unconfirmed: Collection[str]) -> bool:
     return row.state in _UNFINISHED and not _is_final(row, unconfirmed)
 
 
-def _unfinished_of(session: Session, job: Job, destination: str) -> Sequence[Delivery]:
-    return session.scalars(
-        select(Delivery)
-        .join(Result)
-        .where(Result.job_id == job.id, Delivery.destination == destination)
-        .where(Delivery.state.in_(_UNFINISHED))
-    ).all()
+def _of(job: Job) -> Select[Delivery]:
+    return select(Delivery).join(Result).where(Result.job_id == job.id)
 
 
 def _heal(row: Delivery) -> None:
