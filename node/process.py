@@ -27,7 +27,7 @@ _STARTED_AT = datetime.now(UTC)
 
 
 def process_name(role: str) -> str:
-    """Unique among the running processes of all hosts, e.g. worker@clinic-1:4711."""
+    """Which process of which host, e.g. worker@clinic-1:4711; two containers may have the same."""
     return f"{role}@{socket.gethostname()}:{os.getpid()}"
 
 

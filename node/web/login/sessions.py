@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -149,8 +150,9 @@ class Sessions:
 
     def _forget_old(self) -> None:
         for path in self._ended.iterdir():
-            if self._now() - path.stat().st_mtime > self._whole_seconds:
-                path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # who logs out at the same moment was faster
+                if self._now() - path.stat().st_mtime > self._whole_seconds:
+                    path.unlink()
 
 
 def _make_key(path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -125,6 +127,23 @@ def test_ends_are_forgotten_when_nobody_needs_them(clinic: Clinic) -> None:
     assert last is not None
     clinic.sessions.end(last)
     assert len(list(ended.iterdir())) <= 1
+
+
+def test_many_who_log_out_at_once_are_in_nobodys_way(
+    clinic: Clinic, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each forgets old ends that another has just forgotten; the log had it as an error."""
+    ended = clinic.settings.state_dir / "web" / "ended"
+    ended.mkdir(parents=True)
+    for number in range(300):
+        (ended / str(number)).touch()
+    clinic.now += WHOLE_SECONDS + time.time()
+    texts = [clinic.sessions.begin(ANNA) for _ in range(8)]
+    sessions = [session for text in texts if (session := clinic.sessions.read(text))]
+    with ThreadPoolExecutor(8) as people:
+        list(people.map(clinic.sessions.end, sessions))
+    assert caplog.text == ""
+    assert len(list(ended.iterdir())) <= len(sessions)
 
 
 def test_a_full_disk_does_not_keep_anybody_in(clinic: Clinic) -> None:
