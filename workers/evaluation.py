@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -147,19 +148,28 @@ def evaluate(
 def run(model: Model, server: Server, cases: list[Case], *, tiled: bool = False) -> Outcome:
     """All cases through one model, with a progress bar."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
+    with (
+        Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress,
+        judging(model.spec.name),
+    ):
         task = progress.add_task(model.spec.name, total=len(cases))
-        try:
-            return run_cases(model, server, cases, lambda: progress.advance(task), tiled=tiled)
-        except ModelOutputError as error:
-            raise ConfigurationError(
-                f"the answer of {model.spec.name} is none: {error}; these weights cannot be judged"
-            ) from error
-        except NotExportedError as error:
-            raise ConfigurationError(
-                f"{error}; `sentinode models export {model.spec.name}` writes it; outside the "
-                "checkout name its model_repository in SENTINODE_MODEL_REPOSITORY"
-            ) from error
+        return run_cases(model, server, cases, lambda: progress.advance(task), tiled=tiled)
+
+
+@contextmanager
+def judging(name: str) -> Iterator[None]:
+    """A person is told why a model cannot be judged. Raises ConfigurationError."""
+    try:
+        yield
+    except ModelOutputError as error:
+        raise ConfigurationError(
+            f"the answer of {name} is none: {error}; these weights cannot be judged"
+        ) from error
+    except NotExportedError as error:
+        raise ConfigurationError(
+            f"{error}; `sentinode models export {name}` writes it; outside the checkout name its "
+            "model_repository in SENTINODE_MODEL_REPOSITORY"
+        ) from error
 
 
 def open_server(name: str, way: Way) -> Server:

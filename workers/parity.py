@@ -15,15 +15,14 @@ from rich.console import Console
 from rich.progress import Progress
 
 from models.datasets.cases import Case
-from models.evaluation.local import NotExportedError, weights_digest
+from models.evaluation.local import weights_digest
 from models.evaluation.opening import chosen
 from models.evaluation.parity import Agreement, compare
 from models.evaluation.phantom_cases import phantom_cases
 from models.evaluation.run import Server
 from models.registry import MODELS, get_model
-from node.errors import ConfigurationError
 from node.running import load_running_settings
-from workers.evaluation import Way, find_cases, open_server
+from workers.evaluation import Way, find_cases, judging, open_server
 from workers.triton.balanced import for_people
 
 
@@ -48,13 +47,8 @@ def parity(
     """Compare NAME in torch with what is served, finding by finding."""
     cases = images_of(name, data, images)
     settings = load_running_settings()
-    with for_people(settings.triton_url):
-        try:
-            agreement = run(name, cases, open_server(name, Way(through)), weights)
-        except NotExportedError as error:
-            raise ConfigurationError(
-                f"{error}; `sentinode models export {name}` writes it"
-            ) from error
+    with for_people(settings.triton_url), judging(name):
+        agreement = run(name, cases, open_server(name, Way(through)), weights)
     facts = {
         "model": name,
         "version": get_model(name).spec.version,

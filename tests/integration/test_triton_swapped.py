@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -13,10 +14,12 @@ import pytest
 from click.testing import CliRunner
 
 from models.mtu_net.spec import SPEC
+from node.cli import PluggedGroup
 from node.errors import ModelMismatchError
 from stack.served import Triton
 from tests.peers.triton import REPOSITORY, running_triton
 from workers.device import device
+from workers.parity import parity
 from workers.triton.balanced import BalancedClient
 
 if find_spec("pytriton") is None:
@@ -75,21 +78,32 @@ def test_another_model_in_the_same_server(server: Triton, repository: Path) -> N
     client.close()
 
 
-def test_a_device_whose_network_overflows_is_told(
-    repository: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param([device], id="device"),
+        pytest.param(
+            [parity, SPEC.name, "--images", "1"],
+            id="parity",
+            marks=pytest.mark.skipif(find_spec("torch") is None, reason="extra `train`"),
+        ),
+    ],
+)
+def test_a_network_that_overflows_is_told(
+    command: list[Any], repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a GPU in half precision may; the command that looks for it ended in a traceback."""
+    """As a GPU in half precision may; the commands that look for it ended in a traceback."""
     backend = repository / SPEC.name / "1" / "model.py"
     run = "results = self.session.run(self.outputs, feed)"
     text = backend.read_text()
     assert run in text
-    backend.write_text(
-        text.replace(run, f"{run}\n        results = [0 * each for each in results]")
-    )
+    overflown = f"{run}\n        results = [0 * each for each in results]"
+    backend.write_text(text.replace(run, overflown))
     with running_triton(repository=repository, cpu_threads=1) as server:
         monkeypatch.setenv("SENTINODE_TRITON_URL", server.url)
         monkeypatch.setenv("COLUMNS", "200")
-        said = CliRunner().invoke(device)
+        group = PluggedGroup("none", commands={"command": command[0]})
+        said = CliRunner().invoke(group, ["command", *command[1:]])
     assert said.exit_code == 1
-    assert said.exception is None or isinstance(said.exception, SystemExit)
     assert "the network overflowed; serve it in FP32" in said.output
+    assert said.exception is None or isinstance(said.exception, SystemExit)
