@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from ipaddress import ip_address
 
 from pynetdicom import AE, VerificationPresentationContexts
+from pynetdicom.association import Association
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -29,6 +30,8 @@ RECEIVE, SWEEP, WORKER = "receive", "sweep", "worker"
 FRESH_SECONDS = 30.0
 # A probe must answer before its own caller gives up, which is 10 s for most orchestrators.
 _REACH_SECONDS = 2.0
+# PS3.8 table 9-21: a Result that is no refusal for good.
+_TRANSIENT = 0x02
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +99,22 @@ def check_echo(settings: Settings) -> Check:
     entity.requested_contexts = VerificationPresentationContexts
     association = entity.associate(host, settings.dicom_port, ae_title=settings.ae_title)
     if association.is_rejected:
-        return Check(RECEIVE, True, "answers, and refuses the node's own AE title")
+        return Check(RECEIVE, True, _rejection(association))
     if not association.is_established:
         return Check(RECEIVE, False, f"no DICOM listener on port {settings.dicom_port}")
-    status = association.send_c_echo().get("Status")
+    try:
+        status = association.send_c_echo().get("Status")
+    except RuntimeError:  # it has ended since
+        return Check(RECEIVE, False, "ends an association before its C-ECHO")
     association.release()
     return Check(RECEIVE, status == 0x0000, f"answers C-ECHO with status {status}")
+
+
+def _rejection(association: Association) -> str:
+    answer = association.acceptor.primitive
+    if answer is not None and answer.result == _TRANSIENT:
+        return "answers, and has as many associations as it may"
+    return "answers, and refuses the node's own AE title"
 
 
 def check_beat(store: Store, role: str) -> Check:

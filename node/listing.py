@@ -10,7 +10,7 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from node.job import REMOVED
-from node.store.runs import SUCCEEDED
+from node.store.runs import LACKING
 from node.store.tables import FindingRow, Instance, Job, ModelRun, Study
 
 PAGE_SIZE = 25
@@ -130,7 +130,7 @@ def _failed_runs(session: Session, shown: Sequence[int]) -> dict[str, int]:
     query = (
         select(Job.study_uid, func.count(ModelRun.id))
         .join(ModelRun, ModelRun.job_id == Job.id)
-        .where(Job.id.in_(shown), ModelRun.state != SUCCEEDED)
+        .where(Job.id.in_(shown), ModelRun.state.in_(LACKING))
         .group_by(Job.study_uid)
     )
     return dict(session.execute(query).all())

@@ -21,6 +21,7 @@ from node.instance import Claim, Inbox
 from node.peers import Peer
 from node.priors.rules import PriorRule
 from node.priors.storage import storage_contexts
+from node.store.incoming import Incoming
 
 _READ_BYTES = 1 << 20
 _LONGEST_HOST = 64  # what the table holds
@@ -55,11 +56,7 @@ class Arrivals:
         request: Any = event.request
         path: Path = event.dataset_path
         try:
-            incoming = self.inbox.open(self._claim(event))
-            with path.open("rb") as stream:
-                _skip_file_meta(stream)
-                while chunk := stream.read(_READ_BYTES):
-                    incoming.write(chunk)
+            incoming = self._copied(path, self._claim(event))
             (outcome,) = self.inbox.settle([incoming])
         finally:
             request._dataset_file.close()
@@ -67,6 +64,18 @@ class Arrivals:
         if outcome.kind not in (NEW, SAME, CONFLICT):
             self.refusals.add(f"{outcome.comment} (status 0x{outcome.status:04X})")
         return outcome.status
+
+    def _copied(self, path: Path, claim: Claim) -> Incoming:
+        incoming = self.inbox.open(claim)
+        try:
+            with path.open("rb") as stream:
+                _skip_file_meta(stream)
+                while chunk := stream.read(_READ_BYTES):
+                    incoming.write(chunk)
+        except BaseException:
+            incoming.discard()
+            raise
+        return incoming
 
     def _claim(self, event: Event) -> Claim:
         request: Any = event.request

@@ -84,6 +84,13 @@ def as_path(files: Files, place: Place) -> Iterator[Path]:
         return
     with open_original(files, place) as stream:
         content = stream.read()
+    with in_memory(content) as path:
+        yield path
+
+
+@contextmanager
+def in_memory(content: bytes) -> Iterator[Path]:
+    """A file of this content that is on no disk, under a path, for the length of the block."""
     with os.fdopen(os.memfd_create("instance"), "wb") as memory:
         memory.write(content)
         memory.flush()

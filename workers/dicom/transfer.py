@@ -14,7 +14,6 @@ and pydicom 3.0 refuse to read single bits in RLE.
 from __future__ import annotations
 
 import io
-import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,6 +32,7 @@ from pydicom.uid import (
 
 from node.destinations import SOP_CLASS_OF_KIND, Destination
 from node.errors import EncodingError
+from node.store.originals import in_memory
 from workers.dicom.identity import Identity
 
 # Above 6 it is 5 % smaller and 20 % slower; level 1 is 3.5 times as large.
@@ -66,10 +66,8 @@ def in_syntax(path: Path, transfer_syntax_uid: str) -> Iterator[Path]:
     if transfer_syntax_uid not in _WRITERS or _syntax(path) == transfer_syntax_uid:
         yield path
         return
-    with tempfile.NamedTemporaryFile(suffix=".dcm") as file:
-        file.write(_WRITERS[transfer_syntax_uid](path.read_bytes()))
-        file.flush()
-        yield Path(file.name)
+    with in_memory(_WRITERS[transfer_syntax_uid](path.read_bytes())) as written:
+        yield written
 
 
 def implicit(content: bytes) -> bytes:

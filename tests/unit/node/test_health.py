@@ -5,12 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+from pynetdicom import AE, VerificationPresentationContexts
 from sqlalchemy import select
 
 from node.health import (
     FRESH_SECONDS,
     check_beat,
     check_disk,
+    check_echo,
     check_migrations,
     check_receiver,
 )
@@ -19,6 +22,7 @@ from node.settings import load_settings
 from node.store.files import Files
 from node.store.session import Store, open_store
 from node.store.tables import Process
+from tests.peers.ports import free_port
 
 
 def _age(store: Store, name: str, seconds: float) -> None:
@@ -65,6 +69,29 @@ def test_a_receiver_with_tls_alone_is_judged_by_its_beat(store: Store, tmp_path:
     check = check_receiver(store, settings)
     assert check.ok
     assert "last beat" in check.text
+
+
+@pytest.mark.parametrize(
+    ("busy", "allowed", "text"),
+    [
+        (True, [], "has as many associations as it may"),
+        (False, ["OTHER"], "refuses the node's own AE title"),
+    ],
+)
+def test_a_rejection_is_told_as_what_it_is(busy: bool, allowed: list[str], text: str) -> None:
+    """Either way somebody listens."""
+    entity, port = AE("SENTINODE"), free_port()
+    entity.maximum_associations, entity.require_calling_aet = 1, allowed
+    entity.supported_contexts = entity.requested_contexts = VerificationPresentationContexts
+    server = entity.start_server(("127.0.0.1", port), block=False)
+    holder = entity.associate("127.0.0.1", port) if busy else None
+    check = check_echo(load_settings(dicom_port=port))
+    assert check.ok
+    assert text in check.text
+    if holder is not None:
+        holder.release()
+    assert server is not None
+    server.shutdown()
 
 
 def test_processes_of_yesterday_are_forgotten(store: Store) -> None:

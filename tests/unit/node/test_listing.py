@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from sqlalchemy import update
+
 from node.listing import PAGE_SIZE, list_studies
+from node.store.runs import DECLINED
 from node.store.session import Store
+from node.store.tables import ModelRun
 from tests.unit.node.web.rows import add_study, study_uid
 
 
@@ -17,6 +21,16 @@ def test_newest_study_comes_first(store: Store) -> None:
     assert [line.findings for line in found.lines] == [1, 0, 1]
     assert [line.failed_runs for line in found.lines] == [0, 1, 0]
     assert [line.instances for line in found.lines] == [1, 1, 1]
+
+
+def test_a_model_that_declines_an_image_has_not_failed(store: Store) -> None:
+    """It has answered; nobody need look after it."""
+    add_study(store, 1)
+    with store.writing() as session:
+        session.execute(update(ModelRun).values(state=DECLINED))
+    with store.reading() as session:
+        (line,) = list_studies(session).lines
+    assert line.failed_runs == 0
 
 
 def test_state_filters_and_counts_stay(store: Store) -> None:
