@@ -209,8 +209,9 @@ def _known(connection: Connection, files: Files, row: Sequence[Any]) -> _Known:
     study_uid, received_at, digest, dataset_offset, route, conflict, size_bytes, row_id = row
 
     def open_data_set() -> BinaryIO | None:
-        place = Place(*_PLACE.rows(connection, id=row_id)[0])
-        if not is_there(files, place):
+        found = _PLACE.rows(connection, id=row_id)
+        # No row: retention has removed the study since. `renew_known` finds that out.
+        if not found or not is_there(files, place := Place(*found[0])):
             return None
         stream = open_original(files, place)
         stream.seek(dataset_offset)

@@ -8,7 +8,8 @@ makes results of new UIDs; which results were sent where, so that those can be s
 model looked at which image; the timeline. No patient data (docs/decisions/0009-retention.md).
 
 What must hold: nobody is at work on the study when it goes. Rows are locked in this order: requests
-for Storage Commitment, the patient, jobs, the study; then `obstacle` looks, under the locks.
+for Storage Commitment, the patient, jobs, the study; then `obstacle` looks, under the locks. A job
+or study that somebody else has locked is not waited for: a worker locks its job before the patient.
 """
 
 from __future__ import annotations
@@ -152,7 +153,7 @@ def remove_study(
 
 
 def _locked(session: Session, study_uid: str) -> tuple[Study | None, Sequence[Job]]:
-    """The rows of a study, locked; no study when another process is just at it."""
+    """The rows of a study, locked; no study when another process is just at one of them."""
     if session.get_bind().dialect.name == "postgresql":
         # A request that came now would be answered by rows that are about to go. On SQLite the
         # transaction itself keeps everybody out.
@@ -161,12 +162,12 @@ def _locked(session: Session, study_uid: str) -> tuple[Study | None, Sequence[Jo
     if known is None:
         return None, ()
     lock_patient(session, known)
+    mine = (Job.study_uid == study_uid, Job.state != REMOVED)
     jobs = session.scalars(
-        select(Job)
-        .where(Job.study_uid == study_uid, Job.state != REMOVED)
-        .order_by(Job.revision)
-        .with_for_update()
+        select(Job).where(*mine).order_by(Job.revision).with_for_update(skip_locked=True)
     ).all()
+    if len(jobs) < session.execute(select(func.count(Job.id)).where(*mine)).scalar_one():
+        return None, ()
     study = session.scalar(
         select(Study)
         .where(Study.study_uid == study_uid)

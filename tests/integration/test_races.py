@@ -28,6 +28,7 @@ from node.job import (
     utc_now,
     wait_until,
 )
+from node.retention.removal import Rule, Weight, remove_study
 from node.retry import retry
 from node.status import study_status
 from node.store.tables import Delivery, DestinationState, Job, ModelRun, Result, Study
@@ -172,3 +173,24 @@ def test_two_who_press_retry_make_one_revision(node: Analysed) -> None:
     assert sorted(map(str, answers)) == [refusal, ANALYSE_TASK]
     with node.store.reading() as session:
         assert session.get_one(Study, study_uid).revision == 2
+
+
+def test_removal_waits_for_no_job(node: Analysed) -> None:
+    """With the patient locked it would, for a worker that has the job and wants the patient."""
+    lease = delivering(node, node.received(mammogram()))
+    with node.store.writing() as session:
+        job = hold(session, lease)
+        move(session, job, DONE, "test")
+        study_uid = job.study_uid
+    gone: list[object] = []
+
+    def remove() -> None:
+        later = utc_now() + timedelta(days=2)
+        gone.append(remove_study(node.store, node.files, study_uid, Rule(1), later))
+
+    with node.store.writing() as session:
+        session.get_one(Job, lease.job_id, with_for_update=True)
+        assert not begun(remove).is_alive()
+    assert gone == [None]
+    remove()
+    assert isinstance(gone[-1], Weight)

@@ -12,7 +12,7 @@ from datetime import timedelta
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from pydicom import dcmread
@@ -502,16 +502,12 @@ def test_what_is_committed_while_a_folder_is_looked_at_stays(
 
 def test_other_bytes_in_the_place_of_removed_ones_are_noticed(node: Resting, store: Store) -> None:
     """Between the look of a receiver and its lock: removed, and stored again by another process."""
-    image, other = film(), None
+    image = film()
     study_uid = node.done(image)
     node.age(study_uid, KEEP_DAYS + 1)
     other = again(image)
     other.BodyPartThickness = "51"
-    uids = image.SOPClassUID, image.SOPInstanceUID, ExplicitVRLittleEndian
-    incoming = node.inbox.open(Claim(*uids, "MODALITY", "10.0.0.1"))
-    incoming.write(encoded(image))
-    arrival = node.inbox._prepare(incoming)
-    assert isinstance(arrival, Arrival)
+    arrival = _arriving(node, image)
     with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         classify(connection, node.files, [arrival])
         assert arrival.kind == "same"
@@ -520,6 +516,37 @@ def test_other_bytes_in_the_place_of_removed_ones_are_noticed(node: Resting, sto
         assert renew_known(connection, [arrival], utc_now())
         classify(connection, node.files, [arrival])
         assert arrival.kind == "conflict"
+
+
+def test_what_is_removed_while_it_is_compared_is_noticed(
+    node: Resting, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two looks of a receiver at one row."""
+    image = film()
+    study_uid = node.done(image)
+    node.age(study_uid, KEEP_DAYS + 1)
+    arrival, open_arrived = _arriving(node, image), Arrival.open
+
+    def expire_first(arrived: Arrival) -> BinaryIO:
+        node.expire(after_days=0)
+        return open_arrived(arrived)
+
+    monkeypatch.setattr(Arrival, "open", expire_first)
+    with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        classify(connection, node.files, [arrival])
+        assert renew_known(connection, [arrival], utc_now())
+        classify(connection, node.files, [arrival])
+        assert arrival.kind == "new"
+
+
+def _arriving(node: Resting, image: FileDataset) -> Arrival:
+    """An object that has been read and is not yet looked up."""
+    uids = image.SOPClassUID, image.SOPInstanceUID, ExplicitVRLittleEndian
+    incoming = node.inbox.open(Claim(*uids, "MODALITY", "10.0.0.1"))
+    incoming.write(encoded(image))
+    arrival = node.inbox._prepare(incoming)
+    assert isinstance(arrival, Arrival)
+    return arrival
 
 
 def test_a_study_that_cannot_be_removed_holds_up_no_other(
