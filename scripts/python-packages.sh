@@ -26,7 +26,7 @@ if [ "$(cat .venv/.path 2>/dev/null || echo "$PWD")" != "$PWD" ] ||
   echo "$PWD" > .venv/.path
 fi
 install() {
-  .venv/bin/pip install --no-compile -c scripts/constraints.txt "$@" | { grep -v '^Requirement already' || true; }
+  .venv/bin/pip install -c scripts/constraints.txt "$@" | { grep -v '^Requirement already' || true; }
 }
 echo "bootstrap: installing Python packages ($extras)"
 if [ "$1" = test ]; then

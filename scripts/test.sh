@@ -4,6 +4,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 # By path: with .venv/bin in PATH, tests would get pynetdicom's storescu for DCMTK's.
 bin=.venv/bin
+# Hundreds of processes start: where this is set, each compiles all that it imports anew.
+unset PYTHONDONTWRITEBYTECODE
 
 set -x
 "$bin/ruff" check .
