@@ -284,16 +284,20 @@ def print_status(found: dict[str, Any], console: Console) -> None:
             said = f"{run['model']} {run['state']} on {run['source_sop_uid']}: {run['error']}"
             console.print(escape(said), style="red", soft_wrap=True)
     for reason, count in Counter(row["reason"] for row in found["skipped_instances"]).items():
-        objects = "1 object" if count == 1 else f"{count} objects"
-        console.print(escape(f"not analysed, {objects}: {reason}"), soft_wrap=True)
-    for sop_instance_uid in found["conflicts"]:
-        text = f"kept apart: other content under the same SOP Instance UID {sop_instance_uid}"
+        console.print(escape(f"not analysed, {_objects(count)}: {reason}"), soft_wrap=True)
+    # A faulty device gives all of its images one UID.
+    for uid, count in Counter(found["conflicts"]).items():
+        text = f"kept apart, {_objects(count)}: other content under the same SOP Instance UID {uid}"
         console.print(text, style="red", soft_wrap=True)
     for result in found["results"]:
         where = result["destination"] or "no destination"
         console.print(f"{result['kind']:<8} {result['state']:<10} {where}")
         if result["error"]:
             console.print(f"  {escape(result['error'])}", style="red")
+
+
+def _objects(count: int) -> str:
+    return "1 object" if count == 1 else f"{count} objects"
 
 
 def _print_list(found: StudyList, console: Console) -> None:

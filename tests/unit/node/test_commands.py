@@ -308,13 +308,13 @@ def test_status_tells_what_was_not_analysed_and_why() -> None:
     ]
     found = {"study_uid": "1.2", "state": "done", "revision": 1, "instances": 4, "error": ""}
     lists = {"findings": [], "classification": [], "model_runs": [], "results": []}
-    lists |= {"skipped_instances": skipped, "conflicts": ["1.2.3"]}
+    lists |= {"skipped_instances": skipped, "conflicts": ["1.2.3", "1.2.3"]}
     console = Console(file=io.StringIO(), width=40)
     print_status({**found, "shown_revision": 1, **lists}, console)
     assert console.file.getvalue().splitlines()[-3:] == [
         "not analysed, 2 objects: no body part",
         "not analysed, 1 object: no pixel data",
-        "kept apart: other content under the same SOP Instance UID 1.2.3",
+        "kept apart, 2 objects: other content under the same SOP Instance UID 1.2.3",
     ]
 
 
