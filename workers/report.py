@@ -79,8 +79,9 @@ def encode_report(
     sop_uids = sorted(str(header.SOPInstanceUID) for header in headers)
     segments = _segments(analyses, segmentations, segments_per)
     try:
-        summary = study_summary(analyses, burdens_of(analyses), left_out or {})
-        root = _content(analyses, segments, burdens_of(analyses), summary, revision, profile)[0]
+        burdens = burdens_of(analyses)
+        summary = study_summary(analyses, burdens, left_out or {})
+        root = _content(analyses, segments, burdens, summary, revision, profile)[0]
         # The constructor copies and searches the whole tree, which doubles the time of a report; it
         # needs no more than the root and a first item.
         tree = root.ContentSequence
