@@ -2,8 +2,8 @@
 
 In: a Study Instance UID, Accession Number or Patient ID. Out: the study's page, a list where there
 are several, else what to look at. What must hold: what was typed, mostly a patient's value, stands
-in no address, and so in no history and no proxy's log: the form is a POST. Like a look it needs no
-operator.
+on no page and in no address, and so in no history and no proxy's log: the form is a POST. Like a
+look it needs no operator.
 """
 
 from __future__ import annotations
@@ -40,5 +40,5 @@ def _answer(request: Request, site: Site, text: str) -> Response:
         lines = find_studies(session, text)
     if len(lines) == 1:
         return RedirectResponse(f"/studies/{lines[0].study_uid}", 303)
-    context = {"lines": lines, "text": text, "most": PAGE_SIZE}
+    context = {"lines": lines, "most": PAGE_SIZE}
     return site.templates.TemplateResponse(request, "found.html", context)
