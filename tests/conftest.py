@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pynetdicom import AE, evt
+from pynetdicom.association import Association
+
+from node.upper_layer.pausing import pause_soundly
 
 pytest_plugins = ["tests.peers.fixtures"]
 
@@ -22,6 +27,25 @@ def logs_as_before() -> Iterator[None]:
     yield
     logger.handlers[:], logger.propagate = handlers, propagate
     logger.setLevel(level)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_answer_lost() -> Iterator[None]:
+    """Have every sender that a test makes of pynetdicom wait soundly, as the node's own do.
+
+    As it comes, its loop now and then takes an answer from the call that waits for it.
+    """
+    associate = AE.associate
+
+    def soundly(
+        self: AE, *args: Any, evt_handlers: Sequence[tuple[Any, ...]] = (), **more: Any
+    ) -> Association:
+        handlers = [*evt_handlers, (evt.EVT_CONN_OPEN, lambda event: pause_soundly(event.assoc))]
+        return associate(self, *args, evt_handlers=handlers, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(AE, "associate", soundly)
+        yield
 
 
 @pytest.fixture(scope="session")
