@@ -32,9 +32,10 @@ from node.job import (
 from node.logs import log
 from node.priors.requests import request_priors
 from node.priors.rules import PriorRule
+from node.rejection import heed_notes
 from node.routes import PRIOR_ROUTE, SUPERFLUOUS, Routes
 from node.store.session import Store, changed_one
-from node.store.tables import Instance, Job, Study
+from node.store.tables import Instance, Job, ModelRun, Study
 from node.study import next_revision, view_of
 
 # Until a study is looked at again that could not be completed.
@@ -129,10 +130,10 @@ def _complete(
             return None
         study = session.get_one(Study, study_uid)
         members = _assign(session, routes, priors, study)
-        if last is not None and last.state != FAILED and not _brings_news(members, study.revision):
+        if last is not None and last.state != FAILED and not _brings_news(session, last, members):
             _keep_revision(session, study, revision, members)
             return None
-        return _open_revision(session, study, members)
+        return _open_revision(session, study, members, last)
 
 
 def _join(
@@ -162,9 +163,12 @@ def _taken(study_uid: str, revision: int, deadline_at: datetime | None) -> Updat
     )
 
 
-def _brings_news(members: Sequence[Instance], revision: int) -> bool:
-    """Whether a model looks at an image that belongs to this revision first."""
-    return any(member.models for member in members if member.revision == revision)
+def _brings_news(session: Session, last: Job, members: Sequence[Instance]) -> bool:
+    """Whether models look at other images than in the last job: at more, or not at all of them."""
+    runs = select(ModelRun.source_sop_uid).where(ModelRun.job_id == last.id).distinct()
+    return set(session.scalars(runs)) != {
+        member.sop_instance_uid for member in members if member.models
+    }
 
 
 def _keep_revision(
@@ -180,9 +184,14 @@ def _keep_revision(
     record(session, study.study_uid, revision, "late object", skip_reason(late))
 
 
-def _open_revision(session: Session, study: Study, members: Sequence[Instance]) -> Bell | None:
+def _open_revision(
+    session: Session, study: Study, members: Sequence[Instance], last: Job | None
+) -> Bell | None:
     if any(member.models for member in members):
         return new_job(session, study, f"complete with {len(members)} instances")
+    if last is not None:
+        # What was sent before is taken back where destinations say so.
+        return new_job(session, study, "no image is left to analyse")
     study.error = skip_reason(members)
     show_state(session, study.study_uid)
     record(session, study.study_uid, study.revision, SKIPPED, study.error)
@@ -199,8 +208,11 @@ def _assign(
         .values(revision=study.revision)
     )
     members = session.scalars(
-        select(Instance).where(Instance.study_uid == study.study_uid, Instance.conflict.is_(False))
+        select(Instance)
+        .where(Instance.study_uid == study.study_uid, Instance.conflict.is_(False))
+        .order_by(Instance.id)
     ).all()
+    heed_notes(members, routes)
     leave_out_superfluous(members, routes)
     # Reception does not write this for each image. A study of twins alone has none.
     study.last_instance_at = max(

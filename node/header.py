@@ -112,7 +112,7 @@ _ESCAPE = b"\x1b"
 _ESCAPE_SEQUENCE = re.compile(r"\x1b[\x20-\x2f]+[\x30-\x7e]")
 
 # What pydicom lets escape on damaged encodings.
-_PARSER_ERRORS = (
+PARSER_ERRORS = (
     InvalidDicomError,
     BytesLengthException,
     EOFError,
@@ -172,7 +172,7 @@ def read_header(path: Path, offset: int, transfer_syntax_uid: str) -> Header:
             return _read(stream, size_bytes, encoding_of(transfer_syntax_uid))
     except CannotUnderstandError:
         raise
-    except _PARSER_ERRORS as error:
+    except PARSER_ERRORS as error:
         raise _unreadable(error) from error
 
 
@@ -192,7 +192,7 @@ def read_file_meta(stream: BinaryIO) -> FileMeta:
         read_preamble(stream, force=False)
         found = _read_file_meta_info(stream)
         uids = [str(found.get(keyword) or "") for keyword in _FILE_META_UIDS]
-    except _PARSER_ERRORS as error:
+    except PARSER_ERRORS as error:
         raise CannotUnderstandError(f"not a Part 10 file: {type(error).__name__}") from error
     if not uids[-1]:
         raise CannotUnderstandError("the File Meta Information has no Transfer Syntax UID")
@@ -209,7 +209,7 @@ def parse_header(content: bytes, transfer_syntax_uid: str) -> Header:
         return _read(BytesIO(content), len(content), encoding)
     except CannotUnderstandError:
         raise
-    except _PARSER_ERRORS as error:
+    except PARSER_ERRORS as error:
         raise _unreadable(error) from error
 
 
@@ -229,7 +229,7 @@ def parse_head(head: bytes, size_bytes: int, transfer_syntax_uid: str) -> Header
         )
     except CannotUnderstandError:
         raise
-    except _PARSER_ERRORS:
+    except PARSER_ERRORS:
         return None
     return _header(elements, pixels, encoding) if pixels.tag else None
 
@@ -240,18 +240,18 @@ def _unreadable(error: Exception) -> CannotUnderstandError:
 
 def _read(stream: BinaryIO, size_bytes: int, encoding: Encoding) -> Header:
     if encoding.deflated:
-        content, size_bytes = _inflated(stream)
+        content, size_bytes = inflated(stream)
         stream = BytesIO(content)
     return _header(*walk(stream, size_bytes, encoding, _WANTED), encoding)
 
 
-def _inflated(stream: BinaryIO) -> tuple[bytes, int]:
-    """The beginning of a deflated data set, and its size, inflated. Raises zlib.error."""
+def inflated(stream: BinaryIO, most_bytes: int = _INFLATED_BYTES) -> tuple[bytes, int]:
+    """The first `most_bytes` of a deflated data set, and its size, inflated. Raises zlib.error."""
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     head, size_bytes = bytearray(), 0
     while deflated := inflater.unconsumed_tail or stream.read(_PIECE_BYTES):
         piece = inflater.decompress(deflated, _PIECE_BYTES)
-        head += piece[: max(0, _INFLATED_BYTES - size_bytes)]
+        head += piece[: max(0, most_bytes - size_bytes)]
         size_bytes += len(piece)
         if inflater.eof:
             break

@@ -30,6 +30,7 @@ from node.identifiers import is_uid
 from node.logs import log
 from node.peers import Peer
 from node.recording import Depot, committed_end, pack_arrivals, record_arrivals
+from node.rejection import KEY_OBJECT_SELECTION, read_note
 from node.routes import PRIOR_ROUTE, Decision, Routes
 from node.settings import Settings
 from node.store.files import Files
@@ -134,7 +135,12 @@ class Inbox:
         attributes = header.attributes | {"CallingAETitle": claim.calling_ae_title}
         prior = claim.move_originator_ae_title == reception.settings.ae_title
         decision = PRIOR if prior else reception.routes.decide(attributes)
-        return Arrival(incoming, header, incoming.digest(), attributes, decision, prior)
+        arrival = Arrival(incoming, header, incoming.digest(), attributes, decision, prior)
+        if header.sop_class_uid == KEY_OBJECT_SELECTION and not prior:
+            with arrival.open() as stream:
+                syntax = claim.transfer_syntax_uid
+                arrival.attributes |= read_note(stream, arrival.dataset_bytes, syntax)
+        return arrival
 
     def _committed(self, arrivals: Sequence[Arrival]) -> list[str | RefusedError]:
         if not arrivals:

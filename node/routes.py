@@ -152,6 +152,11 @@ class Routes:
         return tuple(sorted({model for rule in self.rules for model in rule.models}))
 
 
+def is_superfluous(skip_reason: str | None) -> bool:
+    """Whether an image is left out for a better one."""
+    return skip_reason is not None and skip_reason.startswith(SUPERFLUOUS)
+
+
 def load_routes(path: Path | None) -> Routes:
     """Read the rules. Raises ConfigurationError naming the file, the rule and the field."""
     return Routes(read_entries(path or BUILT_IN, "routes", Rule))

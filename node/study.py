@@ -6,7 +6,8 @@ In: registered instances. Out: a study row with a deadline; what follows when it
 No signal in DICOM says that a study is complete, so each image that some model wants moves a
 deadline kept in the database: quiet time after the last image, never later than a hard cap after
 the first, and soon once all expected views are in. An image that comes after completion opens the
-next revision in the same way. Objects that no model wants never re-open a study.
+next revision in the same way, and so does a note that rejects one. Other objects never re-open a
+study.
 """
 
 from __future__ import annotations
@@ -51,6 +52,8 @@ class Arrived:
     view: str
     # Kept apart from another of its SOP Instance UID, of which there is a word in the timeline.
     apart: bool = False
+    # A rejection note that changes what is analysed.
+    recalls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +127,7 @@ class _Locked:
 
 def _waits(arrived: Arrived, revision: int) -> bool:
     """Whether an instance waits for the next revision: in a first one everything does."""
-    return not arrived.prior and (arrived.wanted or revision == 0)
+    return not arrived.prior and (arrived.wanted or arrived.recalls or revision == 0)
 
 
 def _move_deadline(
@@ -160,7 +163,8 @@ def _move_deadline(
     else:
         _MOVE.run(connection, [values])
         with Session(connection) as session:
-            record(session, study_uid, study.revision + 1, RECEIVING, "first image")
+            text = "first image" if any(each.wanted for each in arrived) else "rejection note"
+            record(session, study_uid, study.revision + 1, RECEIVING, text)
             session.flush()
             show_state(session, study_uid)
             session.flush()

@@ -12,6 +12,7 @@ from pydicom.uid import (
     DigitalMammographyXRayImageStorageForPresentation,
     EncapsulatedPDFStorage,
     ExplicitVRLittleEndian,
+    KeyObjectSelectionDocumentStorage,
     generate_uid,
 )
 
@@ -60,11 +61,43 @@ def encapsulated_pdf(study_uid: str | None = None) -> FileDataset:
     return dataset
 
 
+def rejection_note(*named: Dataset, title: str = "113001") -> FileDataset:
+    """A Key Object Selection with this title (Code Value, DCM) about objects of one study."""
+    dataset = _dataset(KeyObjectSelectionDocumentStorage, named[0].StudyInstanceUID)
+    dataset.Modality, dataset.ValueType = "KO", "CONTAINER"
+    dataset.ConceptNameCodeSequence = [
+        _item(CodeValue=title, CodingSchemeDesignator="DCM", CodeMeaning="Rejected")
+    ]
+    series = [
+        _item(
+            SeriesInstanceUID=each.SeriesInstanceUID,
+            ReferencedSOPSequence=[
+                _item(
+                    ReferencedSOPClassUID=each.SOPClassUID,
+                    ReferencedSOPInstanceUID=each.SOPInstanceUID,
+                )
+            ],
+        )
+        for each in named
+    ]
+    dataset.CurrentRequestedProcedureEvidenceSequence = [
+        _item(StudyInstanceUID=named[0].StudyInstanceUID, ReferencedSeriesSequence=series)
+    ]
+    return dataset
+
+
 def saved(dataset: FileDataset, folder: Path) -> Path:
     """Write a data set as a Part 10 file."""
     path = folder / f"{dataset.SOPInstanceUID}.dcm"
     dataset.save_as(path, enforce_file_format=True)
     return path
+
+
+def _item(**values: object) -> Dataset:
+    item = Dataset()
+    for keyword, value in values.items():
+        setattr(item, keyword, value)
+    return item
 
 
 def _dataset(sop_class_uid: str, study_uid: str | None) -> FileDataset:

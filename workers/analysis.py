@@ -17,6 +17,7 @@ from node.completion import leave_out_superfluous
 from node.errors import DecodingError, EncodingError, RefusedError
 from node.header import read_file
 from node.job import utc_now
+from node.rejection import KEY_OBJECT_SELECTION, heed_notes, read_note_file
 from node.routes import load_routes
 from node.send import find_instances
 from node.settings import Settings
@@ -74,6 +75,8 @@ def _routed(paths: Sequence[Path], settings: Settings, skipped: dict[str, str]) 
     for path in paths:
         try:
             header, _ = read_file(path)
+            is_note = header.sop_class_uid == KEY_OBJECT_SELECTION
+            note = read_note_file(path) if is_note else {}
         except RefusedError as error:
             skipped[str(path)] = str(error)
             continue
@@ -81,14 +84,16 @@ def _routed(paths: Sequence[Path], settings: Settings, skipped: dict[str, str]) 
         studies.setdefault(header.study_uid, []).append(
             Instance(
                 study_uid=header.study_uid,
+                sop_instance_uid=header.sop_instance_uid,
                 path=str(path),
                 route=decision.route,
                 models=list(decision.models),
                 skip_reason=decision.skip_reason,
-                attributes=header.attributes,
+                attributes=header.attributes | note,
             )
         )
     for members in studies.values():
+        heed_notes(members, routes)
         leave_out_superfluous(members, routes)
     everything = [instance for members in studies.values() for instance in members]
     skipped |= {item.path: item.skip_reason or "" for item in everything if not item.models}

@@ -89,6 +89,7 @@ def encode_rejection_note(
     revision: int,
     content_at: datetime,
     reason: RejectionReason = "quality",
+    withdrawn: bool = False,
 ) -> Dataset:
     """Encode a note that tells an archive to hide result objects of an earlier revision.
 
@@ -96,6 +97,7 @@ def encode_rejection_note(
     patient and study attributes become the note's. `revision`: the one that replaces them;
     `content_at`: when that one was complete, aware. `reason`: superseded results are rejected for
     "quality" reasons, since IHE has no reason of its own for them and nothing was unsafe.
+    `withdrawn`: nothing replaces them, because every image they are about was rejected.
     Raises EncodingError when there is no object, a header lacks what identifies it, or the objects
     are of several studies.
     """
@@ -110,12 +112,14 @@ def encode_rejection_note(
         if header.SOPClassUID in _IMAGES:
             _as_image(header)
     at = site_time(content_at, objects[0])
+    why = f"Superseded by revision {revision} of the analysis."
+    if withdrawn:
+        why = "Withdrawn: every image of the study that was analysed is rejected."
     sop_uids = sorted({str(header.SOPInstanceUID) for header in headers})
     result = _document(
         headers,
         title=_TITLE[reason],
-        description=f"Superseded by revision {revision} of the analysis. "
-        f"{equipment.RESEARCH_USE_ONLY}",
+        description=f"{why} {equipment.RESEARCH_USE_ONLY}",
         series_uid=derived_uid("KOS rejection series", study_uid),
         series_number=REJECTION_SERIES_NUMBER,
         sop_uid=derived_uid("KOS rejection", study_uid, reason, revision, *sop_uids),

@@ -21,7 +21,7 @@ from sqlalchemy import ScalarSelect, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from models.contract import Modality
-from node.job import REMOVED, RUNNING, SKIPPED, Lease, hold, utc_now
+from node.job import REMOVED, RUNNING, SKIPPED, Lease, hold, last_job, new_job, utc_now
 from node.logs import log
 from node.store.patient import lock_patient
 from node.store.session import Store
@@ -67,6 +67,26 @@ def decide_partner(store: Store, lease: Lease, window_days: int) -> Combination 
             )
             session.add(decided)
     return None if decided.partner_job_id is None else decided
+
+
+def reopen_partners(session: Session, job: Job) -> None:
+    """Have studies reported anew whose combined report counts what `job` withdraws."""
+    mine = select(Job.id).where(Job.study_uid == job.study_uid)
+    combining = (
+        select(Job.study_uid)
+        .join(Combination, Combination.job_id == Job.id)
+        .where(Combination.partner_job_id.in_(mine), Job.study_uid != job.study_uid)
+        .where(Job.revision == _last_analysed())
+        .join(Study, Study.study_uid == Job.study_uid)
+        .order_by(Job.study_uid)
+    )
+    for study_uid in session.scalars(combining):
+        # Locked: reception and sweepers write this row too.
+        study = session.get_one(Study, study_uid, with_for_update=True, populate_existing=True)
+        last = last_job(session, study_uid)
+        if last is not None and last.revision == study.revision:
+            study.revision += 1
+            new_job(session, study, "the study that it was combined with is rejected")
 
 
 def _partner(session: Session, job: Job, window_days: int) -> Job | None:

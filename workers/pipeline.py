@@ -56,16 +56,21 @@ from workers.delivery import deliver_results
 from workers.dicom.decoding import read_source
 from workers.findings import RunOutcome
 from workers.inference import Server, failed_run
+from workers.partner import reopen_partners
 from workers.pictures.png import overlay_picture
 from workers.records import (
     ImageWork,
     add_results,
     failure_summary,
     images_to_do,
-    nothing_accepted,
+    nothing_to_report,
     store_outcomes,
 )
-from workers.replacement import replace_superseded, write_rejection_notes
+from workers.replacement import (
+    replace_superseded,
+    withdrawal_summary,
+    write_rejection_notes,
+)
 from workers.results import Encoding, encode_results, write_lost
 from workers.triton.balanced import BalancedClient
 
@@ -101,7 +106,7 @@ class Pipeline:
             job = hold(session, lease)
             # Not again after a crash: others compare it with when they looked.
             job.inferred_at = job.inferred_at or utc_now()
-            job.error = nothing_accepted(job)
+            job.error = nothing_to_report(session, job)
             if job.error is not None:
                 return move(session, job, SKIPPED, job.error)
         results = encode_results(self._encoding(), lease)
@@ -110,6 +115,8 @@ class Pipeline:
             add_results(session, job, results, self.destinations)
             job.encoded_at = utc_now()
             follow_up(session, job, self.settings)
+            if not job.model_runs:
+                reopen_partners(session, job)
             return move(session, job, DELIVERING, f"{len(results)} result objects written")
 
     def _run_models(self, lease: Lease) -> None:
@@ -156,6 +163,8 @@ class Pipeline:
             job = hold(session, lease)
             job.delivered_at = utc_now()
             failures, all_failed = failure_summary(job)
+            if not job.model_runs:
+                failures = [withdrawal_summary(session, job)]
             job.error = "; ".join([*refusals, *failures]) or None
             if refusals or all_failed:
                 move(session, job, FAILED, job.error or "failed")

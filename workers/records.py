@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 from sqlalchemy.orm import Session
 
 from node.destinations import Destination, ResultKind, Variant
-from node.job import Lease, instances_of
+from node.job import Lease, instances_of, last_reported
+from node.rejection import rejection_of
 from node.store.deliveries import PENDING
 from node.store.runs import AWAY, DECLINED, FAILED, SUCCEEDED
 from node.store.session import Store
@@ -91,11 +92,24 @@ def outcome_of(run: ModelRun) -> RunOutcome:
     )
 
 
-def nothing_accepted(job: Job) -> str | None:
-    """Why every model declined every image; None when at least one run was made or failed."""
+def nothing_to_report(session: Session, job: Job) -> str | None:
+    """Why a job has no results: every model declined every image, or every image is rejected.
+
+    None when at least one run was made or failed, and when results of earlier revisions are to be
+    taken back.
+    """
+    if not job.model_runs:
+        reported = last_reported(session, job.study_uid) is not None
+        return None if reported else every_image_is_rejected(session, job)
     if any(run.state != DECLINED for run in job.model_runs):
         return None
     return "; ".join(sorted({f"{run.model}: {run.error}" for run in job.model_runs}))
+
+
+def every_image_is_rejected(session: Session, job: Job) -> str:
+    """The sentence for a job without an image to look at."""
+    reasons = {rejection_of(instance) for instance in instances_of(session, job)}
+    return f"every image is {' or '.join(sorted(filter(None, reasons)))}"
 
 
 def add_results(

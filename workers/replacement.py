@@ -16,21 +16,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pydicom
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
 from node.destinations import Destination
 from node.errors import DestinationRefusedError, DestinationUnavailableError
-from node.job import Lease, earlier_is_delivered, hold, record
+from node.job import Lease, earlier_is_delivered, hold, instances_of, record
+from node.rejection import REJECTED_FOR_QUALITY, rejection_of
 from node.store.deliveries import CONFIRMED, PENDING, REFUSED, REPLACED, SENT
 from node.store.files import Files
+from node.store.originals import Place, open_original
 from node.store.runs import LACKING
 from node.store.session import Store
 from node.store.tables import Combination, Delivery, Job, Result
 from workers.analyses import EncodedResult
+from workers.dicom.decoding import read_header
 from workers.dicom.orthanc import open_orthanc
-from workers.key_objects import encode_rejection_note
+from workers.key_objects import RejectionReason, encode_rejection_note
+from workers.records import every_image_is_rejected
 from workers.results import write_result
 
 REJECTED, COMBINED = "REJECTED", "COMBINED"
@@ -94,6 +99,23 @@ def replace_superseded(
     if unavailable:
         raise DestinationUnavailableError("; ".join(unavailable))
     return refusals
+
+
+def withdrawal_summary(session: Session, job: Job) -> str:
+    """What became of earlier results, of a job without an image to look at."""
+    left = (
+        select(Delivery.destination)
+        .join(Result, Result.id == Delivery.result_id)
+        .join(Job, Job.id == Result.job_id)
+        .where(Job.study_uid == job.study_uid, Result.kind != REJECTED)
+        .where(Delivery.state.not_in((REPLACED, REFUSED)))
+        .distinct()
+    )
+    names = sorted(session.scalars(left))
+    told = "earlier results are taken back"
+    if names:
+        told = f"earlier results remain at {', '.join(names)}: hide them there, or set `replace`"
+    return f"{every_image_is_rejected(session, job)}; {told}"
 
 
 def _may_replace(store: Store, lease: Lease, destinations: Sequence[Destination]) -> bool:
@@ -169,7 +191,9 @@ def _is_there(job: Job, destination: Destination) -> bool:
     if any(each.state not in (SENT, CONFIRMED, REPLACED) for _, each in deliveries):
         return False
     here = [each.state for kind, each in deliveries if each.destination == destination.name]
-    return bool(here) and all(state in (CONFIRMED, REPLACED) for state in here)
+    # Without any run every image is rejected, and there is nothing to be there.
+    is_whole = bool(here) or not job.model_runs
+    return is_whole and all(state in (CONFIRMED, REPLACED) for state in here)
 
 
 def _note(job: Job, destination: Destination) -> Result | None:
@@ -190,11 +214,16 @@ def _write_note(
 ) -> None:
     with store.reading() as session:
         job = session.get_one(Job, lease.job_id)
-        complete_at, mine = job.complete_at, job.results[0].path
-    # One of the new objects says whose they all are: of old ones retention may have the files.
-    study = pydicom.dcmread(files.absolute(mine), stop_before_pixels=True)
+        complete_at, study = job.complete_at, _whose(session, files, job)
+        reason, withdrawn = _reason(session, job), not job.model_runs
     headers = [_header(each, study) for each in superseded]
-    note = encode_rejection_note(headers, revision=lease.revision, content_at=complete_at)
+    note = encode_rejection_note(
+        headers,
+        revision=lease.revision,
+        content_at=complete_at,
+        reason=reason,
+        withdrawn=withdrawn,
+    )
     written = write_result(files, lease, EncodedResult("REJECTED", "", note))
     with store.writing() as session:
         job = hold(session, lease)
@@ -206,13 +235,40 @@ def _write_note(
         row.deliveries.append(Delivery(destination=destination.name, state=PENDING))
 
 
+def _reason(session: Session, job: Job) -> RejectionReason:
+    """Results of images that are of nobody's interest any more have to go from every list."""
+    if job.model_runs:
+        return "quality"
+    reasons = {rejection_of(each) for each in instances_of(session, job)} - {None}
+    return "quality" if reasons == {REJECTED_FOR_QUALITY} else "patient safety"
+
+
+def _whose(session: Session, files: Files, job: Job) -> Dataset:
+    """One of the new objects, else an image: of old results retention may have the files."""
+    if job.results:
+        return pydicom.dcmread(files.absolute(job.results[0].path), stop_before_pixels=True)
+    image = next(each for each in instances_of(session, job) if rejection_of(each) is not None)
+    place = Place(image.path, image.pack_offset, image.size_bytes, image.content)
+    with open_original(files, place) as stream:
+        header = read_header(stream)
+    # Else every result would be named as an image.
+    for keyword in ("Rows", "Columns"):
+        header.pop(keyword, None)
+    return header
+
+
 def _header(superseded: _Superseded, study: Dataset) -> Dataset:
     """What the note needs of an object: its UIDs, and the patient and study of another."""
     header = Dataset()
     header.update(study)
-    header.SOPClassUID = superseded.sop_class_uid
-    header.SeriesInstanceUID = superseded.series_uid
-    header.SOPInstanceUID = superseded.sop_instance_uid
+    own = {
+        "SOPClassUID": superseded.sop_class_uid,
+        "SeriesInstanceUID": superseded.series_uid,
+        "SOPInstanceUID": superseded.sop_instance_uid,
+    }
+    for keyword, value in own.items():
+        # Assigned to its attribute it would be written into the element that all headers share.
+        header[keyword] = DataElement(keyword, "UI", value)
     return header
 
 

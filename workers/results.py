@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from node.destinations import Destination, SegmentsPer, Variant
 from node.job import Lease, instances_of
 from node.logs import log
-from node.routes import PRIOR_ROUTE, SUPERFLUOUS
+from node.routes import PRIOR_ROUTE, is_superfluous
 from node.store.deliveries import ASKED, PENDING, SENT
 from node.store.files import Files
 from node.store.originals import Place, as_path, open_original
@@ -88,6 +88,8 @@ class Encoding:
             decided = decide_partner(self.store, lease, self.combine_window_days)
         with self.store.reading() as session:
             study = read_study(session, self.files, session.get_one(Job, lease.job_id))
+            if not study.analyses:
+                return  # every image is rejected
             partner = None if decided is None else _read_partner(session, self.files, decided)
         if partner is not None and others_among((*study.analyses, *partner.analyses)) is not None:
             facts = {"job": lease.job_id, "study": lease.study_uid}
@@ -238,7 +240,7 @@ def _is_missed(instance: Instance, job: Job) -> bool:
         and instance.route != PRIOR_ROUTE
         and (attributes.get("Manufacturer"), attributes.get("ManufacturerModelName")) != own
         and reason is not None
-        and not reason.startswith(SUPERFLUOUS)
+        and not is_superfluous(reason)
     )
 
 

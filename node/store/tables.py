@@ -120,7 +120,10 @@ class Series(Base):
 
 
 class Instance(Base):
-    """One durable SOP instance. Written once; only `revision` changes, once."""
+    """One durable SOP instance. Written once; later only `revision` changes, once, and `models`.
+
+    Models are taken from images that are rejected, or superfluous beside a better one.
+    """
 
     __tablename__ = "instance"
     __table_args__ = (

@@ -11,7 +11,7 @@ from pydicom import dcmread
 
 from node.cli import main
 from phantoms.study import StudyOptions, write_study
-from tests.datasets import encapsulated_pdf, saved
+from tests.datasets import encapsulated_pdf, mammogram, rejection_note, saved
 from tests.peers.node import sentinode
 from tests.peers.ports import free_port
 from tests.peers.triton import running_triton
@@ -24,6 +24,9 @@ def summary(tmp_path_factory: pytest.TempPathFactory) -> dict:
     write_study(folder, 29, StudyOptions(views=("LMLO",), rows=1024, processing=True))
     saved(encapsulated_pdf(), folder)
     _mix_up(folder / "two persons")
+    blurred = mammogram()
+    saved(blurred, folder)
+    saved(rejection_note(blurred), folder)
     with running_triton() as triton:
         settings = {"triton_url": triton.url, "state_dir": folder / "state"}
         out = str(folder / "out")
@@ -52,13 +55,15 @@ def test_results_and_pictures_are_written(summary: dict) -> None:
 
 
 def test_what_is_left_out_is_listed_with_its_reason(summary: dict) -> None:
-    """The For Processing twin and the PDF are skipped, each for its own reason; so is the study of
-    two persons, and takes no other with it."""
+    """The For Processing twin, the PDF, a rejected image and its note are skipped, each for its own
+    reason; so is the study of two persons, and takes no other with it."""
     reasons = sorted(summary["skipped"].values())
-    assert len(reasons) == 3
-    assert "different persons" in reasons[0]
-    assert "no pixel data" in reasons[1]
-    assert "the same view is analysed" in reasons[2]
+    assert len(reasons) == 5
+    assert reasons[0] == "rejected for quality reasons"
+    assert "different persons" in reasons[1]
+    assert "no pixel data" in reasons[2]
+    assert "no pixel data" in reasons[3]
+    assert "the same view is analysed" in reasons[4]
 
 
 def test_without_triton_it_says_how_to_come_by_one(tmp_path: Path) -> None:

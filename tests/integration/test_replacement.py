@@ -29,7 +29,7 @@ from node.store.migrate import upgrade
 from node.store.session import open_store
 from node.store.tables import Delivery, DestinationState, Event, Job, Result, Study
 from tests.analysed import Analysed, Said, scan
-from tests.datasets import mammogram
+from tests.datasets import mammogram, rejection_note
 from tests.peers.dicomweb import StrictWeb, running_web
 from tests.peers.orthanc import Orthanc
 from tests.peers.ports import free_port
@@ -73,6 +73,14 @@ class Archive(Analysed):
         self.analyse(lease.job_id)
         self.deliver(lease.job_id)
         return lease.study_uid
+
+    def withdrawn(self, note: FileDataset) -> Job:
+        """Take a note by which no image is left to its end; the job that it makes."""
+        job_id = self.received(note)
+        self.analyse(job_id)
+        self.deliver(job_id)
+        with self.store.reading() as session:
+            return session.get_one(Job, job_id)
 
     def analyse(self, job_id: int) -> None:
         """What a worker of the analysis queue does."""
@@ -271,6 +279,78 @@ def test_a_rejection_note_names_what_is_superseded(node: Archive) -> None:
         assert named <= node.stored(study), "the archive decides what it hides"
         assert node.events(study)[-1] == f"{len(named)} superseded objects rejected at orthanc"
     assert "replaced" in node.deliveries(study, 2)
+
+
+@pytest.mark.parametrize("replace", ["rejection-note", "orthanc-delete", "none"])
+def test_results_of_rejected_images_are_taken_back(node: Archive, replace: str) -> None:
+    """Every image was another woman's: where the destination allows it nothing of them stays."""
+    node.write_destinations({"replace": replace, "kinds": ["SEG", "SR"]})
+    images = [mammogram()]
+    images.append(mammogram(images[0].StudyInstanceUID, view="MLO"))
+    study = node.finished(*images, said=Said(findings=1))
+    old = node.uids(study, 1)
+    reported = node.withdrawn(rejection_note(*images, title="113038"))
+    assert reported.revision == 2
+    state, error = node.state(study)
+    assert state == "done"
+    every = "every image is rejected, made with an incorrect worklist entry"
+    if replace == "none":
+        remain = "earlier results remain at orthanc: hide them there, or set `replace`"
+        assert error == f"{every}; {remain}"
+        assert node.stored(study) == old
+        return
+    assert error == f"{every}; earlier results are taken back"
+    assert node.deliveries(study, 1) == {"replaced"}
+    if replace == "orthanc-delete":
+        assert node.stored(study) == set()
+        return
+    (uid,) = node.uids(study, 2)
+    note = node.read(uid)
+    assert note.ConceptNameCodeSequence[0].CodeValue == "113037"
+    assert note.PatientName == images[0].PatientName
+    assert referenced(note, "CurrentRequestedProcedureEvidenceSequence") == {study: old}
+    types = {item.ValueType for item in note.ContentSequence if "ReferencedSOPSequence" in item}
+    assert types == {"IMAGE", "COMPOSITE"}, "a report is no image"
+
+
+def test_what_is_left_after_a_rejection_is_reported_anew(node: Archive) -> None:
+    """One of two images is rejected: the new report says so, and the old results go."""
+    node.write_destinations({"replace": "orthanc-delete", "kinds": ["SEG", "SR"]})
+    images = [mammogram()]
+    images.append(mammogram(images[0].StudyInstanceUID, view="MLO"))
+    study = node.finished(*images, said=Said(findings=1))
+    node.finished(rejection_note(images[0]), said=Said(findings=1))
+    assert node.state(study) == ("done", None)
+    new = node.uids(study, 2)
+    assert node.stored(study) == new
+    (uid,) = node.uids(study, 2, "SR")
+    report = node.read(uid)
+    named = referenced(report, "CurrentRequestedProcedureEvidenceSequence")[study]
+    assert str(images[0].SOPInstanceUID) not in named
+    assert str(images[1].SOPInstanceUID) in named
+    texts = [element.value for element in report.iterall() if element.keyword == "TextValue"]
+    left_out = "Not analysed, 1 image(s): rejected for quality reasons."
+    assert any(left_out in text for text in texts)
+
+
+def test_a_combined_report_does_not_count_a_rejected_study(node: Archive) -> None:
+    """The ultrasound's combined report took in the mammogram of somebody else."""
+    node.write_destinations({"replace": "orthanc-delete"})
+    image = mammogram()
+    first = node.finished(image)
+    second = node.finished(scan())
+    (stale,) = node.uids(second, 1, "COMBINED")
+    node.withdrawn(rejection_note(image, title="113038"))
+    job = node.job(second, 2)
+    lease = node.claimed(job.id)
+    node.infer(lease)
+    node.release(lease)
+    node.analyse(job.id)
+    node.deliver(job.id)
+    assert node.state(second) == ("done", None)
+    assert stale not in node.stored(second)
+    assert node.uids(second, 2) == node.uids(second, 2, "SR") == node.stored(second)
+    assert node.stored(first) == set()
 
 
 @pytest.mark.parametrize("replace", ["rejection-note", "orthanc-delete"])

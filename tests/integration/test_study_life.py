@@ -34,12 +34,12 @@ from node.settings import Settings
 from node.status import study_status
 from node.store.session import Store
 from node.store.tables import Delivery, Event, Job, ModelRun, Result, Study
+from tests.analysed import Analysed
 from tests.datasets import encapsulated_pdf, mammogram
-from tests.receiving import Receiving
 from tests.stored import original
 
 
-class Node(Receiving):
+class Node(Analysed):
     """The node's first stages and what a worker does to a job."""
 
     def state(self, study_uid: str) -> tuple[str, int]:
@@ -67,6 +67,7 @@ def node(settings: Settings, store: Store) -> Node:
 def finish(node: Node, job_id: int, end: str = DONE) -> None:
     """Take a queued job to its end."""
     lease = node.lease(job_id)
+    node.infer(lease)
     node.advance(lease, DELIVERING)
     lease = node.lease(job_id, DELIVERING)
     node.advance(lease, end)

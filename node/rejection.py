@@ -1,0 +1,140 @@
+"""Rejection notes: images that their modality or archive has taken back are not analysed.
+
+In: Key Object Selection documents whose title is a reason to reject (IHE Radiology TF-2, RAD-66;
+PS3.16 CID 7010), in the study that they are about. Out: the images that they name have no models,
+with the reason; a note that another one names says nothing any more, and what it named is analysed
+again. What must hold: whether note or image comes first makes no difference; a note that cannot be
+read is kept like any object, and rejects nothing.
+
+"Data Retention Policy Expired" (113039) is no word about the images, and is not heeded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from pydicom import Dataset
+from pydicom.filereader import read_dataset
+from pydicom.tag import BaseTag, Tag
+from sqlalchemy import Connection, select
+
+from node.elements import Encoding, encoding_of
+from node.header import PARSER_ERRORS, inflated, read_file_meta
+from node.logs import log
+from node.routes import PRIOR_ROUTE, Routes, is_superfluous
+from node.store.tables import Instance
+
+KEY_OBJECT_SELECTION = "1.2.840.10008.5.1.4.1.1.88.59"
+REJECTED_FOR_QUALITY = "rejected for quality reasons"
+# By Code Value of the document's title, DCM: why an image is not analysed.
+REASONS = {
+    "113001": REJECTED_FOR_QUALITY,
+    "113037": "rejected for patient safety reasons",
+    "113038": "rejected, made with an incorrect worklist entry",
+}
+# What is kept of a note with its row.
+TITLE, NAMED = "RejectionTitleCodeValue", "ReferencedSOPInstanceUID"
+
+_ROW = Instance.__table__.c
+
+# About 9,000 references. A larger one would hold up other senders while it is read.
+_NOTE_BYTES = 1 << 20
+_WANTED: list[BaseTag | int] = [
+    Tag("ConceptNameCodeSequence"),
+    Tag("CurrentRequestedProcedureEvidenceSequence"),
+]
+
+
+def read_note(stream: BinaryIO, size_bytes: int, transfer_syntax_uid: str) -> dict[str, Any]:
+    """What to keep of a Key Object Selection with its row; nothing of one that rejects nothing.
+
+    stream, size_bytes: the encoded data set. Never raises for what stands in it.
+    """
+    try:
+        if size_bytes > _NOTE_BYTES:
+            raise ValueError(f"longer than {_NOTE_BYTES} bytes")
+        note = _read(stream, encoding_of(transfer_syntax_uid))
+        title = note.ConceptNameCodeSequence[0]
+        code = _text(title, "CodeValue")
+        if _text(title, "CodingSchemeDesignator") != "DCM" or code not in REASONS:
+            return {}
+        return {TITLE: code, NAMED: sorted(set(_named(note)))}
+    except PARSER_ERRORS as error:
+        log.warning("key object selection not read", extra={"reason": type(error).__name__})
+        return {}
+
+
+def read_note_file(path: Path) -> dict[str, Any]:
+    """The same of a Part 10 file. Raises CannotUnderstandError, OSError."""
+    with path.open("rb") as stream:
+        meta = read_file_meta(stream)
+        size_bytes = path.stat().st_size - meta.dataset_offset
+        return read_note(stream, size_bytes, meta.TransferSyntaxUID)
+
+
+def recalls(connection: Connection, study_uid: str, attributes: Mapping[str, Any]) -> bool:
+    """Whether an object that has come changes what is analysed of its study."""
+    if TITLE not in attributes:
+        return False
+    named = set(attributes[NAMED])
+    known = select(_ROW.sop_instance_uid, _ROW.models, _ROW.attributes)
+    return any(
+        uid in named and (models or TITLE in known_attributes)
+        for uid, models, known_attributes in connection.execute(
+            known.where(_ROW.study_uid == study_uid, _ROW.conflict.is_(False))
+        )
+    )
+
+
+def heed_notes(members: Sequence[Instance], routes: Routes) -> None:
+    """Take the models from images that a note rejects; give them back where none does any more.
+
+    members: all of a study that are not kept apart, oldest first.
+    """
+    rejected = _rejected(members)
+    for member in members:
+        reason, was = rejected.get(member.sop_instance_uid), rejection_of(member)
+        if reason is not None and (member.models or was or is_superfluous(member.skip_reason)):
+            member.models, member.skip_reason = [], reason
+        elif was and reason is None:
+            decision = routes.decide(member.attributes)
+            member.models, member.skip_reason = list(decision.models), decision.skip_reason
+
+
+def rejection_of(member: Instance) -> str | None:
+    """Why an image is rejected; None where it is not."""
+    return member.skip_reason if member.skip_reason in REASONS.values() else None
+
+
+def _read(stream: BinaryIO, encoding: Encoding) -> Dataset:
+    if encoding.deflated:
+        stream = BytesIO(inflated(stream, _NOTE_BYTES)[0])
+    return read_dataset(stream, encoding.implicit, encoding.little_endian, specific_tags=_WANTED)
+
+
+def _named(note: Dataset) -> Iterator[str]:
+    for study in note.CurrentRequestedProcedureEvidenceSequence:
+        for series in study.ReferencedSeriesSequence:
+            for reference in series.ReferencedSOPSequence:
+                yield _text(reference, "ReferencedSOPInstanceUID")
+
+
+def _text(item: Dataset, keyword: str) -> str:
+    """A value as it is encoded: pydicom's own conversion warns of what is no UID."""
+    value: bytes = item.get_item(keyword).value
+    return value.decode("ascii", errors="replace").strip("\0 ")
+
+
+def _rejected(members: Sequence[Instance]) -> dict[str, str]:
+    """By SOP Instance UID: why the last note that still holds rejects an object."""
+    found: dict[str, str] = {}
+    for member in reversed(members):
+        is_note = TITLE in member.attributes and member.route != PRIOR_ROUTE
+        # What a later note has named says nothing any more.
+        if is_note and member.sop_instance_uid not in found:
+            reason = REASONS[member.attributes[TITLE]]
+            found = dict.fromkeys(member.attributes[NAMED], reason) | found
+    return found
