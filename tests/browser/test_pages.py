@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from selenium.common.exceptions import StaleElementReferenceException, TimeoutException
+from selenium.common.exceptions import TimeoutException, WebDriverException
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -67,9 +67,9 @@ def test_retry_button_puts_a_failed_study_back_to_work(browser: Chrome, web: Web
     alerts = browser.find_elements(By.CSS_SELECTOR, "[role=alert]")
     assert [error in alerts[0].text, "1 model run gave no answer" in alerts[1].text] == [True, True]
     browser.find_element(By.XPATH, "//button[text()='Retry']").click()
-    # The page is replaced while it is being read.
+    # The page is replaced while it is being read, which chromedriver tells in several ways.
     wait = WebDriverWait(
-        browser, PATIENCE_SECONDS, ignored_exceptions=[StaleElementReferenceException]
+        browser, PATIENCE_SECONDS, ignored_exceptions=[WebDriverException]
     )
     wait.until(lambda driver: _states(driver) == ["queued"])
     with web.store.reading() as session:
