@@ -75,6 +75,8 @@ _DATES = frozenset(key for key in (*STUDY_KEYS, *SERIES_KEYS) if key.endswith("D
 _FILE_META_UIDS = ("MediaStorageSOPClassUID", "MediaStorageSOPInstanceUID", "TransferSyntaxUID")
 _UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
 _ROUTED = tuple(keyword for keyword in ROUTABLE if tag_for_keyword(keyword) is not None)
+# Of which the codes are kept.
+_SEQUENCES = ("ViewCodeSequence", "AnatomicRegionSequence")
 _TAGS = {
     keyword: tag
     for keyword in (
@@ -85,7 +87,7 @@ _TAGS = {
         "InstanceNumber",
         "SpecificCharacterSet",
         "TransferSyntaxUID",
-        "ViewCodeSequence",
+        *_SEQUENCES,
     )
     if (tag := tag_for_keyword(keyword)) is not None
 }
@@ -95,10 +97,10 @@ _ALIKE_TAGS = tuple(
     for keyword in (
         *dict.fromkeys((*_ROUTED, *STUDY_KEYS, *SERIES_KEYS)),
         "SpecificCharacterSet",
-        "ViewCodeSequence",
+        *_SEQUENCES,
     )
 )
-_WANTED = Wanted(_TAGS, sequences=frozenset((_TAGS["ViewCodeSequence"],)))
+_WANTED = Wanted(_TAGS, sequences=frozenset(_TAGS[keyword] for keyword in _SEQUENCES))
 # Values of an element that is no sequence, and of none.
 _PLAIN = frozenset((bytes, type(None)))
 # Values that are longer than this together are not remembered: no sender may fill the memory.
@@ -325,16 +327,25 @@ def _attributes(elements: Elements, little_endian: bool) -> dict[str, Any]:
             text = _text(elements, keyword)
         if text:
             found[keyword] = [part.strip() for part in text.split("\\")] if "\\" in text else text
-    sequence = elements.get(_TAGS["ViewCodeSequence"])
-    if sequence is not None:
-        found |= _view(Dataset({sequence.tag: sequence}), found)
-    return found
+    found |= _view(_first_item(elements, "ViewCodeSequence"), found)
+    region = _first_item(elements, "AnatomicRegionSequence").get("CodeValue")
+    return found | ({"AnatomicRegionCodeValue": str(region)} if region else {})
 
 
-def _view(dataset: Dataset, found: dict[str, Any]) -> dict[str, Any]:
-    if not dataset.ViewCodeSequence:
+def _first_item(elements: Elements, keyword: str) -> Dataset:
+    sequence = elements.get(_TAGS[keyword])
+    if sequence is None:
+        return Dataset()
+    try:
+        items = Dataset({sequence.tag: sequence})[sequence.tag].value
+    except PARSER_ERRORS:
+        return Dataset()  # no reason to refuse an image
+    return items[0] if items else Dataset()
+
+
+def _view(view: Dataset, found: dict[str, Any]) -> dict[str, Any]:
+    if not view:
         return {}
-    view = dataset.ViewCodeSequence[0]
     code = str(view.get("CodeValue", ""))
     modifiers = view.get("ViewModifierCodeSequence") or []
     return {

@@ -32,6 +32,7 @@ ROUTABLE = (
     "SOPClassUID",
     "PresentationIntentType",
     "BodyPartExamined",
+    "AnatomicRegionCodeValue",
     "ImageLaterality",
     "Laterality",
     "ViewPosition",

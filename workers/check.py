@@ -23,7 +23,7 @@ from node.store.files import Files
 from node.store.session import open_store
 from workers.dicom.orthanc import open_orthanc
 from workers.dispatch.survey import survey
-from workers.triton.balanced import resolve
+from workers.triton.balanced import for_people, resolve
 from workers.triton.client import TritonClient
 from workers.triton.contract import check_model
 
@@ -88,12 +88,13 @@ def _models(settings: Settings) -> Iterator[Check]:
         client = TritonClient(address, settings.triton_timeout_seconds)
         where = f" at {address}" if len(addresses) > 1 else ""
         for name in names:
-            yield _tried(f"model {name}{where}", partial(_model, client, name))
+            yield _tried(f"model {name}{where}", partial(_model, client, name, address))
 
 
-def _model(client: TritonClient, name: str) -> str:
+def _model(client: TritonClient, name: str, address: str) -> str:
     spec = get_model(name).spec
-    check_model(client, spec)
+    with for_people(address):
+        check_model(client, spec)
     return f"served as specified, version {spec.version}"
 
 

@@ -26,6 +26,7 @@ from models.evaluation.phantom_cases import phantom_cases
 from models.registry import MODELS
 from node.errors import ModelMismatchError, SentinodeError
 from node.running import load_running_settings
+from workers.triton.balanced import for_people
 from workers.triton.client import TritonClient
 from workers.triton.contract import check_model
 
@@ -58,7 +59,8 @@ def device(write: bool) -> None:
     failed = False
     for name, model in MODELS.items():
         try:
-            facts[name] = run_model(client, model)
+            with for_people(settings.triton_url):
+                facts[name] = run_model(client, model)
             outcome = judge(facts[name], facts[name] if write else reference.get(name))
         except (SentinodeError, ModelOutputError) as error:
             outcome = Outcome(0.0, 0, [str(error)])

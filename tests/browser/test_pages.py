@@ -68,9 +68,7 @@ def test_retry_button_puts_a_failed_study_back_to_work(browser: Chrome, web: Web
     assert [error in alerts[0].text, "1 model run gave no answer" in alerts[1].text] == [True, True]
     browser.find_element(By.XPATH, "//button[text()='Retry']").click()
     # The page is replaced while it is being read, which chromedriver tells in several ways.
-    wait = WebDriverWait(
-        browser, PATIENCE_SECONDS, ignored_exceptions=[WebDriverException]
-    )
+    wait = WebDriverWait(browser, PATIENCE_SECONDS, ignored_exceptions=[WebDriverException])
     wait.until(lambda driver: _states(driver) == ["queued"])
     with web.store.reading() as session:
         job = last_job(session, uid)

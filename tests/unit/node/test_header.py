@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydicom.config import IGNORE
 from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRLittleEndian,
@@ -39,6 +40,27 @@ def test_view_comes_from_its_code(tmp_path: Path, value: str, view: str) -> None
     code.CodeValue, code.CodingSchemeDesignator = value, "SCT"
     image.ViewCodeSequence = [code]
     assert read_file(saved(image, tmp_path))[0].attributes["ViewPosition"] == view
+
+
+def test_the_region_comes_from_its_code(tmp_path: Path) -> None:
+    """Many ultrasound devices name the breast there alone."""
+    image = mammogram()
+    region = Dataset()
+    region.CodeValue, region.CodingSchemeDesignator = "T-04000", "SRT"
+    image.AnatomicRegionSequence = [region]
+    assert read_file(saved(image, tmp_path))[0].attributes["AnatomicRegionCodeValue"] == "T-04000"
+    image.AnatomicRegionSequence = []
+    assert "AnatomicRegionCodeValue" not in read_file(saved(image, tmp_path))[0].attributes
+
+
+def test_a_damaged_region_is_no_reason_to_refuse(tmp_path: Path) -> None:
+    """Nothing but the routing reads it, and archives keep such an image."""
+    image = mammogram()
+    image.add_new(0x00082217, "UN", b"\x08\x00\x00\x01 no sequence")
+    path = saved(image, tmp_path)
+    unknown, region = b"\x08\x00\x17\x22UN", b"\x08\x00\x18\x22SQ"
+    path.write_bytes(path.read_bytes().replace(unknown, region))
+    assert "AnatomicRegionCodeValue" not in read_file(path)[0].attributes
 
 
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian])

@@ -18,6 +18,7 @@ SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 TOMOSYNTHESIS = "1.2.840.10008.5.1.4.1.1.13.1.3"
 OWN = {"Manufacturer": "Sentinode", "ManufacturerModelName": "Sentinode breast imaging AI"}
 BREAST_SCAN = {"Modality": "US", "BodyPartExamined": "breast", "HasPixelData": "true"}
+SCAN = {"Modality": "US", "SOPClassUID": ULTRASOUND, "HasPixelData": "true"}
 COMPUTED_RADIOGRAPHY = "1.2.840.10008.5.1.4.1.1.1"
 QUALITY = "quality control"
 NO_SCAN = "ultrasound volume or retired class"
@@ -55,6 +56,22 @@ MG = {"Modality": "MG", "SOPClassUID": PRESENTATION, "HasPixelData": "true"}
             "ultrasound of another body part",
             (),
         ),
+        (
+            SCAN | {"AnatomicRegionCodeValue": "80248007"},
+            "breast ultrasound, by its anatomic region",
+            ("mask_rcnn_us",),
+        ),
+        (
+            SCAN | {"AnatomicRegionCodeValue": "T-62000"},
+            "ultrasound of another anatomic region",
+            (),
+        ),
+        (
+            SCAN | {"AnatomicRegionCodeValue": "76752008", "BodyPartExamined": "LIVER"},
+            "ultrasound of another body part",
+            (),
+        ),
+        (SCAN, "ultrasound without a body part", ()),
         (
             {
                 "Modality": "RG",

@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from models.registry import MODELS
+from node.cli import main
 from node.errors import ModelMismatchError
+from tests.peers.ports import free_port
 from workers.device import REFERENCE, differences, judge, memory_text
 
 REPOSITORY = Path(__file__).resolve().parents[3] / "model_repository"
@@ -53,3 +56,16 @@ def test_memory_is_told_in_mib() -> None:
     """Used is what is not available; swap in use is said."""
     text = "MemTotal: 4096000 kB\nMemAvailable: 1024000 kB\nSwapTotal: 2048 kB\nSwapFree: 1024 kB\n"
     assert memory_text(text) == "memory: 3000 MiB of 4000 MiB in use, swap 1 MiB"
+
+
+@pytest.mark.parametrize("command", ["device", "check"])
+def test_without_triton_it_says_how_to_come_by_one(command: str, tmp_path: Path) -> None:
+    """A row for each model, with what to do next."""
+    environment = {
+        "SENTINODE_TRITON_URL": f"127.0.0.1:{free_port()}",
+        "SENTINODE_STATE_DIR": str(tmp_path),
+        "SENTINODE_BROKER_URL": f"redis://127.0.0.1:{free_port()}/0",
+    }
+    outcome = CliRunner().invoke(main, [command], env=environment)
+    assert outcome.exit_code == 1
+    assert outcome.output.count("SENTINODE_TRITON_URL") == len(MODELS)
