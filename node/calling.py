@@ -19,13 +19,12 @@ from typing import Any
 
 from pynetdicom import AE, build_context, evt
 from pynetdicom.association import Association
-from pynetdicom.pdu import A_ASSOCIATE_RJ
 
 from node.errors import DestinationRefusedError, DestinationUnavailableError
 from node.peers import Peer
 from node.settings import Settings
 from node.tls import client_context
-from node.upper_layer.pausing import pause_soundly
+from node.upper_layer.requestor import hear_answers
 
 VERIFICATION = "1.2.840.10008.1.1"  # PS3.6 table A-1
 # Abstract syntax UID, transfer syntax UIDs.
@@ -55,11 +54,7 @@ def call(
     entity.acse_timeout = entity.dimse_timeout = peer.timeout_seconds
     entity.network_timeout = peer.timeout_seconds
     tls = _tls(peer, settings)
-    rejections: list[A_ASSOCIATE_RJ] = []
-    handlers: list[Any] = [
-        (evt.EVT_CONN_OPEN, _prepare, [peer]),
-        (evt.EVT_PDU_RECV, _note_rejection, [rejections]),
-    ]
+    handlers: list[Any] = [(evt.EVT_CONN_OPEN, _prepare, [peer])]
     try:
         association = entity.associate(
             peer.host,
@@ -75,7 +70,7 @@ def call(
         raise DestinationUnavailableError(f"{_where(peer)}: {error.strerror}") from error
     if not association.is_established:
         _close_socket(association)
-    _check_established(association, peer, rejections, _told(tls))
+    _check_established(association, peer, _told(tls))
     return association
 
 
@@ -185,20 +180,13 @@ def _told(tls: SSLContext | None) -> str:
 
 
 def _prepare(event: evt.Event, peer: Peer) -> None:
-    pause_soundly(event.assoc)
+    hear_answers(event)
     # pynetdicom reads a PDU to its end without any timeout: a peer that stops in the middle of one
     # would hold the association, and whoever aborts it, for good.
     connection: Any = event.assoc.dul.socket
     connection.socket.settimeout(peer.timeout_seconds)
     # Else the second PDU of every message waits 40 ms for the peer's delayed acknowledgement.
     connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-
-def _note_rejection(event: evt.Event, rejections: list[A_ASSOCIATE_RJ]) -> None:
-    # pynetdicom 3.0.4 takes a peer that closes right after its rejection for one that never was
-    # there, when the close is seen before the rejection is read.
-    if isinstance(event.pdu, A_ASSOCIATE_RJ):
-        rejections.append(event.pdu)
 
 
 def _close_socket(association: Association) -> None:
@@ -208,9 +196,7 @@ def _close_socket(association: Association) -> None:
         connection.socket.close()
 
 
-def _check_established(
-    association: Association, peer: Peer, rejections: Sequence[A_ASSOCIATE_RJ], told: str
-) -> None:
+def _check_established(association: Association, peer: Peer, told: str) -> None:
     if association.is_established:
         return
     # With no context left pynetdicom aborts on its own, so look at the contexts first.
@@ -219,8 +205,8 @@ def _check_established(
         raise DestinationRefusedError(
             f"{_where(peer)} accepts none of the presentation contexts ({', '.join(names)})"
         )
-    if rejections:
-        reason = rejections[0].reason_str
+    if association.is_rejected and association.acceptor.primitive is not None:
+        reason = association.acceptor.primitive.reason_str
         raise DestinationUnavailableError(
             f"{_where(peer)} rejects the association: {reason}; check both AE titles there and here"
         )

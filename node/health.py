@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import ip_address
 
-from pynetdicom import AE, VerificationPresentationContexts
+from pynetdicom import AE, VerificationPresentationContexts, evt
 from pynetdicom.association import Association
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -23,6 +23,7 @@ from node.store.files import Files
 from node.store.session import Store
 from node.store.tables import Process
 from node.store.version import found_migration, other_migration, wanted_migration
+from node.upper_layer.requestor import hear_answers
 
 RECEIVE, SWEEP, WORKER = "receive", "sweep", "worker"
 
@@ -97,7 +98,12 @@ def check_echo(settings: Settings) -> Check:
     entity.connection_timeout = entity.acse_timeout = _REACH_SECONDS
     entity.dimse_timeout = entity.network_timeout = _REACH_SECONDS
     entity.requested_contexts = VerificationPresentationContexts
-    association = entity.associate(host, settings.dicom_port, ae_title=settings.ae_title)
+    association = entity.associate(
+        host,
+        settings.dicom_port,
+        ae_title=settings.ae_title,
+        evt_handlers=[(evt.EVT_CONN_OPEN, hear_answers)],
+    )
     if association.is_rejected:
         return Check(RECEIVE, True, _rejection(association))
     if not association.is_established:

@@ -20,7 +20,7 @@ from pynetdicom.association import Association
 
 from node.errors import ConfigurationError, DestinationUnavailableError
 from node.identifiers import AETitle, read_ae_title
-from node.upper_layer.pausing import pause_soundly
+from node.upper_layer.requestor import hear_answers
 
 # PS3.8 9.3.2.2: presentation context ids are odd and below 256, so 128 per association.
 _CONTEXTS_PER_ASSOCIATION = 128
@@ -188,7 +188,7 @@ def _associate(batch: Sequence[Sendable], peer: Peer, ae_title: str) -> Associat
             peer.host,
             peer.port,
             ae_title=peer.ae_title,
-            evt_handlers=[(evt.EVT_CONN_OPEN, lambda event: pause_soundly(event.assoc))],
+            evt_handlers=[(evt.EVT_CONN_OPEN, hear_answers)],
         )
     except OSError as error:  # the host name does not resolve
         raise DestinationUnavailableError(

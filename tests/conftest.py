@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
 
-from node.upper_layer.pausing import pause_soundly
+from node.upper_layer.requestor import hear_answers
 
 pytest_plugins = ["tests.peers.fixtures"]
 
@@ -31,20 +32,24 @@ def logs_as_before() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="session")
 def no_answer_lost() -> Iterator[None]:
-    """Have every sender that a test makes of pynetdicom wait soundly, as the node's own do.
+    """Have every sender that a test makes of pynetdicom hear all answers.
 
-    As it comes, its loop now and then takes an answer from the call that waits for it.
+    As it comes, its loop now and then takes an answer from the call that waits for it, and a
+    rejection that comes before the caller looks is an abort to it. The node's own calls see to that
+    themselves.
     """
     associate = AE.associate
 
-    def soundly(
+    def hearing(
         self: AE, *args: Any, evt_handlers: Sequence[tuple[Any, ...]] = (), **more: Any
     ) -> Association:
-        handlers = [*evt_handlers, (evt.EVT_CONN_OPEN, lambda event: pause_soundly(event.assoc))]
+        handlers = [*evt_handlers]
+        if str(sys._getframe(1).f_globals["__name__"]).startswith("tests."):
+            handlers.append((evt.EVT_CONN_OPEN, hear_answers))
         return associate(self, *args, evt_handlers=handlers, **more)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(AE, "associate", soundly)
+        patch.setattr(AE, "associate", hearing)
         yield
 
 

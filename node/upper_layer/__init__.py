@@ -10,7 +10,7 @@
     stream        one association's C-STORE messages: from P-DATA to the storage service
     sending       objects of any size, sent with bounded memory
     cancelling    C-CANCEL, in the order in which it came
-    pausing       associations that call: no answer is lost
+    requestor     associations that call: no answer is lost, nor a rejection
     provider      DULServiceProvider: waits for events; hands P-DATA to `stream`
     acceptor      Association and ACSE: waits for events; negotiates asynchronous operations
     sharing       what several processes have in common: listening sockets, and whom they serve
