@@ -42,9 +42,12 @@ def _tidied(done: list[str]) -> None:
 def test_a_second_signal_does_not_disturb_what_tidies_up() -> None:
     """Where the first one is on its way out, another is none."""
     done: list[str] = []
-    with Interruption() as interruption:
-        with pytest.raises(KeyboardInterrupt), interruption.released():
-            _tidied(done)
+    with (
+        Interruption() as interruption,
+        pytest.raises(KeyboardInterrupt),
+        interruption.released(),
+    ):
+        _tidied(done)
     assert done == ["tidy"]
 
 
@@ -62,9 +65,12 @@ def _finalized_and_at_work() -> None:
 def test_a_signal_that_comes_in_a_finalizer_is_not_lost() -> None:
     """Python only prints what is raised there: the stack ran on, and no other signal ended it."""
     began = time.monotonic()
-    with Interruption() as interruption:
-        with pytest.raises(KeyboardInterrupt), interruption.released():
-            _finalized_and_at_work()
+    with (
+        Interruption() as interruption,
+        pytest.raises(KeyboardInterrupt),
+        interruption.released(),
+    ):
+        _finalized_and_at_work()
     assert time.monotonic() - began < 20
 
 
