@@ -17,7 +17,7 @@ if [ $# -gt 0 ]; then
 fi
 # These share nothing; servers have ports and folders of their own.
 "$bin/pytest" --quiet --numprocesses 2 --dist loadfile tests/unit tests/conformance
-# Three, since two would leave a quarter of two processors idle: most of these wait for servers.
+# Three, for most of these wait for servers now and then.
 alone=(tests/integration/test_access.py tests/faults/test_attacks.py)
 "$bin/pytest" --durations=30 --numprocesses 3 --dist loadfile "${alone[@]/#/--ignore=}" \
   tests/integration tests/browser tests/faults
