@@ -25,7 +25,7 @@ EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
         ("stream", 4000),
         ("commands", 4000),
         ("header", 1500),
-        ("provider", 800),
+        ("provider", 400),
         ("multipart", 1500),
     ],
 )
