@@ -6,11 +6,13 @@ import base64
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import helm_python
 import pytest
 
+from node.destinations import load_destinations
 from node.settings import Settings
 from scripts import chart_schema, write_chart
 from tests.conformance.chart import (
@@ -231,6 +233,57 @@ def test_settings_reach_the_processes() -> None:
     read = {name: seen[f"SENTINODE_{name.upper()}"] for name in _FREE}
     assert Settings(**read) == Settings(**values)
     assert set(_DECIDED) <= set(Settings.model_fields) - set(_FREE)
+
+
+@everywhere
+@pytest.mark.parametrize("component", ["worker-analysis", "worker-delivery"])
+def test_a_worker_finds_what_its_destinations_name(
+    scenario: str, component: str, tmp_path: Path
+) -> None:
+    """Every worker reads passwords and tokens when it starts, and one that lacks any does not."""
+    found = written(scenario)
+    names = {item["metadata"]["name"].removeprefix("trial-sentinode-") for item in found}
+    if component in names:
+        settings = _pod(find(found, "Deployment", component), found, tmp_path)
+        load_destinations(settings.destinations)
+
+
+def test_a_worker_shows_the_certificate_of_the_listener(tmp_path: Path) -> None:
+    """To a destination by DIMSE with TLS; where there is no such, it has none to show."""
+    pacs = {"name": "a", "protocol": "c-store", "ae_title": "A", "host": "a", "port": 2762}
+    for tls in (True, False):
+        destinations = [pacs | {"tls": tls}]
+        found = objects(render(_with({"dicom": {"tls": _TLS}, "destinations": destinations})))
+        for component in ("worker-analysis", "worker-delivery"):
+            folder = tmp_path / f"{component}-{tls}"
+            settings = _pod(find(found, "Deployment", component), found, folder)
+            assert settings.dicom_tls_certificate
+            assert settings.dicom_tls_certificate.is_file() == tls
+            assert settings.dicom_tls_key
+            assert settings.dicom_tls_key.is_file() == tls
+
+
+def _pod(deployment: Any, found: list[Any], root: Path) -> Settings:
+    """The settings of a pod whose files lie in a folder: those of the chart, one secret for all."""
+    (root / "config").mkdir(parents=True)
+    for name, text in find(found, "ConfigMap", "files")["data"].items():
+        (root / "config" / name).write_text(text.replace("/etc/sentinode", str(root)))
+    [container] = deployment["spec"]["template"]["spec"]["containers"]
+    for mount in container["volumeMounts"]:
+        folder = Path(mount["mountPath"].replace("/etc/sentinode", str(root)))
+        if folder.is_relative_to(root / "secrets"):
+            folder.mkdir(parents=True)
+            for name in ("password", "token", "ca.crt", "tls.crt", "tls.key"):
+                (folder / name).write_text("secret")
+    component = deployment["metadata"]["name"].removeprefix("trial-sentinode-")
+    seen = environment(found, component)
+    known = {name: str(seen.get(f"SENTINODE_{name.upper()}")) for name in Settings.model_fields}
+    files: dict[str, Any] = {
+        name: text.replace("/etc/sentinode", str(root))
+        for name, text in known.items()
+        if "/etc/sentinode" in text
+    }
+    return Settings(**files)
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)

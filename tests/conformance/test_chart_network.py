@@ -54,6 +54,14 @@ def test_the_viewer_reaches_an_archive_elsewhere() -> None:
     assert opened in _policies(values)["web"]["egress"]
 
 
+def test_earlier_results_can_be_taken_back() -> None:
+    """`replace: orthanc-delete` calls Orthanc's REST API, on a port of its own."""
+    pacs = {"name": "a", "protocol": "c-store", "ae_title": "A", "host": "a", "port": 104}
+    pacs |= {"confirm": "c-find", "replace": "orthanc-delete", "orthanc_url": "http://a:8042"}
+    found = _policies({**_FITTING, "destinations": [pacs]})
+    assert _ports(found["worker-delivery"]["egress"]) >= {104, 8042}
+
+
 def test_every_triton_elsewhere_is_reached() -> None:
     """`triton.url` may name several, each with a port of its own."""
     triton = {"enabled": False, "url": "a.example:8001, b.example:8001,[fd00::7]:9001"}

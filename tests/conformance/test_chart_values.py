@@ -16,6 +16,7 @@ from helm_python import HelmRenderError, HelmValuesError
 from kombu import Connection
 from sqlalchemy import make_url
 
+from node.settings import Settings
 from scripts import chart_schema
 from tests.conformance.chart import (
     CHART,
@@ -37,6 +38,9 @@ from tests.conformance.chart import (
 _FITTING = {"database": {"host": "db"}, "broker": {"host": "mq"}}
 _CA_FILE = "/etc/sentinode/secrets/pacs/ca.crt"
 _KEY_FILE = "/etc/sentinode/secrets/own/tls.key"
+_PACS = {"name": "a", "protocol": "stow", "url": "https://a", "ca_file": _CA_FILE}
+_TLS = {"enabled": True, "secretName": "tls"}
+_OWN = {"name": "pacs", "secretName": "a"}
 _SCHEMA = chart_schema.closed_schema()
 _RENAMED = chart_schema.renamed()
 
@@ -218,6 +222,10 @@ def test_renamed_keys_are_refused_without_the_schema(tmp_path: Path) -> None:
             {"dicom": {"tls": {"enabled": True, "secretName": "a", "listenPort": 11112}}},
             "dicom.listenPort and dicom.tls.listenPort are the same",
         ),
+        (
+            {"dicom": {"nodePort": 31112} | {"tls": _TLS | {"nodePort": 31112}}},
+            "dicom.nodePort and dicom.tls.nodePort are the same",
+        ),
         ({"dicom": {"ipFamilyPolicy": "PreferDualStack"}}, "Set dicom.listenAddress to ::"),
         ({"dicom": {"ipFamilies": ["IPv6"]}}, "Set dicom.listenAddress to ::"),
         (
@@ -237,6 +245,10 @@ def test_renamed_keys_are_refused_without_the_schema(tmp_path: Path) -> None:
             {"settings": {"min_free_bytes": 21474836480}},
             "monitoring.prometheusRule.freeDiskBytes is not above settings.min_free_bytes",
         ),
+        (
+            {"monitoring": {"prometheusRule": {"freeDiskBytes": Settings().min_free_bytes}}},
+            "monitoring.prometheusRule.freeDiskBytes is not above settings.min_free_bytes",
+        ),
         ({"web": {"ingress": {"enabled": True}}}, "needs web.ingress.host"),
         ({"web": {"httpRoute": {"enabled": True}}}, "needs web.httpRoute.parentRefs"),
         (
@@ -250,6 +262,14 @@ def test_renamed_keys_are_refused_without_the_schema(tmp_path: Path) -> None:
         (
             {"settings": {"stow_token_file": "/etc/sentinode/secrets/stow/token"}},
             "Add to secretMounts an entry named stow",
+        ),
+        (
+            {"destinations": [_PACS], "secretMounts": [_OWN | {"components": ["worker-delivery"]}]},
+            "is read by the pods of worker-analysis too",
+        ),
+        (
+            {"destinations": [_PACS | {"token_file": "pacs/token"}]},
+            "pacs/token: nothing lies beside the files that the chart writes",
         ),
         ({"web": {"service": {"type": "NodePort"}}}, "Add an ipBlock"),
         ({"secretMounts": [{"name": "orthanc", "secretName": "a"}]}, "Choose another"),
@@ -452,6 +472,27 @@ def test_scaling_reads_the_queue_of_the_worker() -> None:
     assert "replicas" not in find(written("production"), "Deployment", "worker-analysis")["spec"]
 
 
+def test_scaling_beside_a_url_has_the_password_too() -> None:
+    """KEDA reads no URL: host and password of the values, and of the worker that it scales."""
+    secret = {"secretName": "mq"}
+    broker = {"host": "mq.example", "password": secret, "url": {"secretName": "urls"}}
+    scaled = {"analysis": {"autoscaling": {"enabled": True}}}
+    found = objects(render({**_FITTING, "broker": broker, "workers": scaled}))
+    [trigger] = find(found, "ScaledObject", "worker-analysis")["spec"]["triggers"]
+    worker = environment(found, "worker-analysis")
+    assert worker[trigger["metadata"]["passwordFromEnv"]] == "mq/password"
+    assert worker["SENTINODE_BROKER_URL"] == "urls/url"
+
+
+def test_scaling_reads_both_queues_of_a_worker_that_serves_both() -> None:
+    """Without delivery workers what waits for an archive is theirs as well."""
+    workers = {"analysis": {"autoscaling": {"enabled": True}}, "delivery": {"enabled": False}}
+    found = objects(render({**_FITTING, "workers": workers}))
+    triggers = find(found, "ScaledObject", "worker-analysis")["spec"]["triggers"]
+    lists = [trigger["metadata"]["listName"] for trigger in triggers]
+    assert lists == ["leased.analysis", "leased.delivery"]
+
+
 @pytest.mark.parametrize("authority", ["", "redis-ca"])
 def test_a_broker_with_tls_shows_a_certificate(authority: str) -> None:
     """What Celery makes of the URL refuses a server that nobody vouches for."""
@@ -498,6 +539,14 @@ def test_notes_say_what_to_type(scenario: str) -> None:
         assert "TLS port   2762, with a client certificate" in notes
     # Without a registry anybody's images of these names would do.
     assert ("No image.registry" in notes) == ("registry" not in values.get("image", {}))
+
+
+def test_notes_tell_of_a_port_that_takes_anybody() -> None:
+    """Client certificates guard the port with TLS alone."""
+    for plain in (True, False):
+        tls = _TLS | {"clientCASecretName": "ca", "plain": plain}
+        notes = render({**_FITTING, "dicom": {"tls": tls}})["NOTES.txt"]
+        assert ("Any device may connect on the port without TLS" in notes) == plain
 
 
 _SECRETS = "/etc/sentinode/secrets"

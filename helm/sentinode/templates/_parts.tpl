@@ -141,10 +141,14 @@ storageClassName: {{ ternary "" . (eq . "-") | quote }}
 {{- if $root.Values.broker.caSecretName -}}
 {{- $mounts = append $mounts (dict "name" "broker-ca" "secretName" $root.Values.broker.caSecretName) -}}
 {{- end -}}
-{{- /* The node calls its peers with the listener's certificate. */ -}}
-{{- if and $root.Values.dicom.tls.enabled (has .name (list "receiver" "sweeper")) -}}
+{{- /* The node calls its peers with the listener's certificate, and destinations by DIMSE with TLS. */ -}}
+{{- $callers := list "receiver" "sweeper" -}}
+{{- range $root.Values.destinations -}}
+{{- if .tls -}}{{- $callers = list "receiver" "sweeper" "worker-analysis" "worker-delivery" -}}{{- end -}}
+{{- end -}}
+{{- if and $root.Values.dicom.tls.enabled (has .name $callers) -}}
 {{- $mounts = append $mounts (dict "name" "dicom-tls" "secretName" $root.Values.dicom.tls.secretName) -}}
-{{- if $root.Values.dicom.tls.clientCASecretName -}}
+{{- if and $root.Values.dicom.tls.clientCASecretName (has .name (list "receiver" "sweeper")) -}}
 {{- $mounts = append $mounts (dict "name" "dicom-client-ca" "secretName" $root.Values.dicom.tls.clientCASecretName) -}}
 {{- end -}}
 {{- end -}}
@@ -179,8 +183,8 @@ storageClassName: {{ ternary "" . (eq . "-") | quote }}
 {{- $ports := .Values.networkPolicy.archivePorts | default list -}}
 {{- range .Values.destinations -}}
 {{- if .port -}}{{- $ports = append $ports .port -}}{{- end -}}
-{{- if .url -}}
-{{- $ports = append $ports (include "sentinode.urlPort" .url) -}}
+{{- range compact (list .url .orthanc_url) -}}
+{{- $ports = append $ports (include "sentinode.urlPort" .) -}}
 {{- end -}}
 {{- end -}}
 {{- range .Values.peers -}}

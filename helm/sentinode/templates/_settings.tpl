@@ -70,6 +70,13 @@ SENTINODE_{{ upper $name }}: {{ include "sentinode.text" $value | quote }}
 {{ include "sentinode.databaseEnvironment" . }}
 {{- end }}
 {{- $broker := .Values.broker }}
+{{- $password := include "sentinode.brokerPassword" . | fromJson }}
+{{- if $password.secretName }}
+{{- /* KEDA reads it here too, beside a URL that it cannot read. */}}
+- name: BROKER_PASSWORD
+  valueFrom:
+    secretKeyRef: {name: {{ $password.secretName | quote }}, key: {{ $password.key | quote }}}
+{{- end }}
 {{- if and $broker.url.secretName (not .Values.redis.enabled) }}
 - name: SENTINODE_BROKER_URL
   valueFrom:
@@ -85,11 +92,7 @@ SENTINODE_{{ upper $name }}: {{ include "sentinode.text" $value | quote }}
 {{- $place = printf "%s&ssl_ca_certs=/etc/sentinode/secrets/broker-ca/ca.crt" $place }}
 {{- end }}
 {{- end }}
-{{- $password := include "sentinode.brokerPassword" . | fromJson }}
 {{- if $password.secretName }}
-- name: BROKER_PASSWORD
-  valueFrom:
-    secretKeyRef: {name: {{ $password.secretName | quote }}, key: {{ $password.key | quote }}}
 - name: SENTINODE_BROKER_URL
   value: {{ printf "%s://:$(BROKER_PASSWORD)@%s" $scheme $place | quote }}
 {{- else }}

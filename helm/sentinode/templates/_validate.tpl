@@ -106,6 +106,9 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- if and $dicom.tls.enabled $dicom.tls.plain $dicom.nodePort (eq (int $dicom.nodePort) (int $dicom.tls.nodePort)) -}}
+{{- $wrong = append $wrong "dicom.nodePort and dicom.tls.nodePort are the same. Set one of them otherwise" -}}
+{{- end -}}
 {{- if and (or (has $dicom.ipFamilyPolicy (list "PreferDualStack" "RequireDualStack")) (has "IPv6" $dicom.ipFamilies)) (not (contains ":" $dicom.listenAddress)) -}}
 {{- $wrong = append $wrong "a Service with IPv6 needs a receiver that takes such calls. Set dicom.listenAddress to ::, which takes IPv4 as well" -}}
 {{- end -}}
@@ -132,8 +135,8 @@
 
 {{- /* Monitoring */ -}}
 {{- $rule := .Values.monitoring.prometheusRule -}}
-{{- if and $rule.enabled (le (int64 $rule.freeDiskBytes) (int64 ((.Values.settings).min_free_bytes | default 0))) -}}
-{{- $wrong = append $wrong "monitoring.prometheusRule.freeDiskBytes is not above settings.min_free_bytes: modalities would be refused before the alert. Set it to more" -}}
+{{- if and $rule.enabled (le (int64 $rule.freeDiskBytes) (int64 (dig "min_free_bytes" 1073741824 (.Values.settings | default dict)))) -}}
+{{- $wrong = append $wrong "monitoring.prometheusRule.freeDiskBytes is not above settings.min_free_bytes (1073741824 where it is not set): modalities would be refused before the alert. Set it to more" -}}
 {{- end -}}
 
 {{- /* Web */ -}}
@@ -155,7 +158,6 @@
 {{- $wrong = append $wrong "test.account.secretName needs test.account.name, the account whose password it is" -}}
 {{- end -}}
 
-{{- /* Files that destinations, peers and settings name must be mounted. */ -}}
 {{- $mounted := list "orthanc" "database-ca" "broker-ca" "dicom-tls" "dicom-client-ca" "web-admin" "web-accounts" -}}
 {{- range .Values.secretMounts -}}
 {{- if has .name $mounted -}}
@@ -163,18 +165,36 @@
 {{- end -}}
 {{- $mounted = append $mounted .name -}}
 {{- end -}}
+
+{{- /* Files that destinations, peers and settings name must be mounted where they are read. Every
+worker looks at all of its destinations when it starts; peers are called by these two. */ -}}
+{{- $workers := ternary (list "worker-analysis" "worker-delivery") (list "worker-analysis") .Values.workers.delivery.enabled -}}
 {{- $settings := dict "password_file" (.Values.settings).orthanc_password_file "token_file" (.Values.settings).stow_token_file "key_file" (.Values.settings).web_session_key_file -}}
-{{- range append (concat (.Values.destinations | default list) (.Values.peers | default list)) $settings -}}
-{{- range list .password_file .token_file .ca_file .certificate_file .key_file -}}
-{{- if hasPrefix "/etc/sentinode/secrets/" (. | default "") -}}
-{{- if not (has (index (splitList "/" .) 4) $mounted) -}}
-{{- $wrong = append $wrong (printf "%s is not mounted. Add to secretMounts an entry named %s" . (index (splitList "/" .) 4)) -}}
+{{- $readers := list (dict "pods" $workers "entries" .Values.destinations) (dict "pods" (list "receiver" "sweeper") "entries" .Values.peers) (dict "pods" (list "web") "entries" (list $settings)) -}}
+{{- range $reader := $readers -}}
+{{- range $pod := .pods -}}
+{{- $there := list -}}
+{{- range include "sentinode.secretMounts" (dict "root" $ "name" $pod) | fromJsonArray -}}
+{{- $there = append $there .name -}}
+{{- end -}}
+{{- range $entry := $reader.entries -}}
+{{- range $file := compact (list .password_file .token_file .ca_file .certificate_file .key_file) -}}
+{{- if hasPrefix "/etc/sentinode/secrets/" $file -}}
+{{- $name := index (splitList "/" $file) 4 -}}
+{{- if not (has $name $mounted) -}}
+{{- $wrong = append $wrong (printf "%s is not mounted. Add to secretMounts an entry named %s" $file $name) -}}
+{{- else if not (has $name $there) -}}
+{{- $wrong = append $wrong (printf "%s is read by the pods of %s too, where %s is not mounted. Add them to the components of this entry of secretMounts" $file $pod $name) -}}
+{{- end -}}
+{{- else if and (not (hasPrefix "/" $file)) (ne $pod "web") -}}
+{{- $wrong = append $wrong (printf "%s: nothing lies beside the files that the chart writes. Set /etc/sentinode/secrets/NAME/FILE, and NAME in secretMounts" $file) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 
 {{- if $wrong -}}
-{{- fail (printf "\n\nThese values do not fit together:\n  - %s\n" (join "\n  - " $wrong)) -}}
+{{- fail (printf "\n\nThese values do not fit together:\n  - %s\n" (join "\n  - " (uniq $wrong))) -}}
 {{- end -}}
 {{- end -}}

@@ -132,7 +132,7 @@ spec:
 {{- end -}}
 {{- end -}}
 
-{{/* KEDA on the length of a queue. Component, and queue */}}
+{{/* KEDA on the lengths of queues. Component, and queues */}}
 {{- define "sentinode.scaledObject" -}}
 {{- $scaling := .values.autoscaling -}}
 apiVersion: keda.sh/v1alpha1
@@ -153,6 +153,8 @@ spec:
         scaleDown:
           stabilizationWindowSeconds: {{ $scaling.cooldownSeconds }}
   triggers:
+  {{- range $queue := .queues }}
+  {{- with $ }}
     - type: redis
       metadata:
         # KEDA asks from a namespace of its own, where a bare name is another Service's.
@@ -163,6 +165,8 @@ spec:
         {{- end }}
         databaseIndex: {{ .root.Values.broker.database | quote }}
         enableTLS: {{ and .root.Values.broker.tls (not .root.Values.redis.enabled) | quote }}
-        listName: {{ .queue }}
+        listName: {{ $queue }}
         listLength: {{ $scaling.queueLength | quote }}
+  {{- end }}
+  {{- end }}
 {{- end -}}
