@@ -11,6 +11,7 @@ import time
 import zlib
 from collections.abc import Callable, Sequence
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
@@ -33,6 +34,7 @@ from pynetdicom.transport import AddressInformation
 from node.association import application_entity
 from node.errors import CannotUnderstandError, MalformedRequestError
 from node.header import parse_header, read_header
+from node.rejection import NAMED, TITLE, read_note
 from node.settings import load_settings
 from node.stow.multipart import MultipartReader
 from node.upper_layer.acceptor import ReceivingEntity, StreamingAssociation
@@ -42,7 +44,7 @@ from node.upper_layer.connection import Connection, Deadlines
 from node.upper_layer.messages import Answer, ProtocolError
 from node.upper_layer.provider import StreamingProvider
 from node.upper_layer.stream import StoreStream
-from tests.datasets import mammogram
+from tests.datasets import mammogram, rejection_note
 from tests.fuzz.mutation import BYTES, mutated
 from tests.fuzz.sessions import CONTEXTS, MESSAGES, messages, release
 
@@ -216,23 +218,36 @@ def _data_sets() -> list[tuple[bytes, str]]:
     modifier.CodeValue, modifier.CodingSchemeDesignator = "399161006", "SCT"
     code.ViewModifierCodeSequence = [modifier]
     image.ViewCodeSequence = [code]
+    region = Dataset()
+    region.CodeValue, region.CodingSchemeDesignator = "76752008", "SCT"
+    image.AnatomicRegionSequence = [region]
     image.SpecificCharacterSet = ["ISO 2022 IR 6", "ISO 2022 IR 87"]
     image.PatientName = "Yamada^Tarou=山田^太郎=やまだ^たろう"
     image.StudyDescription = "screening"
     explicit = _encoded(image, ExplicitVRLittleEndian)
     packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     deflated = packer.compress(explicit) + packer.flush()
-    made = [
-        (explicit, str(ExplicitVRLittleEndian)),
-        (_encoded(image, ImplicitVRLittleEndian), str(ImplicitVRLittleEndian)),
-        (_encoded(image, ExplicitVRBigEndian), str(ExplicitVRBigEndian)),
-        (deflated, str(DeflatedExplicitVRLittleEndian)),
-    ]
+    made = [*_plain(image), (deflated, str(DeflatedExplicitVRLittleEndian))]
     image.PixelData = encapsulate([b"\0" * 40])
     image["PixelData"].VR = "OB"
     image["PixelData"].is_undefined_length = True
     image["ViewCodeSequence"].is_undefined_length = True
     return [*made, (_encoded(image, JPEG2000Lossless), str(JPEG2000Lossless))]
+
+
+@cache
+def _notes() -> list[tuple[bytes, str]]:
+    """A rejection note in three encodings, with sequences of known length and of unknown."""
+    note = rejection_note(mammogram(size_px=(12, 8)))
+    made = _plain(note)
+    for element in note.iterall():
+        element.is_undefined_length = element.VR == "SQ"
+    return made + _plain(note)
+
+
+def _plain(dataset: Dataset) -> list[tuple[bytes, str]]:
+    syntaxes = (ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian)
+    return [(_encoded(dataset, syntax), str(syntax)) for syntax in syntaxes]
 
 
 def _encoded(dataset: Dataset, syntax: Any) -> bytes:
@@ -254,6 +269,16 @@ def header(random: Random, content: bytes | None = None, folder: Path | None = N
         path = folder / "dataset"
         path.write_bytes(b"\0" * 10 + content)
         assert _outcome(lambda: read_header(path, 10, syntax)) == first
+
+
+def note(random: Random, content: bytes | None = None) -> None:
+    """A broken rejection note is read, or says nothing."""
+    whole, syntax = random.choice(_notes())
+    if content is None:
+        content = whole
+        for _ in range(random.choice((0, 1, 1, 2, 3, 6))):
+            content = random.choice(BYTES)(random, content)
+    assert set(read_note(BytesIO(content), len(content), syntax)) in (set(), {TITLE, NAMED})
 
 
 def _outcome(read: Callable[[], object]) -> object:
@@ -356,6 +381,7 @@ TARGETS: dict[str, Callable[[Random], object]] = {
     "stream": stream,
     "commands": commands,
     "header": header,
+    "note": note,
     "provider": provider,
     "multipart": multipart,
 }

@@ -23,7 +23,14 @@ from tests.fuzz.layers import TARGETS, header
 from tests.fuzz.node import Node, converse, running_node
 
 # Of all inputs, by target; `session` gets the rest.
-_SHARES = {"stream": 0.45, "commands": 0.20, "header": 0.15, "multipart": 0.05, "provider": 0.12}
+_SHARES = {
+    "stream": 0.45,
+    "commands": 0.20,
+    "header": 0.10,
+    "note": 0.05,
+    "multipart": 0.05,
+    "provider": 0.12,
+}
 # An input that takes longer is a hang; the node's own deadlines are 1 and 2 seconds.
 LONGEST_SECONDS = 30
 # What a million inputs may add to the process: caches, no leak.

@@ -25,6 +25,7 @@ EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
         ("stream", 4000),
         ("commands", 4000),
         ("header", 1500),
+        ("note", 1500),
         ("provider", 400),
         ("multipart", 1500),
     ],
