@@ -67,12 +67,16 @@ def test_other_encodings_are_pydicom_s(syntax: str) -> None:
     assert quick(encoded(image()), syntax) is None
 
 
-def test_sequences_that_are_wanted_are_pydicom_s() -> None:
-    """Those that are not are stepped over."""
+def test_sequences_that_are_wanted_are_given_as_they_are_encoded() -> None:
+    """Those that are not are stepped over; one of unknown length is pydicom's."""
     dataset = image()
     dataset.AnatomicRegionSequence = Sequence([Dataset()])
     assert quick(encoded(dataset), EXPLICIT) is not None
     dataset.ViewCodeSequence = Sequence([Dataset()])
+    found = walk_quickly(encoded(dataset), 1 << 20, encoding_of(EXPLICIT), WANTED)
+    assert found is not None
+    assert found[0][TAGS["Views"]] == b"\xfe\xff\x00\xe0\0\0\0\0"
+    dataset["ViewCodeSequence"].is_undefined_length = True
     assert quick(encoded(dataset), EXPLICIT) is None
 
 

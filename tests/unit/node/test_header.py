@@ -53,6 +53,27 @@ def test_the_region_comes_from_its_code(tmp_path: Path) -> None:
     assert "AnatomicRegionCodeValue" not in read_file(saved(image, tmp_path))[0].attributes
 
 
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+def test_sequences_say_the_same_in_either_form(tmp_path: Path, syntax: str) -> None:
+    """With their length, which is read quickly, and without it."""
+    image = mammogram()
+    code, modifier, region = Dataset(), Dataset(), Dataset()
+    code.CodeValue, modifier.CodeValue, region.CodeValue = "R-10242", "R-102D6", "T-04000"
+    code.ViewModifierCodeSequence = [modifier]
+    image.ViewCodeSequence, image.AnatomicRegionSequence = [code], [region]
+    found = []
+    for undefined in (False, True):
+        for keyword in ("ViewCodeSequence", "AnatomicRegionSequence"):
+            image[keyword].is_undefined_length = undefined
+        image.file_meta.TransferSyntaxUID = syntax
+        path = tmp_path / "image.dcm"
+        image.save_as(path, enforce_file_format=True, implicit_vr=syntax == ImplicitVRLittleEndian)
+        found.append(read_file(path)[0])
+    assert found[0] == found[1]
+    assert found[0].attributes["ViewModifierCodeValue"] == ["R-102D6"]
+    assert found[0].attributes["AnatomicRegionCodeValue"] == "T-04000"
+
+
 def test_a_damaged_region_is_no_reason_to_refuse(tmp_path: Path) -> None:
     """Nothing but the routing reads it, and archives keep such an image."""
     image = mammogram()
