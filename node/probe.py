@@ -3,11 +3,13 @@
 In: a port of this host, or the file that the process touches at every heartbeat. Out: exit status
 0, or 1 and one line that says what is wrong. What must hold: it asks the process itself and no
 peer, so that a database which is away restarts nothing; and it is light, since it runs several
-times a minute beside every process: no settings are read, nothing big is imported.
+times a minute beside every process: of the settings it looks at ports alone, and nothing big is
+imported.
 """
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 import time
@@ -20,11 +22,13 @@ import click
 _FRESH_SECONDS = 60.0
 _ANSWER_SECONDS = 5.0
 _HOST = "127.0.0.1"
+# What the settings take for no.
+_NO = {"0", "off", "f", "false", "n", "no"}
 
 
 @click.command(short_help="Is the process of this role in this container at work?")
 @click.argument("role", type=click.Choice(["receive", "sweep", "web", "worker"]))
-@click.option("--port", type=int, help="Of receive (11112) or web (8080).")
+@click.option("--port", type=int, help="Of receive or web; else that of the settings.")
 @click.option(
     "--file",
     "beat_file",
@@ -35,12 +39,23 @@ _HOST = "127.0.0.1"
 )
 def probe(role: str, port: int | None, beat_file: Path) -> None:
     """Say whether the process of this role in this container is at work."""
-    wrong = web_fault(port or 8080) if role == "web" else beat_fault(beat_file)
+    wrong = web_fault(port or _web_port()) if role == "web" else beat_fault(beat_file)
     if wrong is None and role == "receive":
-        wrong = listener_fault(port or 11112)
+        wrong = listener_fault(port or _dicom_port())
     if wrong is not None:
         click.echo(wrong, err=True)
         sys.exit(1)
+
+
+def _dicom_port() -> int:
+    """Where the listener speaks TLS alone there is no other port."""
+    plain = os.environ.get("SENTINODE_DICOM_PLAIN", "").lower() not in _NO
+    name = "SENTINODE_DICOM_PORT" if plain else "SENTINODE_DICOM_TLS_PORT"
+    return int(os.environ.get(name) or 11112)
+
+
+def _web_port() -> int:
+    return int(os.environ.get("SENTINODE_HTTP_PORT") or 8080)
 
 
 def listener_fault(port: int) -> str | None:

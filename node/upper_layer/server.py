@@ -161,15 +161,19 @@ class Listener(ThreadedAssociationServer):
         try:
             client = self._secured(request)
             self.finish_request(client, client_address)
+        except _SilentError:
+            self._close(client, client_address)
         except Exception as error:  # noqa: BLE001  # whatever it was, only this peer is hurt
             # Mostly a failed handshake or a peer that is gone.
             self._drop(client, client_address, _told(error))
 
     def _drop(self, client: Any, client_address: Any, reason: str) -> None:
-        host = plain_host(client_address[0])
+        self._close(client, client_address)
+        self.notices.tell(plain_host(client_address[0]), reason)
+
+    def _close(self, client: Any, client_address: Any) -> None:
         self.shutdown_request(client)
-        self.admission.leave(host)
-        self.notices.tell(host, reason)
+        self.admission.leave(plain_host(client_address[0]))
 
     def start(self) -> threading.Thread:
         """Serve in a thread; `shutdown` ends it."""
@@ -211,6 +215,8 @@ class Listener(ThreadedAssociationServer):
         if self.acceptance.tls is None:
             return client
         deadline = time.monotonic() + self.acceptance.handshake_seconds
+        if _ready(client, select.POLLIN, self.acceptance.handshake_seconds) and _has_left(client):
+            raise _SilentError
         secured = self.acceptance.tls().wrap_socket(
             client, server_side=True, do_handshake_on_connect=False
         )
@@ -226,6 +232,10 @@ class Listener(ThreadedAssociationServer):
             self.shutdown_request(secured)
             raise
         return secured
+
+
+class _SilentError(Exception):
+    """A peer that left without a byte, as health checks of a port do."""
 
 
 class StreamingHandler(RequestHandler):
@@ -283,6 +293,13 @@ def _ready(client: socket.socket, event: int, seconds: float) -> bool:
     poll = select.poll()
     poll.register(client, event)
     return bool(poll.poll(seconds * 1000))
+
+
+def _has_left(client: socket.socket) -> bool:
+    try:
+        return not client.recv(1, socket.MSG_PEEK)
+    except OSError:
+        return True
 
 
 def _handshake_waits_for(secured: ssl.SSLSocket) -> int | None:

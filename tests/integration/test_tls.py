@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import ssl
+import struct
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -205,6 +207,23 @@ def test_without_the_plain_port(tmp_path: Path) -> None:
     with running_with_tls(tmp_path, dicom_plain=0) as mutual:
         assert not listens(mutual.receiver.port)
         assert dcmtk("echoscu", mutual).returncode == 0
+
+
+def test_health_checks_without_the_plain_port(tmp_path: Path) -> None:
+    """`sentinode probe` asks the TLS port, and who looks whether it is open stands in no log."""
+    beat = tmp_path / "beat"
+    with running_with_tls(tmp_path, dicom_plain=0, beat_file=beat) as mutual:
+        ports = {"dicom_port": mutual.receiver.port, "dicom_tls_port": mutual.receiver.tls_port}
+        sentinode(ports | {"dicom_plain": "False"}, "probe", "receive", "--file", str(beat))
+        # Closed in order, and as some balancers do.
+        for linger in (struct.pack("ii", 0, 0), struct.pack("ii", 1, 0)):
+            with socket.create_connection(("127.0.0.1", ports["dicom_tls_port"])) as check:
+                check.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        assert run("echoscu", "127.0.0.1", str(ports["dicom_tls_port"])).returncode != 0
+        mutual.receiver.wait_for_log("it does not speak TLS to a port with TLS")
+        lines = mutual.receiver.log_lines()
+        assert [line["message"] for line in lines].count("connection dropped") == 1
+        assert "more before" not in str(lines)
 
 
 def test_what_is_wrong_with_tls_is_said_at_the_start(tmp_path: Path) -> None:
