@@ -30,7 +30,7 @@ from models.datasets.catalogue import SETS
 from models.datasets.folders import Contents, read_contents
 from models.datasets.splits import hold_out
 from models.datasets.tables import DataSetError
-from models.evaluation import examples
+from models.evaluation import examples, seen
 from models.evaluation.local import LocalServer, NotExportedError, weights_digest
 from models.evaluation.opening import Side, chosen, grouped
 from models.evaluation.page import as_text, write_pages
@@ -120,8 +120,12 @@ def evaluate(
         chosen(contents.cases, model.spec.modality, part, limit, SPLITS.get(name, hold_out))
     )
     tell_left_out(contents.left_out)
+    trained = seen.of_run(weights) if weights else seen.of_card(name)
+    may_have_seen = seen.may_have_seen(trained, contents.layout, contents.cases, part)
     if not cases:
         raise click.ClickException(_nothing(data, contents, model.spec.modality, part))
+    if may_have_seen:
+        click.echo(_flattering(contents.layout, part), err=True)
     named = as_text(data.resolve().name)
     out = out or Path("runs") / name / "report" / data.resolve().name
     _make_folder(out)
@@ -135,6 +139,7 @@ def evaluate(
         limit=limit,
         n_other_modality=sum(case.modality != model.spec.modality for case in contents.cases),
         left_out=dict(Counter(entry.reason for entry in contents.left_out)),
+        may_have_seen=may_have_seen,
     )
     report = make_report(model.spec, subject, outcome)
     shown = 0 if tiled else pictures  # they show what service would
@@ -228,6 +233,20 @@ def _nothing(data: Path, contents: Contents, modality: str, part: Side) -> str:
     return (
         f"of the {fitting} {modality} images of {data} none stands on the {part} side of the "
         "split; use --part all"
+    )
+
+
+def _flattering(layout: str, part: Side) -> str:
+    """Why figures may be better than on images that nobody trained on, and what to do."""
+    told = f"these weights were trained on {SETS[layout].title}"
+    if part == "validation":
+        return (
+            f"{told}, but not on this very folder (images, names or truth are others): its "
+            "validation side may hold images that they were trained on, and figures of such flatter"
+        )
+    return (
+        f"{told}: images that they saw may be among these, and figures of such flatter; "
+        "--part validation of the folder that they were trained on leaves them out"
     )
 
 

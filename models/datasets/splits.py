@@ -73,6 +73,19 @@ def hold_out(cases: Sequence[Case], share: float = HELD_OUT_SHARE, seed: int = S
     return _split(len(cases), validation)
 
 
+def fingerprint(cases: Sequence[Case]) -> str:
+    """SHA-256 (hex) of what divides a folder: names, groups and strata, in any order.
+
+    One picture more or less, or under another name, and others stand on the validation side.
+    """
+    lines = [
+        f"{_stratum(cases, [index])}\0{case.modality}\0{case.group}\0{case.name}"
+        for index, case in enumerate(cases)
+    ]
+    text = "\n".join(sorted(lines))
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
 def k_folds(cases: Sequence[Case], k: int, seed: int = SPLIT_SEED) -> list[Split]:
     """`k` splits; each case validates in exactly one of them. Raises ValueError."""
     together = groups(cases)

@@ -50,6 +50,7 @@ class Subject:
     `weights_sha256`: of the exported file, empty where other weights were evaluated. `limit`: at
     most so many images of that side were looked at. `n_other_modality`: images of the folder that
     are not this model's. `left_out`: how often each reason made a file or line of a table no image.
+    `may_have_seen`: whether the weights may have been trained on some of them; None: nobody knows.
     """
 
     data: str
@@ -60,6 +61,7 @@ class Subject:
     limit: int | None = None
     n_other_modality: int = 0
     left_out: Mapping[str, int] = field(default_factory=dict)
+    may_have_seen: bool | None = None
 
 
 def make_report(spec: ModelSpec, subject: Subject, outcome: Outcome) -> Report:
@@ -79,6 +81,7 @@ def make_report(spec: ModelSpec, subject: Subject, outcome: Outcome) -> Report:
         "data": subject.data,
         "layout": subject.layout,
         "part": subject.part,
+        "may_have_seen": subject.may_have_seen,
         "through": subject.through,
         "weights_sha256": subject.weights_sha256,
         "n_images": len(judged),

@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from models.datasets.folders import layout_of
+from models.datasets.folders import layout_of, read_contents
+from models.datasets.splits import fingerprint
 from models.training import config as configuration
 from models.training.config import ConfigError
 from models.training.folds import FIGURES, Fold, cross_validate
@@ -34,6 +35,8 @@ _FREE = {
     *("fit.checkpoint_seconds", "fit.tensorboard", "data.workers", "data.packs"),
 }
 _BUDGET = {"fit.minutes", "fit.steps"}
+
+_OF_DATA = ("data", "layouts", "images")
 
 
 class Run(Protocol):
@@ -88,11 +91,15 @@ def train(request: Request) -> Mapping[str, Any]:
         request.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"--out {request.out} cannot be made: {error.strerror}") from error
+    facts = _facts(config, request)
+    has_folds = any(request.out.glob(f"fold*/{FIGURES}"))
     if request.resume:
         _refuse_other_settings(config, request.out)
-    if any(request.out.glob(f"fold*/{FIGURES}")):
-        _refuse_other_series(config, request)
-    _write_facts(config, request)
+    if has_folds:
+        _refuse_other_series(facts, request)
+    if request.resume or has_folds:
+        facts = _of_same_images(facts, request.out)
+    _write_facts(facts, request.out)
 
     def run_fold(fold: Fold, out: Path) -> Mapping[str, float]:
         return run(config, request.data, out, resume=request.resume, fold=fold)
@@ -125,14 +132,40 @@ def _refuse_other_settings(config: Any, out: Path) -> None:
             )
 
 
-def _refuse_other_series(config: Any, request: Request) -> None:
+def _of_same_images(facts: dict[str, Any], out: Path) -> dict[str, Any]:
+    """The facts of a run, or a series, that goes on with the images that it was begun with.
+
+    From packs alone it may, where the images are not: what they were stays written down. Raises
+    ConfigError, for sides of other images are others, and so may be the weights' licence.
+    """
+    path = out / FACTS
+    before = json.loads(path.read_text()) if path.is_file() else {}
+    kept = {name: before[name] for name in _OF_DATA if name in before}
+    if not facts["data"] and _flat(facts["config"]).get("data.packs"):
+        return facts | kept
+    # A run of an earlier version wrote down the names of the folders alone.
+    name = "images" if "images" in kept else "data"
+    if name in kept and kept[name] != facts[name]:
+        begun, now = (
+            " ".join(f"--data {folder}" for folder in found["data"]) or "phantoms alone"
+            for found in (before, facts)
+        )
+        changed = ", in which images, names or truth are others now" if begun == now else ""
+        raise ConfigError(
+            f"{out} was begun with {begun}{changed}, and cannot go on with {now}: name the "
+            "same folders as they were, or train into another --out"
+        )
+    return facts
+
+
+def _refuse_other_series(facts: Mapping[str, Any], request: Request) -> None:
     """Folds that are done are not trained again: they must be those of this series.
 
     Raises ConfigError that names what differs: number of folds, data or a setting.
     """
     path = request.out / FACTS
     before = _series(json.loads(path.read_text())) if path.is_file() else {}
-    now = _series(json.loads(json.dumps(_facts(config, request), default=str)))
+    now = _series(json.loads(json.dumps(facts, default=str)))
     for name in sorted(set(before) | set(now)):
         if before.get(name) != now.get(name):
             raise ConfigError(
@@ -169,9 +202,13 @@ def _inherited(config: Any) -> list[str]:
     return list(facts.get("layouts", ()))
 
 
-def _write_facts(config: Any, request: Request) -> None:
-    text = json.dumps(_facts(config, request), indent=1, default=str)
-    (request.out / FACTS).write_text(text + "\n")
+def _write_facts(facts: Mapping[str, Any], out: Path) -> None:
+    (out / FACTS).write_text(json.dumps(facts, indent=1, default=str) + "\n")
+
+
+def _images(folder: Path) -> str:
+    """What divides the folder into sides; empty where it has no layout. Raises DataSetError."""
+    return fingerprint(read_contents(folder).cases) if layout_of(folder) else ""
 
 
 def _facts(config: Any, request: Request) -> dict[str, Any]:
@@ -180,6 +217,8 @@ def _facts(config: Any, request: Request) -> dict[str, Any]:
         "data": [path.name or path.resolve().name for path in request.data],
         # What was trained on decides the weights' licence, whatever the folders are called.
         "layouts": [layout_of(path) for path in request.data] + _inherited(config),
+        # Which images, so that another folder of that name is not taken for this one.
+        "images": [_images(path) for path in request.data],
         "folds": request.folds,
         "config": dataclasses.asdict(config),
     }

@@ -129,6 +129,30 @@ def test_one_side_without_images_says_how_to_go_on(tmp_path: Path) -> None:
     assert "none stands on the validation side of the split; use --part all" in result.output
 
 
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [("all", "images that they saw may be among these"), ("validation", "not on this very folder")],
+)
+def test_images_that_the_weights_may_have_seen_are_told(
+    tmp_path: Path, part: str, message: str
+) -> None:
+    """A part of a set that they were trained on has another validation side than the whole."""
+    write_busi(tmp_path / "busi")
+    for number in range(2, 8):
+        for end in (".png", "_mask.png"):
+            path = tmp_path / "busi" / "benign" / f"benign ({number}){end}"
+            path.write_bytes(path.with_name(f"benign (0){end}").read_bytes())
+    arguments = ["mask_rcnn_us", "--data", str(tmp_path / "busi"), "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(evaluate, [*arguments, "--part", part], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert message in result.output
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["may_have_seen"] is True
+    for name in ("report.md", "report.html"):
+        told = (tmp_path / "out" / name).read_text()
+        assert "The weights may have been trained on some of these images" in told
+
+
 def test_a_mask_r_cnn_may_look_at_parts_and_no_other_model(tmp_path: Path) -> None:
     """The report says so; a classifier has nothing to merge."""
     write_busi(tmp_path)

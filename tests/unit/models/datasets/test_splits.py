@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from models.contract import BreastImage, FindingKind, Modality
 from models.datasets.cases import Case, Label, Lesion, Truth
 from models.datasets.folders import read_folder
-from models.datasets.splits import Split, groups, hold_out, k_folds
+from models.datasets.splits import Split, fingerprint, groups, hold_out, k_folds
 
 LABELS: tuple[Label, ...] = ("normal", "benign", "malignant")
 
@@ -102,6 +103,18 @@ def test_the_order_of_the_cases_does_not_matter() -> None:
     names = {cases[index].name for index in hold_out(cases).validation}
     assert names == {shuffled[index].name for index in hold_out(shuffled).validation}
     assert names != {cases[index].name for index in hold_out(cases, seed=1).validation}
+
+
+def test_a_folder_with_other_images_is_another() -> None:
+    """Five images fewer, and images that were trained on stand on the validation side."""
+    cases = patients(60)
+    assert fingerprint(cases) == fingerprint(cases[::-1])
+    fewer, sides = cases[5:], hold_out(cases)
+    assert fingerprint(fewer) != fingerprint(cases)
+    trained = {cases[index].name for index in sides.training}
+    assert trained & {fewer[index].name for index in hold_out(fewer).validation}
+    renamed = [replace(cases[0], name="other"), *cases[1:]]
+    assert fingerprint(renamed) != fingerprint(cases)
 
 
 def test_too_many_folds_are_refused() -> None:

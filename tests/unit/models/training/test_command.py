@@ -98,6 +98,40 @@ def test_a_run_is_resumed_with_the_settings_it_was_begun_with(tmp_path: Path) ->
     assert len(calls) == 3
 
 
+def pictures(folder: Path, count: int) -> Path:
+    """Laid out as BUSI, normal images alone."""
+    (folder / "normal").mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        (folder / "normal" / f"{number}.png").write_bytes(b"")
+    return folder
+
+
+def test_a_run_goes_on_with_the_images_it_was_begun_with(tmp_path: Path) -> None:
+    """Without its folder it would go on with phantoms, and forget the licence of what it saw."""
+    out, data = tmp_path / "out", (pictures(tmp_path / "mine", 3),)
+    train(Request("tiny", data, out))
+    facts = json.loads((out / "config.json").read_text())
+    with pytest.raises(ConfigError, match="begun with --data mine, and cannot go on with phantoms"):
+        train(Request("tiny", (), out, resume=True))
+    train(Request("tiny", (data[0].rename(tmp_path / "moved"),), out, resume=True))
+    pictures(tmp_path / "moved", 4)
+    with pytest.raises(ConfigError, match="cannot go on with --data moved: name the same"):
+        train(Request("tiny", (tmp_path / "moved",), out, resume=True))
+    now = json.loads((out / "config.json").read_text())
+    assert (now["layouts"], now["images"]) == (["busi"], facts["images"])
+    train(Request("tiny", (), out))
+    assert len(calls) == 3
+
+
+def test_folds_of_a_folder_with_other_images_are_others(tmp_path: Path) -> None:
+    """One picture more under the same name: folds that are done had other sides."""
+    out, data = tmp_path / "out", (pictures(tmp_path / "mine", 3),)
+    train(Request("tiny", data, out, folds=2))
+    pictures(data[0], 4)
+    with pytest.raises(ConfigError, match="in which images, names or truth are others now"):
+        train(Request("tiny", data, out, folds=2))
+
+
 def test_folds_that_are_done_are_those_of_the_same_series(tmp_path: Path) -> None:
     """Another budget, other data or another number of folds: their figures are not taken for it."""
     out, data = tmp_path / "out", (tmp_path / "rsna",)
