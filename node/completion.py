@@ -143,14 +143,30 @@ def _join(
     job: Job,
     deadline_at: datetime | None,
 ) -> None:
-    """Give late images to a revision that brings none itself and waits for a model, maybe a day."""
-    if brings_images(session, job) or not seize(session, job):
+    """Give late images to a revision that brings none itself and waits for a model, maybe a day.
+
+    A note that comes alone is heeded by every revision that waits.
+    """
+    late = _late_images(session, job.study_uid)
+    if (late and brings_images(session, job)) or not seize(session, job):
         return
     if not changed_one(session, _taken(job.study_uid, job.revision, deadline_at)):
         return
     members = _assign(session, routes, priors, session.get_one(Study, job.study_uid))
-    text = f"late images join, {len(members)} instances now"
+    wanted = {member.sop_instance_uid for member in members if member.models}
+    # Some models may have answered before another did not.
+    job.model_runs = [run for run in job.model_runs if run.source_sop_uid in wanted]
+    who = "late images join" if late else "a rejection note joins"
+    text = f"{who}, {len(members)} instances now"
     record(session, job.study_uid, job.revision, job.state, text)
+
+
+def _late_images(session: Session, study_uid: str) -> bool:
+    """Whether models want an image that waits for the next revision."""
+    waiting = select(Instance.models).where(
+        Instance.study_uid == study_uid, Instance.conflict.is_(False), Instance.revision.is_(None)
+    )
+    return any(session.scalars(waiting))
 
 
 def _taken(study_uid: str, revision: int, deadline_at: datetime | None) -> Update:

@@ -28,7 +28,6 @@ from node.arrival import (
 )
 from node.header import SERIES_KEYS
 from node.job import utc_now
-from node.rejection import recalls
 from node.routes import PRIOR_ROUTE
 from node.settings import Settings
 from node.store.files import Files
@@ -205,7 +204,7 @@ def _insert_into(
             prior=arrival.prior,
             view=view_of(arrival.attributes, arrival.decision.stands_in),
             apart=arrival.kind == CONFLICT,
-            recalls=arrival.kind != CONFLICT and recalls(connection, study_uid, arrival.attributes),
+            attributes=arrival.attributes,
         )
         for arrival in members
     ]

@@ -19,10 +19,11 @@ from typing import Any, BinaryIO
 from pydicom import Dataset
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag, Tag
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Text, cast, select
 
 from node.elements import Encoding, encoding_of
 from node.header import PARSER_ERRORS, inflated, read_file_meta
+from node.identifiers import is_uid
 from node.logs import log
 from node.routes import PRIOR_ROUTE, Routes, is_superfluous
 from node.store.tables import Instance
@@ -39,6 +40,8 @@ REASONS = {
 TITLE, NAMED = "RejectionTitleCodeValue", "ReferencedSOPInstanceUID"
 
 _ROW = Instance.__table__.c
+# SQLite takes so many values in one statement wherever it runs.
+_ASKED_AT_ONCE = 500
 
 # About 9,000 references. A larger one would hold up other senders while it is read.
 _NOTE_BYTES = 1 << 20
@@ -61,7 +64,8 @@ def read_note(stream: BinaryIO, size_bytes: int, transfer_syntax_uid: str) -> di
         code = _text(title, "CodeValue")
         if _text(title, "CodingSchemeDesignator") != "DCM" or code not in REASONS:
             return {}
-        return {TITLE: code, NAMED: sorted(set(_named(note)))}
+        # What is no UID names nothing; PostgreSQL does not take every text.
+        return {TITLE: code, NAMED: sorted(filter(is_uid, set(_named(note))))}
     except PARSER_ERRORS as error:
         log.warning("key object selection not read", extra={"reason": type(error).__name__})
         return {}
@@ -76,16 +80,23 @@ def read_note_file(path: Path) -> dict[str, Any]:
 
 
 def recalls(connection: Connection, study_uid: str, attributes: Mapping[str, Any]) -> bool:
-    """Whether an object that has come changes what is analysed of its study."""
+    """Whether an object that has come changes what is analysed of its study.
+
+    The caller has locked the study's row.
+    """
     if TITLE not in attributes:
         return False
-    named = set(attributes[NAMED])
-    known = select(_ROW.sop_instance_uid, _ROW.models, _ROW.attributes)
+    # In SQL: what is kept of a note may be long.
+    is_note = cast(_ROW.attributes, Text).contains(f'"{TITLE}"')
+    known = select(_ROW.models, is_note).where(
+        _ROW.study_uid == study_uid, _ROW.conflict.is_(False)
+    )
+    named = attributes[NAMED]
+    parts = (named[at : at + _ASKED_AT_ONCE] for at in range(0, len(named), _ASKED_AT_ONCE))
     return any(
-        uid in named and (models or TITLE in known_attributes)
-        for uid, models, known_attributes in connection.execute(
-            known.where(_ROW.study_uid == study_uid, _ROW.conflict.is_(False))
-        )
+        models or note
+        for part in parts
+        for models, note in connection.execute(known.where(_ROW.sop_instance_uid.in_(part)))
     )
 
 
@@ -136,5 +147,6 @@ def _rejected(members: Sequence[Instance]) -> dict[str, str]:
         # What a later note has named says nothing any more.
         if is_note and member.sop_instance_uid not in found:
             reason = REASONS[member.attributes[TITLE]]
-            found = dict.fromkeys(member.attributes[NAMED], reason) | found
+            for sop_instance_uid in member.attributes[NAMED]:
+                found.setdefault(sop_instance_uid, reason)
     return found

@@ -10,8 +10,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, selectinload
 
 from node.errors import NotFoundError
-from node.job import REMOVED, SKIPPED, last_job, last_reported
-from node.store.runs import LACKING
+from node.job import DONE, REMOVED, SKIPPED, last_job, last_reported
+from node.store.runs import LACKING, SUCCEEDED
 from node.store.tables import Delivery, Event, FindingRow, Instance, Job, ModelRun, Result, Study
 
 # Codes as PS3.16 names them; the node may not import the worker's table, a test compares both.
@@ -45,8 +45,10 @@ def no_findings(found: dict[str, Any]) -> str:
     """What stands where a status object has no findings: unknown is never nothing there."""
     if any(run["state"] in LACKING for run in found["model_runs"]):
         return "unknown: a model gave no answer"
-    if found["results"]:
-        return "none above the operating points of the models that ran"
+    if found["results"] or found["state"] == DONE:
+        if any(run["state"] == SUCCEEDED for run in found["model_runs"]):
+            return "none above the operating points of the models that ran"
+        return "not analysed"
     return {SKIPPED: "not analysed", REMOVED: "removed"}.get(found["state"], "not known yet")
 
 

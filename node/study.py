@@ -13,7 +13,7 @@ study.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -28,6 +28,7 @@ from node.job import (
     record,
     show_state,
 )
+from node.rejection import recalls
 from node.settings import Settings
 from node.store.statements import Statement, insert_missing
 from node.store.tables import Event, Job, Study
@@ -52,8 +53,8 @@ class Arrived:
     view: str
     # Kept apart from another of its SOP Instance UID, of which there is a word in the timeline.
     apart: bool = False
-    # A rejection note that changes what is analysed.
-    recalls: bool = False
+    # Of its row: what it takes back, where it is a rejection note.
+    attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ def register(
     `identity`: the values of `STUDY_KEYS`; what the study's row lacks of them is written there.
     """
     study = _locked(connection, study_uid, identity, now)
-    waiting = [_waits(each, study.revision) for each in arrived]
+    waiting = [_waits(connection, study_uid, each, study.revision) for each in arrived]
     if any(waiting):
         _move_deadline(connection, study_uid, study, arrived, settings, now)
     elif study.revision == 0 and study.deadline_at is None:
@@ -125,9 +126,13 @@ class _Locked:
     first_instance_at: datetime
 
 
-def _waits(arrived: Arrived, revision: int) -> bool:
+def _waits(connection: Connection, study_uid: str, arrived: Arrived, revision: int) -> bool:
     """Whether an instance waits for the next revision: in a first one everything does."""
-    return not arrived.prior and (arrived.wanted or arrived.recalls or revision == 0)
+    if arrived.prior:
+        return False
+    if arrived.wanted or revision == 0:
+        return True
+    return not arrived.apart and recalls(connection, study_uid, arrived.attributes)
 
 
 def _move_deadline(

@@ -42,6 +42,8 @@ class Said:
 
     findings: int = 0
     errors: Mapping[str, str] | None = None
+    # Models that take no image for one of theirs.
+    declining: tuple[str, ...] = ()
 
 
 class Analysed(Receiving):
@@ -93,7 +95,8 @@ def _outcomes(instance: Instance, job: Job, said: Said) -> Sequence[RunOutcome]:
 
 def _outcome(instance: Instance, job: Job, model: str, said: Said) -> RunOutcome:
     version = MODELS[model].spec.version
-    error = (said.errors or {}).get(model)
+    declined = model in said.declining
+    error = "no image for it" if declined else (said.errors or {}).get(model)
     marks = FindingKind.MASS if model.startswith("mask_rcnn") and error is None else None
     facts: dict[str, Any] = {
         "model": model,
@@ -116,4 +119,5 @@ def _outcome(instance: Instance, job: Job, model: str, said: Said) -> RunOutcome
         seconds=0.1,
         findings=tuple(found),
         probabilities={},
+        declined=declined,
     )

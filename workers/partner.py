@@ -17,13 +17,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from sqlalchemy import ScalarSelect, func, or_, select
+from sqlalchemy import ScalarSelect, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from models.contract import Modality
 from node.job import REMOVED, RUNNING, SKIPPED, Lease, hold, last_job, new_job, utc_now
 from node.logs import log
 from node.store.patient import lock_patient
+from node.store.runs import DECLINED
 from node.store.session import Store
 from node.store.tables import Combination, Job, ModelRun, Result, Study
 from workers.assessment import MODALITIES, modality_of
@@ -71,6 +72,8 @@ def decide_partner(store: Store, lease: Lease, window_days: int) -> Combination 
 
 def reopen_partners(session: Session, job: Job) -> None:
     """Have studies reported anew whose combined report counts what `job` withdraws."""
+    # Then whoever is just deciding to combine with it has decided.
+    lock_patient(session, job.study)
     mine = select(Job.id).where(Job.study_uid == job.study_uid)
     combining = (
         select(Job.study_uid)
@@ -84,7 +87,8 @@ def reopen_partners(session: Session, job: Job) -> None:
         # Locked: reception and sweepers write this row too.
         study = session.get_one(Study, study_uid, with_for_update=True, populate_existing=True)
         last = last_job(session, study_uid)
-        if last is not None and last.revision == study.revision:
+        # A job of which no model has run yet decides anew.
+        if last is not None and last.revision == study.revision and last.inferred_at is not None:
             study.revision += 1
             new_job(session, study, "the study that it was combined with is rejected")
 
@@ -134,6 +138,7 @@ def _analysed(session: Session, study: Study, day: date, window_days: int) -> li
     """
     if not study.PatientID:
         return []
+    accepted = aliased(ModelRun)
     rows = session.execute(
         select(
             *(Job.id, Study.study_uid, Study.StudyDate, Study.StudyTime),
@@ -148,6 +153,8 @@ def _analysed(session: Session, study: Study, day: date, window_days: int) -> li
             Study.IssuerOfPatientID == study.IssuerOfPatientID,
             Study.study_uid != study.study_uid,
             Study.StudyDate.between(_later(day, -window_days), _later(day, window_days)),
+            # Models declined all that was left of a study that is taken back.
+            exists().where(accepted.job_id == Job.id, accepted.state != DECLINED),
         )
     )
     found: dict[int, _Analysed] = {}

@@ -63,10 +63,13 @@ from workers.records import (
     add_results,
     failure_summary,
     images_to_do,
+    is_withdrawal,
     nothing_to_report,
     store_outcomes,
 )
 from workers.replacement import (
+    forget_lost_notes,
+    hold_back,
     replace_superseded,
     withdrawal_summary,
     write_rejection_notes,
@@ -115,7 +118,8 @@ class Pipeline:
             add_results(session, job, results, self.destinations)
             job.encoded_at = utc_now()
             follow_up(session, job, self.settings)
-            if not job.model_runs:
+            if is_withdrawal(job):
+                hold_back(session, job)
                 reopen_partners(session, job)
             return move(session, job, DELIVERING, f"{len(results)} result objects written")
 
@@ -163,8 +167,8 @@ class Pipeline:
             job = hold(session, lease)
             job.delivered_at = utc_now()
             failures, all_failed = failure_summary(job)
-            if not job.model_runs:
-                failures = [withdrawal_summary(session, job)]
+            if is_withdrawal(job):
+                failures, all_failed = [withdrawal_summary(session, job)], False
             job.error = "; ".join([*refusals, *failures]) or None
             if refusals or all_failed:
                 move(session, job, FAILED, job.error or "failed")
@@ -175,6 +179,7 @@ class Pipeline:
         """Send, then take back what is superseded; None while something waits."""
         parts = (self.store, self.files, lease, self.destinations)
         write_lost(self._encoding(), lease)
+        forget_lost_notes(self.store, self.files, lease)
         refusals = deliver_results(*parts, self.settings)
         if refusals == [] and write_rejection_notes(*parts):
             refusals = deliver_results(*parts, self.settings)

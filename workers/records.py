@@ -98,18 +98,31 @@ def nothing_to_report(session: Session, job: Job) -> str | None:
     None when at least one run was made or failed, and when results of earlier revisions are to be
     taken back.
     """
-    if not job.model_runs:
-        reported = last_reported(session, job.study_uid) is not None
-        return None if reported else every_image_is_rejected(session, job)
-    if any(run.state != DECLINED for run in job.model_runs):
+    if not is_withdrawal(job):
         return None
-    return "; ".join(sorted({f"{run.model}: {run.error}" for run in job.model_runs}))
+    taken_back = not job.model_runs or rejections(session, job)
+    if taken_back and last_reported(session, job.study_uid) is not None:
+        return None
+    return why_nothing(session, job)
 
 
-def every_image_is_rejected(session: Session, job: Job) -> str:
-    """The sentence for a job without an image to look at."""
-    reasons = {rejection_of(instance) for instance in instances_of(session, job)}
-    return f"every image is {' or '.join(sorted(filter(None, reasons)))}"
+def is_withdrawal(job: Job) -> bool:
+    """Whether no model has a word on any image: then a job can only take back earlier results."""
+    return all(run.state == DECLINED for run in job.model_runs)
+
+
+def rejections(session: Session, job: Job) -> set[str]:
+    """Why images of a job are rejected."""
+    return {why for each in instances_of(session, job) if (why := rejection_of(each)) is not None}
+
+
+def why_nothing(session: Session, job: Job) -> str:
+    """The sentence for a job of which no model has a word on any image."""
+    declined = sorted({f"{run.model}: {run.error}" for run in job.model_runs})
+    reasons = " or ".join(sorted(rejections(session, job)))
+    if reasons:
+        declined.insert(0, f"{'images are' if job.model_runs else 'every image is'} {reasons}")
+    return "; ".join(declined) or "no image was left to analyse"
 
 
 def add_results(

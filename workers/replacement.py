@@ -23,9 +23,10 @@ from sqlalchemy.orm import Session
 
 from node.destinations import Destination
 from node.errors import DestinationRefusedError, DestinationUnavailableError
-from node.job import Lease, earlier_is_delivered, hold, instances_of, record
-from node.rejection import REJECTED_FOR_QUALITY, rejection_of
-from node.store.deliveries import CONFIRMED, PENDING, REFUSED, REPLACED, SENT
+from node.job import DELIVERING, Lease, earlier_is_delivered, hold, instances_of, record
+from node.rejection import REJECTED_FOR_QUALITY
+from node.routes import PRIOR_ROUTE
+from node.store.deliveries import ASKED, CONFIRMED, PENDING, REFUSED, REPLACED, SENT
 from node.store.files import Files
 from node.store.originals import Place, open_original
 from node.store.runs import LACKING
@@ -35,7 +36,7 @@ from workers.analyses import EncodedResult
 from workers.dicom.decoding import read_header
 from workers.dicom.orthanc import open_orthanc
 from workers.key_objects import RejectionReason, encode_rejection_note
-from workers.records import every_image_is_rejected
+from workers.records import is_withdrawal, rejections, why_nothing
 from workers.results import write_result
 
 REJECTED, COMBINED = "REJECTED", "COMBINED"
@@ -101,8 +102,47 @@ def replace_superseded(
     return refusals
 
 
+def hold_back(session: Session, job: Job) -> None:
+    """Leave unsent what waits for archives, of earlier revisions that `job` takes back.
+
+    What was tried may have arrived: that goes its way, and is replaced. So does what a worker has.
+    """
+    waiting = (
+        select(Job.id)
+        .where(Job.study_uid == job.study_uid, Job.revision < job.revision)
+        .where(Job.state == DELIVERING, Job.lease_owner.is_(None))
+        .with_for_update(skip_locked=True)
+    )
+    unsent = (
+        select(Delivery)
+        .join(Result, Result.id == Delivery.result_id)
+        .where(Result.job_id.in_(session.scalars(waiting).all()), Delivery.state == PENDING)
+        .where(Delivery.attempts == 0, Delivery.failures == 0)
+    )
+    for delivery in session.scalars(unsent):
+        delivery.state = REPLACED
+
+
+def forget_lost_notes(store: Store, files: Files, lease: Lease) -> None:
+    """Have notes written again that are still to be delivered and have no file.
+
+    A restored backup may lack them; the same objects make the same note. Raises LeaseLostError.
+    """
+    with store.reading() as session:
+        lost = {
+            result.id
+            for result in session.get_one(Job, lease.job_id).results
+            if result.kind == REJECTED and not files.absolute(result.path).exists()
+            if any(each.state in (PENDING, SENT, ASKED) for each in result.deliveries)
+        }
+    if lost:
+        with store.writing() as session:
+            job = hold(session, lease)
+            job.results = [result for result in job.results if result.id not in lost]
+
+
 def withdrawal_summary(session: Session, job: Job) -> str:
-    """What became of earlier results, of a job without an image to look at."""
+    """What became of earlier results, of a job that takes them back."""
     left = (
         select(Delivery.destination)
         .join(Result, Result.id == Delivery.result_id)
@@ -115,7 +155,7 @@ def withdrawal_summary(session: Session, job: Job) -> str:
     told = "earlier results are taken back"
     if names:
         told = f"earlier results remain at {', '.join(names)}: hide them there, or set `replace`"
-    return f"{every_image_is_rejected(session, job)}; {told}"
+    return f"{why_nothing(session, job)}; {told}"
 
 
 def _may_replace(store: Store, lease: Lease, destinations: Sequence[Destination]) -> bool:
@@ -191,8 +231,8 @@ def _is_there(job: Job, destination: Destination) -> bool:
     if any(each.state not in (SENT, CONFIRMED, REPLACED) for _, each in deliveries):
         return False
     here = [each.state for kind, each in deliveries if each.destination == destination.name]
-    # Without any run every image is rejected, and there is nothing to be there.
-    is_whole = bool(here) or not job.model_runs
+    # Where no model has a word on any image there is nothing to be there.
+    is_whole = bool(here) or is_withdrawal(job)
     return is_whole and all(state in (CONFIRMED, REPLACED) for state in here)
 
 
@@ -215,7 +255,7 @@ def _write_note(
     with store.reading() as session:
         job = session.get_one(Job, lease.job_id)
         complete_at, study = job.complete_at, _whose(session, files, job)
-        reason, withdrawn = _reason(session, job), not job.model_runs
+        reason, withdrawn = _reason(session, job), is_withdrawal(job)
     headers = [_header(each, study) for each in superseded]
     note = encode_rejection_note(
         headers,
@@ -237,17 +277,18 @@ def _write_note(
 
 def _reason(session: Session, job: Job) -> RejectionReason:
     """Results of images that are of nobody's interest any more have to go from every list."""
-    if job.model_runs:
+    if not is_withdrawal(job):
         return "quality"
-    reasons = {rejection_of(each) for each in instances_of(session, job)} - {None}
-    return "quality" if reasons == {REJECTED_FOR_QUALITY} else "patient safety"
+    only_quality = rejections(session, job) <= {REJECTED_FOR_QUALITY}
+    return "quality" if only_quality else "patient safety"
 
 
 def _whose(session: Session, files: Files, job: Job) -> Dataset:
     """One of the new objects, else an image: of old results retention may have the files."""
     if job.results:
         return pydicom.dcmread(files.absolute(job.results[0].path), stop_before_pixels=True)
-    image = next(each for each in instances_of(session, job) if rejection_of(each) is not None)
+    # A prior that was fetched may tell of the patient by another hospital's number.
+    image = next(each for each in instances_of(session, job) if each.route != PRIOR_ROUTE)
     place = Place(image.path, image.pack_offset, image.size_bytes, image.content)
     with open_original(files, place) as stream:
         header = read_header(stream)

@@ -46,7 +46,7 @@ from workers.images import SourceImage
 from workers.key_objects import encode_key_objects
 from workers.partner import decide_partner
 from workers.presentation import encode_presentations
-from workers.records import WrittenResult, outcome_of
+from workers.records import WrittenResult, is_withdrawal, outcome_of
 from workers.report import encode_report
 from workers.secondary_capture import encode_secondary_captures
 from workers.segmentation import encode_segmentation
@@ -83,13 +83,14 @@ class Encoding:
     def objects(self, lease: Lease) -> Iterator[EncodedResult]:
         """Those of a job, one after another. Raises EncodingError."""
         wanted = wanted_by(self.destinations)
+        with self.store.reading() as session:
+            if is_withdrawal(session.get_one(Job, lease.job_id)):
+                return  # every image is rejected
         decided = None
         if ("COMBINED", "") in wanted:
             decided = decide_partner(self.store, lease, self.combine_window_days)
         with self.store.reading() as session:
             study = read_study(session, self.files, session.get_one(Job, lease.job_id))
-            if not study.analyses:
-                return  # every image is rejected
             partner = None if decided is None else _read_partner(session, self.files, decided)
         if partner is not None and others_among((*study.analyses, *partner.analyses)) is not None:
             facts = {"job": lease.job_id, "study": lease.study_uid}

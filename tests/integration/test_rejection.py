@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from pydicom.dataelem import DataElement
 from pydicom.dataset import FileDataset
 from pydicom.uid import generate_uid
 from sqlalchemy import select
 
-from node.job import DONE, QUEUED, RECEIVING, SKIPPED
+from node.job import DONE, QUEUED, RECEIVING, SKIPPED, hold, utc_now, wait_until
 from node.query.catalog import find
 from node.query.levels import Query
 from node.query.matching import matching_key
@@ -17,7 +19,7 @@ from node.settings import Settings
 from node.status import study_status
 from node.store.session import Store
 from node.store.tables import Instance, Job, Study
-from tests.analysed import Analysed
+from tests.analysed import Analysed, scan
 from tests.datasets import mammogram, rejection_note
 
 QUALITY = "rejected for quality reasons"
@@ -178,6 +180,45 @@ def test_a_note_that_cannot_be_read_is_kept(node: Analysed, store: Store) -> Non
     assert node.settle(parts) == ["new"] * 4
     assert len(node.sweep(1000)) == 1
     assert looked_at(store, image.StudyInstanceUID) == {image.SOPInstanceUID}
+
+
+def test_a_note_that_names_no_uids_is_kept(node: Analysed, store: Store) -> None:
+    """PostgreSQL takes no NUL in what is asked for; what is a UID is heeded."""
+    image, odd = mammogram(), mammogram()
+    study_uid = odd.StudyInstanceUID = done(node, image)
+    note = rejection_note(odd, image)
+    series = note.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence
+    odd_value = DataElement("ReferencedSOPInstanceUID", "OB", b"1.2\0003")
+    series[0].ReferencedSOPSequence[0]["ReferencedSOPInstanceUID"] = odd_value
+    assert node.receive(note) == "new"
+    assert len(node.sweep(1000)) == 1
+    assert looked_at(store, study_uid) == set()
+
+
+@pytest.mark.parametrize("everything", [True, False])
+def test_a_study_that_waits_for_a_model_heeds_a_note(
+    node: Analysed, store: Store, everything: bool
+) -> None:
+    """One model has answered, another is away for a day: nothing rejected is reported then."""
+    images = [mammogram()]
+    study_uid = str(images[0].StudyInstanceUID)
+    images.append(scan(study_uid))
+    lease = node.claimed(node.received(*images))
+    node.infer(lease)
+    with store.writing() as session:
+        job = hold(session, lease)
+        job.model_runs = [run for run in job.model_runs if run.model == "mask_rcnn_us"]
+        job.inferred_at = None
+        wait_until(session, job, utc_now() + timedelta(hours=1), "a model is away")
+    assert node.receive(rejection_note(*(images if everything else images[1:]))) == "new"
+    assert node.sweep(1000) == []
+    assert looked_at(store, study_uid) == (set() if everything else {str(images[0].SOPInstanceUID)})
+    with store.reading() as session:
+        (job,) = session.scalars(select(Job)).all()
+        assert job.model_runs == []
+        assert session.get_one(Study, study_uid).deadline_at is None
+        told = [event["text"] for event in study_status(session, study_uid)["events"]]
+    assert told[-1] == "a rejection note joins, 3 instances now"
 
 
 def test_what_is_kept_of_a_note(node: Analysed, store: Store) -> None:

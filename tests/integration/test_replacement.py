@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from datetime import timedelta
@@ -21,10 +22,12 @@ from sqlalchemy import select, update
 import workers.dicom.orthanc
 import workers.replacement
 from node.job import last_job, utc_now
+from node.listing import find_studies
 from node.retention.expiry import Expiry
 from node.retention.removal import Rule
 from node.retry import retry
 from node.settings import Settings, load_settings
+from node.status import no_findings, study_status
 from node.store.migrate import upgrade
 from node.store.session import open_store
 from node.store.tables import Delivery, DestinationState, Event, Job, Result, Study
@@ -311,6 +314,77 @@ def test_results_of_rejected_images_are_taken_back(node: Archive, replace: str) 
     assert referenced(note, "CurrentRequestedProcedureEvidenceSequence") == {study: old}
     types = {item.ValueType for item in note.ContentSequence if "ReferencedSOPSequence" in item}
     assert types == {"IMAGE", "COMPOSITE"}, "a report is no image"
+
+
+@pytest.mark.parametrize("replace", ["rejection-note", "orthanc-delete"])
+def test_results_are_taken_back_where_models_decline_what_is_left(
+    node: Archive, replace: str
+) -> None:
+    """The mammogram is rejected, and the other image of the study is none for its model."""
+    node.write_destinations({"replace": replace, "kinds": ["SEG", "SR"]})
+    image, said = mammogram(), Said(findings=1, declining=("mask_rcnn_us",))
+    study = node.finished(image, scan(str(image.StudyInstanceUID)), said=said)
+    old = node.uids(study, 1)
+    node.finished(rejection_note(image), said=said)
+    state, error = node.state(study)
+    assert state == "done"
+    assert error == (
+        "images are rejected for quality reasons; mask_rcnn_us: no image for it; "
+        "earlier results are taken back"
+    )
+    assert node.deliveries(study, 1) == {"replaced"}
+    notes = node.uids(study, 2)
+    assert node.stored(study) == (old | notes if replace == "rejection-note" else set())
+    with node.store.reading() as session:
+        found = study_status(session, study)
+        (line,) = find_studies(session, study)
+    assert (found["findings"], line.findings) == ([], 0)
+    assert no_findings(found) == "not analysed"
+
+
+def test_what_waits_for_an_archive_is_not_sent_once_it_is_withdrawn(node: Archive) -> None:
+    """The archive was away all the while: nothing about another woman's images goes there."""
+    node.write_destinations({"kinds": ["SEG", "SR"]})
+    image = mammogram()
+    lease = node.analysed(image, said=Said(findings=1))
+    node.release(lease)
+    node.analyse(lease.job_id)
+    with node.store.writing() as session:
+        session.get_one(Job, lease.job_id).due_at = utc_now() + timedelta(hours=1)
+    study = lease.study_uid
+    node.withdrawn(rejection_note(image, title="113038"))
+    node.deliver(lease.job_id)
+    assert node.stored(study) == set()
+    every = "every image is rejected, made with an incorrect worklist entry"
+    assert node.state(study) == ("done", f"{every}; earlier results are taken back")
+    assert {node.job(study, revision).state for revision in (1, 2)} == {"done"}
+
+
+@pytest.mark.parametrize("is_lost", [True, False])
+def test_a_withdrawal_that_waits_comes_to_its_end(node: Archive, is_lost: bool) -> None:
+    """Its note is lost with the files of results, or the rejection is taken back meanwhile."""
+    usual = {"replace": "rejection-note", "kinds": ["SEG", "SR"]}
+    node.write_destinations(usual)
+    image = mammogram()
+    study = node.finished(image, said=Said(findings=1))
+    old, first = node.uids(study, 1), rejection_note(image)
+    node.write_destinations(usual | {"url": f"http://127.0.0.1:{free_port()}/dicom-web"})
+    job_id = node.received(first)
+    node.analyse(job_id)
+    if is_lost:
+        node.deliver(job_id)
+        (uid,) = node.uids(study, 2, "REJECTED")
+        shutil.rmtree(node.settings.state_dir / "results")
+    else:
+        with node.store.writing() as session:
+            session.get_one(Job, job_id).due_at = utc_now() + timedelta(hours=1)
+        node.received(rejection_note(first))
+    node.write_destinations(usual)
+    node.deliver(job_id)
+    assert node.job(study, 2).state == "done"
+    (uid,) = node.uids(study, 2, "REJECTED")
+    assert node.stored(study) == old | {uid}
+    assert node.deliveries(study, 1) == {"replaced"}
 
 
 def test_what_is_left_after_a_rejection_is_reported_anew(node: Archive) -> None:
