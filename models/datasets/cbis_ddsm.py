@@ -57,6 +57,10 @@ _HEADER = ("PatientID", "SeriesInstanceUID", "Rows", "Columns")
 # A mask is of its mammogram's size; where a few px differ it was resampled, beyond that misplaced.
 _LARGEST_STRETCH = 0.01
 
+_NO_MASK = (
+    "a mask is missing, empty or of another shape than its mammogram: its lesions are unknown"
+)
+
 # Of a mask that was compressed with loss: how near to black or white, and how much of it.
 _NEARLY, _NEARLY_ALL = 0.1, 0.99
 
@@ -101,6 +105,8 @@ def read_cbis_ddsm(folder: Path) -> Iterator[Case | LeftOut]:
                 else:
                     found = True
                     yield case
+                    if case.truth.lesions is None:
+                        yield LeftOut(case.name, _NO_MASK)
     if not found:
         raise DataSetError(
             f"none of the images that the tables name lie below {folder}; name the folder that "

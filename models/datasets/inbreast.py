@@ -4,7 +4,9 @@ In: a folder with `AllDICOMs`, `AllXML` (OsiriX contours) and `INbreast.xls`, `.
 Out: cases. What must hold: the label is the radiologist's BI-RADS assessment, not a biopsy: 1 is
 normal, 2 and 3 benign, 4 to 6 malignant; single calcifications, which the set marks by the
 thousand, are no findings, their clusters are. Only the normal images come without contours: of
-another one that lacks them the lesions are unknown.
+another one that lacks them the lesions are unknown. So are those of an image with a distortion or
+an asymmetry, which are neither masses nor clusters, and yet who marks one makes no mistake; and
+with a mass or cluster whose outline encloses nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from python_calamine import CalamineError, CalamineWorkbook
 from models.contract import FindingKind, Laterality
 from models.datasets.cases import SUSPICIOUS, Case, Label, LeftOut, Lesion, Truth
 from models.datasets.dicom import read_dicom
-from models.datasets.outlines import OutlineError, polygon
+from models.datasets.outlines import NOWHERE, OutlineError, polygon
 from models.datasets.pictures import files_of
 from models.datasets.tables import DataSetError, Row, number, place_of, read_text
 
@@ -35,9 +37,14 @@ TABLES = ("INbreast.xls", "INbreast.xlsx", "INbreast.csv")
 SPACING_MM = (0.07, 0.07)  # of the detector, says the set's paper
 
 _KINDS = {"mass": FindingKind.MASS, "cluster": FindingKind.CALCIFICATION_CLUSTER}
+_NEITHER = re.compile("distor|as+ymm?etr", re.IGNORECASE)  # the set spells them in several ways
 _POINT = re.compile(r"[-+.\deE]+")
 _NEEDED = ("file name", "bi-rads")
 _LEAST_POINTS = 3  # fewer enclose nothing
+
+Points = np.ndarray[Any, np.dtype[np.float64]]
+
+_NO_KIND = "a distortion or an asymmetry, neither mass nor cluster: its lesions are unknown"
 
 _NO_CONTOURS = (
     *(plistlib.InvalidFileException, ExpatError, OutlineError),
@@ -69,23 +76,26 @@ def read_inbreast(folder: Path) -> Iterator[Case | LeftOut]:
         # Nothing was found, and so nothing drawn, in the normal images alone.
         if key not in outlined and label != "normal":
             yield LeftOut(key, f"its contours are missing in {CONTOURS}: its lesions are unknown")
-        yield _case(paths[key], rows[key], outlined.get(key))
+        yield from _case(paths[key], rows[key], outlined.get(key))
 
 
-def _case(path: Path, row: Row, contours: Path | None) -> Case:
+def _case(path: Path, row: Row, contours: Path | None) -> Iterator[Case | LeftOut]:
     """The file's name is image_patient_MG_side_view_ANON.dcm."""
-    key, patient, _, side, view, *_ = [*path.stem.split("_"), "", "", "", ""]
+    key, patient, _, side, name, *_ = [*path.stem.split("_"), "", "", "", ""]
+    view = row.get("view", "").upper() or name  # files call ML what the table calls MLO
     label = _label(row["bi-rads"])
     lesions: tuple[Lesion, ...] | None = () if label == "normal" else None
     if contours is not None:
-        lesions = tuple(_lesions(contours, label))
+        lesions, doubt = _lesions(contours, label)
+        if doubt:
+            yield LeftOut(key, doubt)
     laterality = cast(Laterality, side) if side in ("L", "R") else None
     read = partial(read_dicom, path, "MG", laterality, view or None, SPACING_MM)
     clinical: dict[str, float | str] = {"view": view, "laterality": side}
     if row.get("acr"):
         clinical["density"] = row["acr"].removesuffix(".0")
     group = f"inbreast:{patient}" if patient else ""
-    return Case(key, "MG", Truth(label, lesions, SUSPICIOUS), read, group, clinical)
+    yield Case(key, "MG", Truth(label, lesions, SUSPICIOUS), read, group, clinical)
 
 
 def _label(bi_rads: str) -> Label | None:
@@ -97,23 +107,34 @@ def _label(bi_rads: str) -> Label | None:
     return "malignant" if grade in ("4", "5", "6") else None
 
 
-def _lesions(path: Path, label: Label | None) -> Iterator[Lesion]:
-    """Contours of an OsiriX property list: images, their ROIs, points "(x, y)" in px."""
+def _lesions(path: Path, label: Label | None) -> tuple[tuple[Lesion, ...] | None, str]:
+    """The lesions of one image; None, with the reason, where they are unknown.
+
+    Contours of an OsiriX property list: images, their ROIs, points "(x, y)" in px.
+    """
+    lesions, doubt = [], ""
     try:
         images = plistlib.loads(path.read_bytes())["Images"]
         for roi in (roi for image in images for roi in image["ROIs"]):
-            kind = _KINDS.get(str(roi.get("Name", "")).strip().lower())
-            points = _points(roi.get("Point_px", ()))
-            if kind is not None and len(points) >= _LEAST_POINTS:
-                lesion = polygon(kind, points, label)
-                if lesion is not None:
-                    yield lesion
+            name = str(roi.get("Name", "")).strip().lower()
+            if _NEITHER.search(name):
+                doubt = _NO_KIND
+            if name in _KINDS:
+                lesion = _outlined(_KINDS[name], _points(roi.get("Point_px", ())), label)
+                lesions += [lesion] if lesion is not None else []
+                doubt = doubt or ("" if lesion is not None else NOWHERE)
     except _NO_CONTOURS as error:
         reason = f"{type(error).__name__}: {error}"
         raise DataSetError(f"{path} is no OsiriX list of contours ({reason})") from error
+    return None if doubt else tuple(lesions), doubt
 
 
-def _points(texts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _outlined(kind: FindingKind, points: Points, label: Label | None) -> Lesion | None:
+    """None for what encloses nothing of the image."""
+    return polygon(kind, points, label) if len(points) >= _LEAST_POINTS else None
+
+
+def _points(texts: Sequence[str]) -> Points:
     return np.array([[float(part) for part in _POINT.findall(text)[:2]] for text in texts])
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from models.contract import FindingKind
-from models.datasets.folders import read_folder, read_layout
+from models.datasets.folders import read_contents, read_folder, read_layout
 from models.datasets.tables import DataSetError
 from tests.unit.models.datasets.lookalikes import breast, mask, write_dicom
 
@@ -99,14 +99,16 @@ def test_a_mask_of_another_grid_is_brought_to_the_image(tmp_path: Path) -> None:
 
 
 def test_a_missing_mask_makes_lesions_unknown(tmp_path: Path) -> None:
-    """One abnormality without mask: the image keeps its label, its lesions are None."""
+    """One abnormality without mask: the image keeps its label, its lesions are None; it is told."""
     rows = write_set(tmp_path)
     for path in (tmp_path / "CBIS-DDSM" / rows[1]["ROI mask file path"].split("/")[0]).rglob(
         "*.dcm"
     ):
         path.unlink()
-    (case,) = read_folder(tmp_path)
+    contents = read_contents(tmp_path)
+    (case,), (told,) = contents.cases, contents.left_out
     assert (case.truth.label, case.truth.lesions) == ("malignant", None)
+    assert (told.name, told.reason.partition(",")[0]) == (case.name, "a mask is missing")
 
 
 def test_calcifications_and_the_test_fold(tmp_path: Path) -> None:

@@ -323,6 +323,35 @@ def test_contours_that_are_none_are_named(tmp_path: Path, contours: Any) -> None
         read_folder(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("rois", "reason"),
+    [
+        (["Mass", "Asymmetry"], "a distortion or an asymmetry, neither mass nor cluster"),
+        (["Assymetry"], "a distortion or an asymmetry, neither mass nor cluster"),
+        (["Distortion"], "a distortion or an asymmetry, neither mass nor cluster"),
+        (["Mass", "Cluster of one point"], "an outline encloses nothing of the picture"),
+    ],
+)
+def test_contours_of_what_is_no_lesion_make_lesions_unknown(
+    tmp_path: Path, rois: list[str], reason: str
+) -> None:
+    """Who marks an asymmetry makes no mistake, as in mini-MIAS; a point is there and outlines none.
+
+    Single calcifications are no findings, however they are written.
+    """
+    square = ["(1.0, 2.0)", "(9.0, 2.0)", "(9.0, 8.0)"]
+    drawn: list[dict[str, Any]] = [{"Name": name, "Point_px": square} for name in rois]
+    for roi in drawn:
+        if roi["Name"] == "Cluster of one point":
+            roi |= {"Name": "Cluster", "Point_px": square[:1]}
+    drawn.append({"Name": "Calcification", "Point_px": ["(1, 2)", "(x)"]})
+    write_inbreast(tmp_path, ["1;4\n", "2;1\n"], {"Images": [{"ROIs": drawn}]})
+    suspicious, normal = read_folder(tmp_path)
+    assert (suspicious.truth.label, suspicious.truth.lesions) == ("malignant", None)
+    assert normal.truth.lesions == ()
+    assert reasons(tmp_path) == {"1": f"{reason}: its lesions are unknown"}
+
+
 def test_tables_of_inbreast_that_cannot_be_meant(tmp_path: Path) -> None:
     """Two assessments of one image, and a workbook that is none."""
     write_inbreast(tmp_path, ["1;4a\n", "1;1\n"], {"Images": []})

@@ -72,6 +72,7 @@ def test_contours_and_assessments(tmp_path: Path, table: str) -> None:
     assert lesions[0].mask.all()
     assert cases[1].truth.lesions == ()
     assert cases[0].clinical["density"] == "2"
+    assert [case.clinical["view"] for case in cases] == ["CC", "MLO", "CC"]
     image = cases[0].read()
     assert (image.laterality, image.pixel_spacing_mm) == ("R", (0.07, 0.07))
 
