@@ -25,11 +25,11 @@ from models.contract import (
     Prepared,
     Region,
 )
-from models.datasets.cases import Case
+from models.datasets.cases import Case, Truth
 from models.datasets.tables import DataSetError
 from models.evaluation.matching import ImageResult, judge
 from models.imaging.tiles import over_tiles, quarters
-from models.mask_rcnn import detections
+from models.mask_rcnn import detections, tensors
 from models.mtu_net.postprocess import postprocess as mtu_net_postprocess
 
 KINDS = {
@@ -64,6 +64,15 @@ def thresholds_by_kind(spec: ModelSpec) -> dict[FindingKind, float]:
     return {KINDS[name]: value for name, value in spec.thresholds.items() if name in KINDS}
 
 
+def can_be_judged(spec: ModelSpec, truth: Truth) -> bool:
+    """Whether any figure comes of an image: the truth tells its class, or a kind of finding."""
+    tells_classes = spec.task == "classification" or any(
+        tensor.name == tensors.IMAGE for tensor in spec.outputs
+    )
+    kinds = thresholds_by_kind(spec)
+    return (tells_classes and truth.label is not None) or any(map(truth.knows, kinds))
+
+
 def evaluate(
     model: Model,
     server: Server,
@@ -72,9 +81,15 @@ def evaluate(
     *,
     tiled: bool = False,
 ) -> Outcome:
-    """Run all cases, whole or on tiles; `done` comes after each. Raises what `server` raises."""
+    """Run all cases, whole or on tiles; `done` comes after each. Raises what `server` raises.
+
+    None is run where none can be judged: a set of thousands would take an hour to say so.
+    """
+    cases = list(cases)
     thresholds = thresholds_by_kind(model.spec)
     outcome = Outcome()
+    if not any(can_be_judged(model.spec, case.truth) for case in cases):
+        return Outcome([ImageResult(c.name, c.truth.label, {}, None, None, None) for c in cases])
     for case in cases:
         try:
             output, shape = run_case(model, server, case, tiled=tiled)

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.contract import BreastImage, ModelSpec
+from models.contract import BreastImage, FindingKind, ModelSpec
 from models.datasets.cases import Case, Truth
 from models.datasets.pictures import read_picture
+from models.evaluation.report import Subject, make_report
 from models.evaluation.run import evaluate, run_case
 from models.registry import get_model
 
@@ -55,6 +56,39 @@ def test_missing_and_unfit_images_are_listed(tmp_path: Path) -> None:
     assert (result.name, result.group, result.clinical) == ("good", "patient", {"age": 50.0})
     assert sum(result.probabilities.values()) > 0.99
     assert len(seen) == 4
+
+
+class NeverAsked:
+    """Work for nothing."""
+
+    def infer(
+        self, spec: ModelSpec, tensors: Mapping[str, NDArray[Any]]
+    ) -> tuple[dict[str, NDArray[Any]], str]:
+        raise AssertionError(spec.name)
+
+
+@pytest.mark.parametrize(
+    ("name", "truth"),
+    [
+        ("mask_rcnn_mg", Truth("malignant", None)),  # tells no classes of images
+        ("mtu_net", Truth("malignant", (), frozenset({FindingKind.MASS}))),
+        ("mask_rcnn_us", Truth(None, None)),
+        ("resnet50", Truth(None, ())),
+    ],
+)
+def test_nothing_is_run_where_nothing_can_be_judged(
+    tmp_path: Path, name: str, truth: Truth
+) -> None:
+    """A set of thousands without an outline: it is said at once, and not after an hour."""
+    model = get_model(name)
+    read = partial(read_picture, breast(tmp_path / "a.png"), model.spec.modality)
+    cases = [Case(str(number), model.spec.modality, truth, read) for number in range(3)]
+    outcome = evaluate(model, NeverAsked(), cases, lambda: None)
+    report = make_report(model.spec, Subject("a"), outcome)
+    assert (report["n_images"], report["n_without_truth"], report["classes"]) == (0, 3, None)
+    known = [*cases, Case("known", model.spec.modality, Truth("benign", ()), read)]
+    with pytest.raises(AssertionError, match=name):
+        evaluate(model, NeverAsked(), known, lambda: None)
 
 
 class Bright:
