@@ -40,6 +40,7 @@ find_missing() {
   want_file /usr/share/java/pixelmed.jar libpixelmed-java
   want_file /usr/share/java/Saxon-HE.jar libsaxonhe-java
   want_file /usr/share/java/DICOMscope.jar dicomscope
+  want bindfs bindfs
   want chromium chromium
   want chromedriver chromium-driver
   compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)

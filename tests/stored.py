@@ -101,9 +101,9 @@ def original(store: Store, state_dir: Path, instance_id: int) -> bytes:
 
 
 def temporary_files(state_dir: Path) -> list[str]:
-    """Files in the spool folders of all processes; a pack that is being filled is none."""
-    found = (state_dir / "incoming").rglob("*")
-    return [str(path) for path in found if path.is_file() and path.suffix != ".pack"]
+    """Files in the spool folders of all processes; open packs and locks are none."""
+    found = (path for path in (state_dir / "incoming").rglob("*") if path.is_file())
+    return [str(path) for path in found if path.suffix != ".pack" and path.name != ".lock"]
 
 
 def _data_set(root: Path, row: Instance) -> bytes:

@@ -1,6 +1,7 @@
 """The spool: one folder of each process for files that are not committed yet.
 
-The folder is locked while its process lives; `clean` removes what dead processes left. A spool file
+A file in the folder is locked while its process lives; `clean` removes what dead processes left: of
+the whole state folder, which processes on several machines may share. A spool file
 is linked to its final name before its row is committed and unlinked after, and its own name says
 which final name that is: so an orphan that a crash leaves between the two is found again without
 looking through the store. A pack that is being filled has such a name here as well.
@@ -19,6 +20,10 @@ from pathlib import Path
 from node.store.incoming import Claim, Incoming, file_meta, final_path
 from node.store.packs import is_pack, trim
 
+# A file that is open for writing: NFS and SMB lock it for all machines, and a folder, which is what
+# earlier versions lock and look at, for those processes alone that are on the same one.
+_LOCK = ".lock"
+
 
 class Spool:
     """The folder of one process for files that are not committed yet."""
@@ -30,8 +35,10 @@ class Spool:
         # Locked before it gets the name by which `abandoned` looks at it.
         new = incoming / f".{name}"
         new.mkdir(parents=True)
-        self._lock = os.open(new, os.O_RDONLY | os.O_DIRECTORY)
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self._folder_lock = os.open(new, os.O_RDONLY | os.O_DIRECTORY)
+        self._lock = os.open(new / _LOCK, os.O_RDWR | os.O_CREAT, 0o640)
+        for lock in (self._folder_lock, self._lock):
+            fcntl.flock(lock, fcntl.LOCK_EX)
         self.folder = new.rename(incoming / name)
         self._prefix = f"{self.folder}{os.sep}"
 
@@ -44,8 +51,12 @@ class Spool:
         with suppress(OSError):
             for half in self.folder.glob("*.part"):
                 half.unlink(missing_ok=True)
-            self.folder.rmdir()
+        # NFS keeps a file that is open under another name.
         os.close(self._lock)
+        with suppress(OSError):
+            (self.folder / _LOCK).unlink(missing_ok=True)
+            self.folder.rmdir()
+        os.close(self._folder_lock)
 
 
 def abandoned(incoming: Path) -> list[Path]:
@@ -72,7 +83,7 @@ def clean(folder: Path, end_of: Callable[[str], int | None], root: Path) -> int:
     `end_of`: where the last committed object of a path ends, None without any.
     """
     try:
-        files = list(folder.iterdir())
+        files = [file for file in folder.iterdir() if file.name != _LOCK]
     except FileNotFoundError:
         # Another process that started at the same time was faster.
         return 0
@@ -92,10 +103,14 @@ def _leave_what_is_committed(root: Path, relative: str, end: int | None) -> None
 
 
 def _locked(folder: Path) -> bool:
+    return _held(folder / _LOCK, os.O_RDWR) or _held(folder, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _held(path: Path, how: int) -> bool:
     try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        descriptor = os.open(path, how)
     except FileNotFoundError:
-        return True
+        return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -106,4 +106,4 @@ def test_parts_are_limited(intake: Intake, monkeypatch: pytest.MonkeyPatch) -> N
 
 def _spooled(inbox: Inbox) -> list[Path]:
     incoming = inbox.reception.files.incoming
-    return [path for path in incoming.rglob("*") if path.is_file()]
+    return [path for path in incoming.rglob("*") if path.is_file() and path.name != ".lock"]
