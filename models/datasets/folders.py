@@ -151,13 +151,23 @@ def _by_labels(folder: Path) -> tuple[str, Reader | None]:
     table = place_of(folder, "labels.csv")
     if not table.is_file():
         return "", None
-    rows = read_table(table, ("file",))
+    rows = _as_on_disk(folder, read_table(table, ("file",)))
     if "abnormality" in rows[0]:
         read_table(table, CIRCLES)
         return "mini_mias", lambda: chain(read_mini_mias(folder, rows, table), _extra(table, rows))
     if "cancer" in rows[0]:
         return "rsna", lambda: chain(read_rsna(folder, rows, table), _extra(table, rows))
     raise DataSetError(f"{table} has neither a column abnormality (mini_mias) nor cancer (rsna)")
+
+
+def _as_on_disk(folder: Path, rows: Sequence[Row]) -> list[Row]:
+    """The rows with their pictures' names in the letters that the folder has, capital or not."""
+    pictures = [path.name for path in files_of(folder, PICTURES)]
+    exact, alike = set(pictures), {name.lower(): name for name in pictures}
+    return [
+        row if row["file"] in exact else row | {"file": alike.get(row["file"].lower(), row["file"])}
+        for row in rows
+    ]
 
 
 def _extra(table: Path, rows: Sequence[Row]) -> Iterator[LeftOut]:

@@ -296,6 +296,19 @@ def test_a_picture_that_no_line_names_is_told(tmp_path: Path, line: str) -> None
     assert reasons(tmp_path) == {"B.PNG": "labels.csv does not name it"}
 
 
+@pytest.mark.parametrize(
+    "lines", [RSNA + "a.png,1,0,0\nB.png,2,0,0\n", MIAS + "a.png,NORM,,,,\nB.png,NORM,,,,\n"]
+)
+def test_pictures_whose_names_the_table_has_in_other_letters(tmp_path: Path, lines: str) -> None:
+    """Capitals or not, as in the archives' own forms; of two alike the one named is meant."""
+    (tmp_path / "labels.csv").write_text(lines)
+    for name, level in (("A.PNG", 50), ("B.png", 100), ("b.PNG", 150)):
+        write_picture(tmp_path / name, level)
+    assert reasons(tmp_path) == {"b.PNG": "labels.csv does not name it"}
+    levels = [round(255 * case.read().pixels.max()) for case in read_folder(tmp_path)]
+    assert levels == [50, 100]
+
+
 def test_a_path_that_is_no_text(tmp_path: Path) -> None:
     """A folder named on an old disk: OpenCV's own reader ends the whole process at it."""
     write_picture(tmp_path / "benign" / "benign (1).png")
