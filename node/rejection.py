@@ -11,17 +11,13 @@ read is kept like any object, and rejects nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from io import BytesIO
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from pydicom import Dataset
-from pydicom.filereader import read_dataset
-from pydicom.tag import BaseTag, Tag
 from sqlalchemy import Connection, Text, cast, select
 
-from node.elements import Encoding, encoding_of
+from node.elements import Encoding, encoding_of, path_of, values_at
 from node.header import PARSER_ERRORS, inflated, read_file_meta
 from node.identifiers import is_uid
 from node.logs import log
@@ -45,10 +41,13 @@ _ASKED_AT_ONCE = 500
 
 # About 9,000 references. A larger one would hold up other senders while it is read.
 _NOTE_BYTES = 1 << 20
-_WANTED: list[BaseTag | int] = [
-    Tag("ConceptNameCodeSequence"),
-    Tag("CurrentRequestedProcedureEvidenceSequence"),
-]
+_CODE = path_of("ConceptNameCodeSequence", "CodeValue")
+_SCHEME = path_of("ConceptNameCodeSequence", "CodingSchemeDesignator")
+_REFERENCE = path_of(
+    *("CurrentRequestedProcedureEvidenceSequence", "ReferencedSeriesSequence"),
+    *("ReferencedSOPSequence", "ReferencedSOPInstanceUID"),
+)
+_WANTED = (_CODE, _SCHEME, _REFERENCE)
 
 
 def read_note(stream: BinaryIO, size_bytes: int, transfer_syntax_uid: str) -> dict[str, Any]:
@@ -59,13 +58,13 @@ def read_note(stream: BinaryIO, size_bytes: int, transfer_syntax_uid: str) -> di
     try:
         if size_bytes > _NOTE_BYTES:
             raise ValueError(f"longer than {_NOTE_BYTES} bytes")
-        note = _read(stream, encoding_of(transfer_syntax_uid))
-        title = note.ConceptNameCodeSequence[0]
-        code = _text(title, "CodeValue")
-        if _text(title, "CodingSchemeDesignator") != "DCM" or code not in REASONS:
+        encoding = encoding_of(transfer_syntax_uid)
+        note = values_at(_content(stream, size_bytes, encoding), encoding, _WANTED)
+        code = _text(note[_CODE][0])
+        if _text(note[_SCHEME][0]) != "DCM" or code not in REASONS:
             return {}
         # What is no UID names nothing; PostgreSQL does not take every text.
-        return {TITLE: code, NAMED: sorted(filter(is_uid, set(_named(note))))}
+        return {TITLE: code, NAMED: sorted(filter(is_uid, set(map(_text, note[_REFERENCE]))))}
     except PARSER_ERRORS as error:
         log.warning("key object selection not read", extra={"reason": type(error).__name__})
         return {}
@@ -120,22 +119,16 @@ def rejection_of(member: Instance) -> str | None:
     return member.skip_reason if member.skip_reason in REASONS.values() else None
 
 
-def _read(stream: BinaryIO, encoding: Encoding) -> Dataset:
-    if encoding.deflated:
-        stream = BytesIO(inflated(stream, _NOTE_BYTES)[0])
-    return read_dataset(stream, encoding.implicit, encoding.little_endian, specific_tags=_WANTED)
+def _content(stream: BinaryIO, size_bytes: int, encoding: Encoding) -> bytes:
+    if not encoding.deflated:
+        return stream.read(size_bytes)
+    content, size_bytes = inflated(stream, _NOTE_BYTES)
+    if size_bytes > _NOTE_BYTES:
+        raise ValueError(f"longer than {_NOTE_BYTES} bytes")
+    return content
 
 
-def _named(note: Dataset) -> Iterator[str]:
-    for study in note.CurrentRequestedProcedureEvidenceSequence:
-        for series in study.ReferencedSeriesSequence:
-            for reference in series.ReferencedSOPSequence:
-                yield _text(reference, "ReferencedSOPInstanceUID")
-
-
-def _text(item: Dataset, keyword: str) -> str:
-    """A value as it is encoded: pydicom's own conversion warns of what is no UID."""
-    value: bytes = item.get_item(keyword).value
+def _text(value: bytes) -> str:
     return value.decode("ascii", errors="replace").strip("\0 ")
 
 
