@@ -21,6 +21,8 @@ CONFIDENCE = 0.95
 # An interval from fewer samples in which the figure is defined would be made up.
 _LEAST_DEFINED = 0.5
 
+_NO_WIDTH = 1e-9  # sums of the same numbers differ by less
+
 Interval = list[float]
 
 
@@ -38,7 +40,7 @@ def weights(groups: Sequence[str], seed: int = 0) -> Iterator[Weight]:
 def intervals(
     groups: Sequence[str], figures: Callable[[Weight], Figures], seed: int = 0
 ) -> dict[str, Interval | None]:
-    """[low, high] of each figure; None of a single group, or where most samples leave it open."""
+    """[low, high] of each figure; None of a single group, or where `_bounds` finds none."""
     samples: dict[str, list[float]] = {}
     for weight in weights(groups, seed):
         for name, value in figures(weight).items():
@@ -65,9 +67,13 @@ def band(
 
 
 def _bounds(values: Floats) -> Interval | None:
+    """None where most samples leave the figure open, or where between 0 and 1 all are alike.
+
+    Then one group alone decides, the only one with a lesion for example, however many there are.
+    """
     finite = values[np.isfinite(values)]
     if len(finite) < _LEAST_DEFINED * SAMPLES:
         return None
     tail = 50.0 * (1.0 - CONFIDENCE)
-    low, high = np.percentile(finite, [tail, 100.0 - tail])
-    return [float(low), float(high)]
+    low, high = (float(bound) for bound in np.percentile(finite, [tail, 100.0 - tail]))
+    return None if high - low < _NO_WIDTH and _NO_WIDTH < low < 1.0 - _NO_WIDTH else [low, high]

@@ -87,6 +87,15 @@ def test_a_report_of_detections(tmp_path: Path) -> None:
     ).replace("http://creativecommons.org", "").replace("https://matplotlib.org", "")
 
 
+def test_few_lesions_say_little_however_many_images_there_are(tmp_path: Path) -> None:
+    """Two found of two, among two dozen: the page does not let 1.000 to 1.000 stand alone."""
+    outcome = detections()
+    more = [replace(outcome.results[1], name=str(number)) for number in range(22)]
+    many = replace(outcome, results=[*outcome.results, *more])
+    write_pages(tmp_path, MTU_NET, make_report(MTU_NET, SUBJECT, many), many.results)
+    assert "So few lesions (2) say little" in (tmp_path / "report.md").read_text()
+
+
 def test_markdown_tables_are_tables(tmp_path: Path) -> None:
     """Every row of a table has as many cells as its header, and no blank line splits it."""
     outcome = detections()

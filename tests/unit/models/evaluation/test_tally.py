@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -151,3 +152,15 @@ def test_one_patient_has_no_interval() -> None:
     assert once == {"mean": None}
     assert twice == {"first": [0.0, 1.0]}
     assert np.isnan(bootstrap.band(["a"], lambda weight: weight)).all()
+
+
+def test_a_figure_that_one_group_alone_decides_has_no_interval() -> None:
+    """One lesion among fifty images: drawn once or thrice, its Dice is the same. 0 and 1 stay."""
+    hit = replace(detected([0.9], []), overlaps=(0.45,))
+    one = tally([hit, *[detected([], [])] * 49])
+    bounds = bootstrap.intervals([""] * 50, one.figures)
+    assert (bounds["dice_detected"], bounds["sensitivity"]) == (None, [1.0, 1.0])
+    two = tally([hit, replace(hit, overlaps=(0.65,)), *[detected([], [])] * 48])
+    assert bootstrap.intervals([""] * 50, two.figures)["dice_detected"] == pytest.approx(
+        [0.45, 0.65]
+    )
