@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import struct
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
@@ -327,26 +328,29 @@ def _attributes(elements: Elements, encoding: Encoding) -> dict[str, Any]:
             text = _text(elements, keyword)
         if text:
             found[keyword] = [part.strip() for part in text.split("\\")] if "\\" in text else text
-    found |= _view(_first_item(elements, "ViewCodeSequence", encoding), found)
-    region = _first_item(elements, "AnatomicRegionSequence", encoding).get("CodeValue")
-    return found | ({"AnatomicRegionCodeValue": str(region)} if region else {})
+    for keyword, read in (("ViewCodeSequence", _view), ("AnatomicRegionSequence", _region)):
+        with suppress(*PARSER_ERRORS):  # damage is no reason to refuse
+            found |= read(_first_item(elements, keyword, encoding), found)
+    return found
 
 
 def _first_item(elements: Elements, keyword: str, encoding: Encoding) -> Dataset:
-    """Of a sequence; an empty data set where there is none. Damage is no reason to refuse."""
+    """Of a sequence; an empty data set where there is none. Raises what pydicom lets escape."""
     sequence = elements.get(_TAGS[keyword])
     if not sequence:
         return Dataset()
-    try:
-        if isinstance(sequence, bytes):
-            implicit, little_endian, _ = encoding
-            stream, size_bytes = BytesIO(sequence), len(sequence)
-            items = read_sequence(stream, implicit, little_endian, size_bytes, "iso8859")
-        else:
-            items = Dataset({sequence.tag: sequence})[sequence.tag].value
-    except PARSER_ERRORS:
-        return Dataset()
+    if isinstance(sequence, bytes):
+        implicit, little_endian, _ = encoding
+        stream, size_bytes = BytesIO(sequence), len(sequence)
+        items = read_sequence(stream, implicit, little_endian, size_bytes, "iso8859")
+    else:
+        items = Dataset({sequence.tag: sequence})[sequence.tag].value
     return items[0] if items else Dataset()
+
+
+def _region(region: Dataset, _found: dict[str, Any]) -> dict[str, Any]:
+    code = region.get("CodeValue")
+    return {"AnatomicRegionCodeValue": str(code)} if code else {}
 
 
 def _view(view: Dataset, found: dict[str, Any]) -> dict[str, Any]:

@@ -74,6 +74,20 @@ def test_sequences_say_the_same_in_either_form(tmp_path: Path, syntax: str) -> N
     assert found[0].attributes["AnatomicRegionCodeValue"] == "T-04000"
 
 
+@pytest.mark.parametrize("sequence", ["ViewCodeSequence", "AnatomicRegionSequence"])
+@pytest.mark.parametrize("vr", [b"SQ", b"ZZ"])
+def test_a_damaged_code_is_no_reason_to_refuse(tmp_path: Path, sequence: str, vr: bytes) -> None:
+    """A device writes the code as something else: the image is kept, and routed by the rest."""
+    image, code = mammogram(), Dataset()
+    code.CodeValue = "T-04000"
+    setattr(image, sequence, [code])
+    path = saved(image, tmp_path)
+    path.write_bytes(path.read_bytes().replace(b"\x08\x00\x00\x01SH", b"\x08\x00\x00\x01" + vr))
+    attributes = read_file(path)[0].attributes
+    assert attributes["ViewPosition"] == "CC"
+    assert "AnatomicRegionCodeValue" not in attributes
+
+
 def test_a_damaged_region_is_no_reason_to_refuse(tmp_path: Path) -> None:
     """Nothing but the routing reads it, and archives keep such an image."""
     image = mammogram()
