@@ -96,6 +96,15 @@ def test_few_lesions_say_little_however_many_images_there_are(tmp_path: Path) ->
     assert "So few lesions (2) say little" in (tmp_path / "report.md").read_text()
 
 
+def test_a_page_says_whose_weights_were_judged(tmp_path: Path) -> None:
+    """Name and version are those of the exported ones, also where a training run was looked at."""
+    outcome, words = detections(), "with weights that were not exported"
+    for subject, told in ((SUBJECT, True), (replace(SUBJECT, weights_sha256="a1"), False)):
+        write_pages(tmp_path, MTU_NET, make_report(MTU_NET, subject, outcome), outcome.results)
+        for name in ("report.md", "report.html"):
+            assert (words in (tmp_path / name).read_text()) == told
+
+
 def test_markdown_tables_are_tables(tmp_path: Path) -> None:
     """Every row of a table has as many cells as its header, and no blank line splits it."""
     outcome = detections()
