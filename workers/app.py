@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import threading
 from functools import cache
+from typing import Any
 
-from celery import Celery
+from celery import Celery, bootsteps
 from celery.signals import (
     setup_logging,
     worker_process_init,
-    worker_ready,
     worker_shutting_down,
 )
 
@@ -55,7 +55,26 @@ def create_app(settings: Settings) -> Celery:
         task_time_limit=TASK_SECONDS,
         event_queue_expires=60,
     )
+    application.steps["worker"].add(Heartbeat)
     return application
+
+
+class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types
+    """Beats while the worker lives, also one that waits for a broker which was away at its start.
+
+    Begun after the pool's processes, which are forked, and before the connection to the broker.
+    """
+
+    requires = ("celery.worker.components:Pool",)
+
+    def start(self, _worker: Any) -> None:
+        """Begin."""
+        settings = load_settings()
+        threading.Thread(
+            target=beat_until,
+            args=(_stop, open_store(settings), "worker", settings.beat_file),
+            daemon=True,
+        ).start()
 
 
 app = create_app(load_settings())
@@ -82,16 +101,6 @@ def deliver(job_id: int) -> None:
 @setup_logging.connect  # type: ignore[untyped-decorator]
 def _configure_parent(**_: object) -> None:
     configure_logs(load_settings().log_level)
-
-
-@worker_ready.connect  # type: ignore[untyped-decorator]
-def _start_beating(**_: object) -> None:
-    settings = load_settings()
-    threading.Thread(
-        target=beat_until,
-        args=(_stop, open_store(settings), "worker", settings.beat_file),
-        daemon=True,
-    ).start()
 
 
 @worker_process_init.connect  # type: ignore[untyped-decorator]

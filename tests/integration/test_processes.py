@@ -195,3 +195,13 @@ def test_a_workers_lines_are_json(tmp_path: Path) -> None:
         said = log.read_text().splitlines()
     lines = [json.loads(line) for line in said if '"at": ' in line]
     assert any("Cannot connect" in line["message"] for line in lines)
+
+
+def test_a_worker_without_a_broker_is_well(tmp_path: Path) -> None:
+    """It waits for one that is away when it starts; what supervises it need not start it again."""
+    beat = tmp_path / "beat"
+    chosen = {"state_dir": tmp_path / "state", "broker_url": "redis://127.0.0.1:1/0"}
+    chosen |= {"beat_file": beat}
+    sentinode(chosen, "db", "upgrade")
+    with running_role(chosen, "worker", log=tmp_path / "log", ready_text="Cannot connect"):
+        sentinode(chosen, "probe", "worker", "--file", str(beat))
