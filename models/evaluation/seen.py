@@ -49,7 +49,10 @@ def of_run(weights: Path) -> Trained | None:
         divided = frozenset(() if facts["folds"] else facts.get("images", ())) - {""}
         layouts = frozenset([*facts["layouts"], *facts["data"]]) & set(SETS)
         initial = facts["config"].get("initial")
+        packs = facts["config"].get("data", {}).get("packs")
     except (AttributeError, KeyError, OSError, TypeError, ValueError):
+        return None
+    if packs and not facts["data"]:  # samples that were made elsewhere, of who knows what
         return None
     if not initial:
         return Trained(layouts, divided)

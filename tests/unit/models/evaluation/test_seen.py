@@ -42,11 +42,13 @@ def test_of_other_sets_nothing_was_seen_and_of_phantoms_nobody_knows() -> None:
 
 
 def test_what_a_run_writes_down(tmp_path: Path) -> None:
-    """Its folders; a fold holds out another side; without the file nothing is known."""
+    """Its folders; a fold holds out another side; of packs alone nothing is known."""
     assert of_run(run_of(tmp_path / "run")) == Trained(frozenset({"busi"}), frozenset({"a"}))
     series = run_of(tmp_path / "series", folds=2)
     assert of_run(series / "fold1") == Trained(frozenset({"busi"}), frozenset())
     assert of_run(tmp_path) is None
+    carried = {"data": [], "layouts": [], "images": [], "config": {"data": {"packs": "p"}}}
+    assert of_run(run_of(tmp_path / "carried", **carried)) is None
     (tmp_path / "run" / "config.json").write_text("{")
     assert of_run(tmp_path / "run") is None
 
