@@ -12,6 +12,7 @@ with a mass or cluster whose outline encloses nothing.
 from __future__ import annotations
 
 import csv
+import io
 import plistlib
 import re
 from collections.abc import Iterator, Sequence
@@ -172,7 +173,7 @@ def _csv(path: Path) -> list[list[str]]:
     """The set's own file is separated by semicolons."""
     text = read_text(path)
     separator = ";" if ";" in text.partition("\n")[0] else ","
-    rows = csv.reader(text.splitlines(), delimiter=separator)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     return [[cell.strip() for cell in row] for row in rows]
 
 

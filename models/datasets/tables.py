@@ -9,6 +9,7 @@ that whoever prepares a folder knows what to put there.
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Iterable
 from pathlib import Path
@@ -55,12 +56,16 @@ def read_table(path: Path, needed: Iterable[str] = ()) -> list[Row]:
     text = read_text(path)
     first = text.partition("\n")[0]
     separator = max(_SEPARATORS, key=first.count)
-    reader = csv.DictReader(text.splitlines(keepends=True), delimiter=separator, strict=True)
+    # Lines end at CR and LF alone: a vertical tab or a line separator may stand within a value.
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
         columns = [name.strip() for name in reader.fieldnames or ()]
         missing = [name for name in needed if name not in columns]
         if missing:
             raise DataSetError(f"{path} has no column {', '.join(missing)}; it has {columns}")
+        twice = [name for name in needed if columns.count(name) > 1]
+        if twice:
+            raise DataSetError(f"{path} has several columns {', '.join(twice)}; leave one of them")
         rows = []
         for row in reader:
             if any(value.strip() for value in row.pop(None, ())):

@@ -222,6 +222,23 @@ def test_tables_whose_values_have_moved(tmp_path: Path, line: str, message: str)
         read_table(tmp_path / "labels.csv")
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_line_separators_within_a_value_end_no_row(tmp_path: Path, end: str) -> None:
+    """What spreadsheets and editors put into a cell; the patient of the next value was another."""
+    cells = ("a\vb", "a\u2028b", "a\x85b")
+    lines = ["file,note,cancer", *(f"{n}.png,{cell},1" for n, cell in enumerate(cells)), ""]
+    (tmp_path / "labels.csv").write_bytes(end.join(lines).encode())
+    rows = read_table(tmp_path / "labels.csv")
+    assert [(row["note"], row["cancer"]) for row in rows] == [(cell, "1") for cell in cells]
+
+
+def test_a_column_that_stands_there_twice(tmp_path: Path) -> None:
+    """Which of both is meant is not guessed."""
+    (tmp_path / "labels.csv").write_text("file,file,cancer\na.png,b.png,1\n")
+    with pytest.raises(DataSetError, match="has several columns file; leave one of them"):
+        read_folder(tmp_path)
+
+
 # CBIS-DDSM
 
 CBIS = (
