@@ -242,6 +242,10 @@ def test_renamed_keys_are_refused_without_the_schema(tmp_path: Path) -> None:
         ({"triton": {"modelRepository": {"source": "pvc"}}}, "modelRepository.claimName"),
         ({"triton": {"modelRepository": {"source": "s3"}}}, "modelRepository.uri"),
         (
+            {"triton": {"modelRepository": {"source": "s3", "uri": "s3://https://a:9000/models"}}},
+            "Set networkPolicy.bucketPort to it",
+        ),
+        (
             {"settings": {"min_free_bytes": 21474836480}},
             "monitoring.prometheusRule.freeDiskBytes is not above settings.min_free_bytes",
         ),
@@ -272,6 +276,10 @@ def test_renamed_keys_are_refused_without_the_schema(tmp_path: Path) -> None:
             "pacs/token: nothing lies beside the files that the chart writes",
         ),
         ({"web": {"service": {"type": "NodePort"}}}, "Add an ipBlock"),
+        (
+            {"web": {"podLabels": {"app.kubernetes.io/component": "a"}}},
+            "web.podLabels: app.kubernetes.io/component is a label of the chart's own",
+        ),
         ({"secretMounts": [{"name": "orthanc", "secretName": "a"}]}, "Choose another"),
         ({"secretMounts": [{"name": "web-admin", "secretName": "a"}]}, "Choose another"),
         (
@@ -307,6 +315,11 @@ def test_contradiction_says_what_to_set(values: dict[str, Any], hint: str) -> No
         ({"fullnameOverride": "Sentinode"}, "at '/fullnameOverride'"),
         ({"fullnameOverride": "a" * 41}, "at '/fullnameOverride'"),
         ({"receiver": {"nodeSelector": {"gpu": True}}}, "at '/receiver/nodeSelector/gpu'"),
+        (
+            {"web": {"podDisruptionBudget": {"maxUnavailable": "half"}}},
+            "at '/web/podDisruptionBudget/maxUnavailable'",
+        ),
+        ({"test": {"views": "LCC, RCC"}}, "at '/test/views'"),
         ({"networkPolicy": {"archiveCIDRs": ["10.0.0.7"]}}, "at '/networkPolicy/archiveCIDRs/0'"),
     ],
 )

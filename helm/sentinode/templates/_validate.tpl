@@ -32,6 +32,16 @@
 {{- $wrong = append $wrong (printf "%s cannot begin the names of Services: lower-case letters, digits and -, a letter first. Set fullnameOverride" (include "sentinode.fullname" .)) -}}
 {{- end -}}
 
+{{- /* Labels of the chart itself would stand there twice. */ -}}
+{{- $labels := include "sentinode.labels" (dict "root" . "name" "any") | fromYaml -}}
+{{- range $name, $one := dict "receiver" .Values.receiver "web" .Values.web "sweeper" .Values.sweeper "triton" $triton "workers.analysis" .Values.workers.analysis "workers.delivery" .Values.workers.delivery "redis" .Values.redis "postgresql" .Values.postgresql "orthanc" .Values.orthanc -}}
+{{- range $label, $_ := $one.podLabels -}}
+{{- if or (hasKey $labels $label) (eq $label "sentinode/state") -}}
+{{- $wrong = append $wrong (printf "%s.podLabels: %s is a label of the chart's own. Choose another" $name $label) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- /* Autoscaling */ -}}
 {{- range $name, $one := dict "receiver" .Values.receiver "web" .Values.web "triton" $triton "workers.analysis" .Values.workers.analysis "workers.delivery" .Values.workers.delivery -}}
 {{- if and $one.autoscaling.enabled (gt (int $one.autoscaling.minReplicas) (int $one.autoscaling.maxReplicas)) -}}
@@ -131,6 +141,14 @@
 {{- end -}}
 {{- if and (eq $triton.modelRepository.source "s3") (not $triton.modelRepository.uri) -}}
 {{- $wrong = append $wrong "triton.modelRepository.source s3 needs triton.modelRepository.uri, e.g. s3://bucket/models" -}}
+{{- end -}}
+
+{{- if and $triton.enabled (eq $triton.modelRepository.source "s3") .Values.networkPolicy.enabled -}}
+{{- $uri := $triton.modelRepository.uri -}}
+{{- $port := regexFind ":[0-9]+/" $uri | trimAll ":/" | default (ternary "80" "443" (contains "//http://" $uri)) -}}
+{{- if and $uri (ne (int $port) (int .Values.networkPolicy.bucketPort)) -}}
+{{- $wrong = append $wrong (printf "triton.modelRepository.uri is on port %s, which the network policy does not open. Set networkPolicy.bucketPort to it" $port) -}}
+{{- end -}}
 {{- end -}}
 
 {{- /* Monitoring */ -}}
