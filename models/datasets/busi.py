@@ -36,6 +36,8 @@ _TABLES = ("labels.csv", "train.csv", "Info.txt")
 
 _MASK = re.compile("(.*)_mask", re.IGNORECASE | re.DOTALL)  # what stands before the last one
 
+_NO_MASK = "no mask, as NAME_mask.png beside it: its lesions are unknown"
+
 
 class _MaskError(Exception):
     """A mask that tells nothing; the text says why."""
@@ -77,7 +79,11 @@ def _class(folder: Path, label: Label) -> Iterator[Case | LeftOut]:
     for path in files_of(folder, PICTURES):
         mask_of = _MASK.match(path.stem)
         if mask_of:
-            of_image.setdefault(mask_of[1], []).append(path)
+            own = of_image.setdefault(mask_of[1], [])
+            if path.stem in [mask.stem for mask in own]:
+                yield LeftOut(f"{folder.name}/{path.name}", "another mask has this name")
+            else:
+                own.append(path)
         elif images.setdefault(path.stem, path) is not path:
             yield LeftOut(f"{folder.name}/{path.name}", "another picture has this name")
     for path in images.values():
@@ -85,6 +91,8 @@ def _class(folder: Path, label: Label) -> Iterator[Case | LeftOut]:
         own = of_image.pop(path.stem, [])
         # A normal image needs no mask; a lesion that nobody outlined is unknown, not absent.
         known = label == "normal" or bool(own)
+        if not known:
+            yield LeftOut(f"{folder.name}/{path.name}", _NO_MASK)
         for mask in own:
             try:
                 lesions += _lesions(mask, path, label)

@@ -82,6 +82,25 @@ def test_one_picture_in_two_formats_counts_once(tmp_path: Path) -> None:
     assert reasons(tmp_path) == {"benign/x.png": "another picture has this name"}
 
 
+def test_one_mask_in_two_formats_is_one_lesion(tmp_path: Path) -> None:
+    """The second one is told; the lesion would count twice."""
+    write_picture(tmp_path / "benign" / "x.png")
+    for name in ("x_mask.bmp", "x_mask.png", "x_mask_1.png"):
+        write(tmp_path / "benign" / name, mask(BOX, SHAPE))
+    (case,) = read_folder(tmp_path)
+    assert len(places(case)) == 2
+    assert reasons(tmp_path) == {"benign/x_mask.png": "another mask has this name"}
+
+
+def test_a_picture_of_a_lesion_without_its_mask_is_told(tmp_path: Path) -> None:
+    """Masks of other names would pass for pictures in silence, and be judged as such."""
+    for path in ("benign/x.png", "benign/x-mask.png", "normal/y.png"):
+        write_picture(tmp_path / path)
+    assert [case.truth.lesions for case in read_folder(tmp_path)] == [(), None, None]
+    reason = "no mask, as NAME_mask.png beside it: its lesions are unknown"
+    assert reasons(tmp_path) == {"benign/x.png": reason, "benign/x-mask.png": reason}
+
+
 def test_busi_with_folders_below_its_classes(tmp_path: Path) -> None:
     """Nothing is passed over in silence: no picture at all is an error, some are told."""
     write_picture(tmp_path / "benign" / "images" / "x.png")
