@@ -71,6 +71,7 @@ from workers.replacement import (
     forget_lost_notes,
     hold_back,
     replace_superseded,
+    take_back_at_once,
     withdrawal_summary,
     write_rejection_notes,
 )
@@ -180,6 +181,7 @@ class Pipeline:
         parts = (self.store, self.files, lease, self.destinations)
         write_lost(self._encoding(), lease)
         forget_lost_notes(self.store, self.files, lease)
+        take_back_at_once(*parts)
         refusals = deliver_results(*parts, self.settings)
         if refusals == [] and write_rejection_notes(*parts):
             refusals = deliver_results(*parts, self.settings)

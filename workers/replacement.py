@@ -13,6 +13,7 @@ a rejection note is about one study and cannot name it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import pydicom
@@ -100,6 +101,20 @@ def replace_superseded(
     if unavailable:
         raise DestinationUnavailableError("; ".join(unavailable))
     return refusals
+
+
+def take_back_at_once(
+    store: Store, files: Files, lease: Lease, destinations: Sequence[Destination]
+) -> None:
+    """Of a withdrawal nothing is new anywhere: no destination waits until another is reached.
+
+    What cannot be done now is tried again at the end. Raises LeaseLostError.
+    """
+    with store.reading() as session:
+        if not is_withdrawal(session.get_one(Job, lease.job_id)):
+            return
+    with suppress(DestinationUnavailableError):
+        replace_superseded(store, files, lease, destinations)
 
 
 def hold_back(session: Session, job: Job) -> None:
@@ -228,7 +243,8 @@ def _is_there(job: Job, destination: Destination) -> bool:
     deliveries = [
         (result.kind, delivery) for result in job.results for delivery in result.deliveries
     ]
-    if any(each.state not in (SENT, CONFIRMED, REPLACED) for _, each in deliveries):
+    is_open = any(each.state not in (SENT, CONFIRMED, REPLACED) for _, each in deliveries)
+    if is_open and not is_withdrawal(job):
         return False
     here = [each.state for kind, each in deliveries if each.destination == destination.name]
     # Where no model has a word on any image there is nothing to be there.

@@ -387,6 +387,19 @@ def test_a_withdrawal_that_waits_comes_to_its_end(node: Archive, is_lost: bool) 
     assert node.deliveries(study, 1) == {"replaced"}
 
 
+def test_what_is_rejected_goes_though_another_archive_is_away(node: Archive) -> None:
+    """Nobody waits with another woman's results until the last archive answers."""
+    here = {"replace": "orthanc-delete", "kinds": ["SEG", "SR"]}
+    there = here | {"name": "other", "replace": "rejection-note"}
+    node.write_destinations(here, there)
+    image = mammogram()
+    study = node.finished(image, said=Said(findings=1))
+    node.write_destinations(here, there | {"url": f"http://127.0.0.1:{free_port()}"})
+    node.withdrawn(rejection_note(image, title="113038"))
+    assert node.state(study)[0] == "delivering"
+    assert node.stored(study) == set()
+
+
 def test_what_is_left_after_a_rejection_is_reported_anew(node: Archive) -> None:
     """One of two images is rejected: the new report says so, and the old results go."""
     node.write_destinations({"replace": "orthanc-delete", "kinds": ["SEG", "SR"]})
