@@ -10,7 +10,7 @@ from pydicom.dataset import FileDataset
 from pydicom.uid import generate_uid
 from sqlalchemy import select
 
-from node.job import DONE, QUEUED, RECEIVING, SKIPPED, hold, utc_now, wait_until
+from node.job import DONE, QUEUED, RECEIVING, SKIPPED, Lease, hold, utc_now, wait_until
 from node.query.catalog import find
 from node.query.levels import Query
 from node.query.matching import matching_key
@@ -53,7 +53,11 @@ def state(store: Store, study_uid: str) -> str:
 
 def done(node: Analysed, *datasets: FileDataset) -> str:
     """Have a study analysed, and say that all of it was delivered; its UID."""
-    lease = node.analysed(*datasets)
+    return delivered(node, node.analysed(*datasets))
+
+
+def delivered(node: Analysed, lease: Lease) -> str:
+    """Say that all of a study that was analysed was delivered; its UID."""
     with node.store.writing() as session:
         job = session.get_one(Job, lease.job_id)
         job.state, job.encoded_at, job.lease_owner, job.lease_until = DONE, job.due_at, None, None
@@ -103,6 +107,20 @@ def test_a_late_note_opens_the_next_revision(node: Analysed, store: Store) -> No
         assert session.get_one(Job, bell.job_id).revision == 2
         told = [event["text"] for event in study_status(session, study_uid)["events"]]
     assert "rejection note" in told
+
+
+def test_a_note_about_a_study_in_work_waits_for_its_end(node: Analysed, store: Store) -> None:
+    """Its worker is not stopped; the next revision follows."""
+    images = [mammogram()]
+    images.append(mammogram(images[0].StudyInstanceUID, view="MLO"))
+    lease = node.analysed(*images)
+    assert node.receive(rejection_note(images[0])) == "new"
+    assert node.sweep(2000) == []
+    delivered(node, lease)
+    (bell,) = node.sweep(2000)
+    assert looked_at(store, lease.study_uid) == {images[1].SOPInstanceUID}
+    with store.reading() as session:
+        assert session.get_one(Job, bell.job_id).revision == 2
 
 
 @pytest.mark.parametrize("title", ["113039", "113000"])
