@@ -32,6 +32,7 @@ from tests.fuzz.mutation import mutated
 from tests.fuzz.sessions import session
 from tests.peers.pipelining import PLAIN, Sender
 from tests.peers.ports import free_port
+from tests.stored import temporary_files
 
 # What a session may take: the node's own deadlines below, and a machine that is busy.
 _LONGEST_SECONDS = 20.0
@@ -63,7 +64,7 @@ class Node:
         self._await_idle()
         assert not self.raised, "\n".join(self.raised)
         files = self.reception.files
-        assert [path for path in files.incoming.rglob("*") if path.is_file()] == []
+        assert temporary_files(files.root) == []
         with self.reception.store.reading() as reading:
             rows = set(reading.scalars(select(Instance.path).where(Instance.path != "")))
         on_disk = (files.root / "instances").rglob("*.dcm")
