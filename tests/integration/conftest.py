@@ -31,9 +31,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _is_left_out(item: pytest.Item) -> bool:
     callspec = getattr(item, "callspec", None)
-    values = callspec.params.values() if callspec else ()
-    database = next((each for each in values if each in DATABASES), None)
-    if database is None or not item.path.is_relative_to(Path(__file__).parent):
+    # Of the other folders' tests too, some of whose values are arrays.
+    if callspec is None or not item.path.is_relative_to(Path(__file__).parent):
+        return False
+    texts = (each for each in callspec.params.values() if isinstance(each, str))
+    database = next((each for each in texts if each in DATABASES), None)
+    if database is None:
         return False
     name = item.nodeid.replace(database, "")
     return DATABASES[zlib.crc32(name.encode()) % 2] != database
