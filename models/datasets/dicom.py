@@ -28,7 +28,7 @@ from models.imaging.intensity import stretched
 # What damaged files make of pydicom and imagecodecs (whose errors are RuntimeErrors).
 DAMAGE = (
     *(InvalidDicomError, AttributeError, EOFError, IndexError, KeyError, MemoryError),
-    *(NotImplementedError, OSError, RuntimeError, TypeError, ValueError, struct.error),
+    *(OSError, RuntimeError, TypeError, ValueError, struct.error),
 )
 
 _AXES = 2  # rows, columns

@@ -99,7 +99,7 @@ class FitSettings(Course):
             return "cuda" if torch.cuda.is_available() else "cpu"
         try:
             torch.empty(0, device=self.device)
-        except (AssertionError, NotImplementedError, RuntimeError) as error:
+        except (AssertionError, RuntimeError) as error:
             reason = f"fit.device is {self.device!r}, which this machine lacks; write auto or cpu"
             raise ValueError(reason) from error
         return self.device

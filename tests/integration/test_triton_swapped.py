@@ -82,7 +82,6 @@ def test_a_network_that_overflows_is_told(
     repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As a GPU in half precision may; the commands that look for it ended in a traceback."""
-    pytest.importorskip("torch", reason="extra `train`")
     backend = repository / SPEC.name / "1" / "model.py"
     run = "results = self.session.run(self.outputs, feed)"
     text = backend.read_text()
@@ -92,7 +91,9 @@ def test_a_network_that_overflows_is_told(
     with running_triton(repository=repository, cpu_threads=1) as server:
         monkeypatch.setenv("SENTINODE_TRITON_URL", server.url)
         monkeypatch.setenv("COLUMNS", "200")
-        outcomes = [_said(device), _said(parity, SPEC.name, "--images", "1")]
+        outcomes = [_said(device)]
+        if find_spec("torch") is not None:  # what parity compares with
+            outcomes.append(_said(parity, SPEC.name, "--images", "1"))
     for said in outcomes:
         assert said.exit_code == 1
         assert "the network overflowed; serve it in FP32" in said.output

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from copy import deepcopy
 from io import BytesIO
+from typing import Any
 
 import pytest
 from pydicom.dataset import Dataset
@@ -28,20 +29,27 @@ SYNTAXES = (
 )
 
 
-@pytest.mark.parametrize("undefined_lengths", [False, True])
-@pytest.mark.parametrize("syntax", SYNTAXES)
-def test_a_note_in_every_encoding(syntax: str, undefined_lengths: bool) -> None:
-    """Senders differ in syntax, and in whether sequences tell their length."""
-    image = mammogram()
-    note = rejection_note(image, title="113037")
+def _read(note: Dataset, syntax: str, undefined_lengths: bool) -> dict[str, Any]:
+    """What is read of a note that is encoded so."""
     for element in note.iterall():
         if element.VR == "SQ":
             element.is_undefined_length = undefined_lengths
     uid = UID(syntax)
     content = encode(note, uid.is_implicit_VR, uid.is_little_endian, uid.is_deflated)
     assert content is not None
-    found = read_note(BytesIO(content), len(content), syntax)
-    assert found == {TITLE: "113037", NAMED: [image.SOPInstanceUID]}
+    return read_note(BytesIO(content), len(content), syntax)
+
+
+@pytest.mark.parametrize("undefined_lengths", [False, True])
+@pytest.mark.parametrize("syntax", SYNTAXES)
+def test_a_note_in_every_encoding(syntax: str, undefined_lengths: bool) -> None:
+    """Senders differ in syntax, and in whether sequences tell their length."""
+    image = mammogram()
+    note = rejection_note(image, title="113037")
+    assert _read(note, syntax, undefined_lengths) == {
+        TITLE: "113037",
+        NAMED: [image.SOPInstanceUID],
+    }
 
 
 @pytest.mark.parametrize("undefined_lengths", [False, True])
@@ -58,14 +66,10 @@ def test_what_stands_elsewhere_in_a_note_names_nothing(
         setattr(note, keyword, deepcopy(other.CurrentRequestedProcedureEvidenceSequence))
     block = note.private_block(0x0009, "99HOME", create=True)
     block.add_new(0x01, "SQ", [deepcopy(other)])
-    for element in note.iterall():
-        if element.VR == "SQ":
-            element.is_undefined_length = undefined_lengths
-    uid = UID(syntax)
-    content = encode(note, uid.is_implicit_VR, uid.is_little_endian, uid.is_deflated)
-    assert content is not None
-    found = read_note(BytesIO(content), len(content), syntax)
-    assert found == {TITLE: "113001", NAMED: [image.SOPInstanceUID]}
+    assert _read(note, syntax, undefined_lengths) == {
+        TITLE: "113001",
+        NAMED: [image.SOPInstanceUID],
+    }
 
 
 def test_a_private_sequence_of_unknown_vr_is_passed_over() -> None:
